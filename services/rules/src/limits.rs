@@ -1,0 +1,51 @@
+//! Every bound of the system, by name (DESIGN section 11). Each is enforced before work is done and
+//! refuses with a reason of its own.
+//!
+//! Must never hold a limit that nothing enforces.
+
+/// One minute in milliseconds.
+pub const MINUTE_MILLIS: i64 = 60_000;
+/// One hour in milliseconds.
+pub const HOUR_MILLIS: i64 = 60 * MINUTE_MILLIS;
+/// One day in milliseconds.
+pub const DAY_MILLIS: i64 = 24 * HOUR_MILLIS;
+
+/// Largest gRPC message, in bytes, either way.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Largest sealed dossier (all sealed fields together), in bytes.
+pub const DOSSIER_BYTES_MAX: usize = 768 * 1024;
+/// Most labels in one manifest.
+pub const MANIFEST_LABELS_MAX: usize = 64;
+/// Largest value of one field before sealing, in bytes.
+pub const FIELD_BYTES_MAX: usize = 64 * 1024;
+/// Sealed fields are padded up to a multiple of this many bytes, so that sizes tell little.
+pub const FIELD_PADDING_BYTES: usize = 256;
+/// Most items in one batch (enrolment).
+pub const BATCH_ITEMS_MAX: usize = 1_000;
+/// Rows in a page when the caller names no number.
+pub const PAGE_ROWS_DEFAULT: u32 = 100;
+/// Most rows in a page; a larger wish is lowered, not refused.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
+/// Longest time the server works on one call, in milliseconds.
+pub const DEADLINE_MILLIS_MAX: i64 = 30_000;
+/// Longest validity of an order, in milliseconds.
+pub const ORDER_WINDOW_MILLIS_MAX: i64 = 5 * MINUTE_MILLIS;
+/// How far an order's start may lie ahead of a holder's clock, in milliseconds.
+pub const CLOCK_SKEW_MILLIS_MAX: i64 = 30_000;
+/// Oldest PREPARE voucher on which a HANDOVER order may rest: longer than any handover can stay open
+/// without an objection (24 h + 5 and 2 working days + 14 days), in milliseconds.
+pub const PARENT_VOUCHER_MILLIS_MAX: i64 = 60 * DAY_MILLIS;
+/// Age at which a watch stream is ended so that revocation and load balancing get a grip, in milliseconds.
+pub const WATCH_STREAM_MILLIS_MAX: i64 = 30 * MINUTE_MILLIS;
+/// How long a stored outcome answers repeats of a request id, in milliseconds.
+pub const REQUEST_OUTCOME_MILLIS: i64 = 24 * HOUR_MILLIS;
+/// Quota of ENROL orders per issuing organisation and day.
+pub const QUOTA_ENROL_PER_DAY: u32 = 10_000;
+/// Quota of PREPARE orders, and apart from it of HANDOVER orders, per issuing organisation and day.
+pub const QUOTA_HANDOVER_PER_DAY: u32 = 2_000;
+/// Orders are reserved from the quota durably in blocks of this many.
+pub const QUOTA_BLOCK_ORDERS: u32 = 50;
+/// Largest log entry as canonical JSON, in bytes (tlog-tiles bundles use 16-bit lengths).
+pub const ENTRY_BYTES_MAX: usize = 64 * 1024 - 1;
+/// Oldest day key; younger ones re-wrap what is still open, in days.
+pub const DAY_KEY_DAYS_MAX: i64 = 31;
