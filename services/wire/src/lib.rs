@@ -1,1 +1,30 @@
-//! x
+//! The wire: messages and stubs generated from `proto/`.
+//!
+//! Must never hold a line written by hand beyond these mounts: what travels is what `proto/` says.
+#![expect(
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::clone_on_ref_ptr,
+    unused_qualifications,
+    reason = "generated code keeps to its generator's style"
+)]
+
+/// The descriptor set of every proto file, for reflection and generated documentation.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sluis.bin"));
+
+macro_rules! packages {
+    ($($name:ident),*) => {$(
+        #[doc = concat!("`sluis.", stringify!($name), ".v1`.")]
+        pub mod $name {
+            /// Version 1.
+            pub mod v1 {
+                include!(concat!(env!("OUT_DIR"), "/sluis.", stringify!($name), ".v1.rs"));
+            }
+        }
+    )*};
+}
+
+packages!(
+    audit, consent, directory, handover, policy, portal, pseudonym
+);
