@@ -1,1 +1,16 @@
-//! x
+//! The store: every SQL text, the one door to the database, and the migrations.
+//!
+//! Must never see a key or a value in clear: what arrives here is tags, sealed bytes, numbers and
+//! times. Must never decide anything.
+
+pub mod audit;
+pub mod directory;
+pub mod error;
+pub mod inbox;
+pub mod notice;
+pub mod pseudonym;
+pub mod request;
+pub mod tx;
+
+pub use error::Error;
+pub use tx::{Database, Role, Settings, Tx, Work};

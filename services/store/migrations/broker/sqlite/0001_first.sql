@@ -1,0 +1,137 @@
+-- The broker's tables. Parties, purposes and persons appear as keyed tags only; bodies are sealed by
+-- the caller. Times are milliseconds since 1970 UTC; ids and times come from the application.
+
+-- What is in force. One row, read in every deciding transaction, so that no process decides on an old set.
+CREATE TABLE in_force (
+    singleton         INTEGER NOT NULL PRIMARY KEY CHECK (singleton = 1),
+    directory_version INTEGER NOT NULL,
+    policy_sha256     BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE directory_file (
+    version     INTEGER NOT NULL PRIMARY KEY,
+    content     BLOB    NOT NULL,
+    signatures  BLOB    NOT NULL,
+    imported_at INTEGER NOT NULL
+) STRICT;
+
+-- Kept as long as the entries that refer to it, so that any decision can be traced (ADL level 4).
+CREATE TABLE policy_set (
+    sha256       BLOB    NOT NULL PRIMARY KEY,
+    content      BLOB    NOT NULL,
+    signatures   BLOB    NOT NULL,
+    activated_at INTEGER NOT NULL
+) STRICT;
+
+-- The broker's own context keys, sealed.
+CREATE TABLE context_key (
+    label      TEXT    NOT NULL PRIMARY KEY,
+    public_key BLOB    NOT NULL,
+    sealed_key BLOB    NOT NULL,
+    opened_at  INTEGER NOT NULL
+) STRICT;
+
+-- One row for each person in each relation that was ever asked about, unknown persons included: the
+-- row that every decision locks.
+CREATE TABLE relation_subject (
+    subject_index  BLOB    NOT NULL PRIMARY KEY,
+    relation_tag   BLOB    NOT NULL,
+    sealed_handle  BLOB    NOT NULL,
+    objected_at    INTEGER,
+    restricted_at  INTEGER,
+    created_at     INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE handover (
+    handover_id      BLOB    NOT NULL PRIMARY KEY,
+    revision         INTEGER NOT NULL,
+    state            INTEGER NOT NULL,
+    sender_tag       BLOB    NOT NULL,
+    recipient_tag    BLOB    NOT NULL,
+    purpose_tag      BLOB    NOT NULL,
+    subject_index    BLOB    NOT NULL REFERENCES relation_subject (subject_index),
+    group_tag        BLOB,
+    entered_at       INTEGER NOT NULL,
+    deadline_at      INTEGER,
+    remaining_millis INTEGER,
+    opened_at        INTEGER,
+    day              INTEGER NOT NULL,
+    wrapped_key      BLOB,
+    body             BLOB    NOT NULL
+) STRICT;
+CREATE INDEX handover_deadline ON handover (deadline_at) WHERE deadline_at IS NOT NULL;
+CREATE INDEX handover_subject ON handover (subject_index);
+CREATE INDEX handover_group ON handover (group_tag) WHERE group_tag IS NOT NULL;
+CREATE INDEX handover_day ON handover (day) WHERE wrapped_key IS NOT NULL;
+
+-- What waits for the recipient, under the handover's data key; gone when the handover ends.
+CREATE TABLE payload (
+    handover_id BLOB    NOT NULL REFERENCES handover (handover_id),
+    stage       INTEGER NOT NULL,
+    sealed      BLOB    NOT NULL,
+    PRIMARY KEY (handover_id, stage)
+) STRICT;
+
+CREATE TABLE notice (
+    notice_id     BLOB    NOT NULL PRIMARY KEY,
+    handover_id   BLOB    NOT NULL REFERENCES handover (handover_id),
+    recipient_tag BLOB    NOT NULL,
+    kind          INTEGER NOT NULL,
+    state         INTEGER NOT NULL,
+    sent_at       INTEGER NOT NULL,
+    due_at        INTEGER NOT NULL,
+    received_at   INTEGER,
+    answered_at   INTEGER,
+    body          BLOB    NOT NULL
+) STRICT;
+CREATE INDEX notice_handover ON notice (handover_id);
+CREATE INDEX notice_due ON notice (due_at) WHERE answered_at IS NULL;
+
+-- What happened, for one party each. Positions count per party: a global number would tell every
+-- party how busy the others are.
+CREATE TABLE inbox_head (
+    party_tag BLOB    NOT NULL PRIMARY KEY,
+    position  INTEGER NOT NULL
+) STRICT;
+CREATE TABLE inbox (
+    party_tag  BLOB    NOT NULL,
+    position   INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    body       BLOB    NOT NULL,
+    PRIMARY KEY (party_tag, position)
+) STRICT;
+
+-- Outcomes of changing calls, so that a repeat gets the same answer.
+CREATE TABLE request_outcome (
+    caller_tag  BLOB    NOT NULL,
+    request_id  BLOB    NOT NULL,
+    body_sha256 BLOB    NOT NULL,
+    outcome     BLOB    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    PRIMARY KEY (caller_tag, request_id)
+) STRICT;
+CREATE INDEX request_outcome_age ON request_outcome (created_at);
+
+-- The log. Written in the action's transaction; leaf_index comes later, from the sequencer.
+CREATE TABLE audit_entry (
+    entry_id      BLOB    NOT NULL PRIMARY KEY,
+    leaf_index    INTEGER,
+    leaf_sha256   BLOB    NOT NULL,
+    year          INTEGER NOT NULL,
+    time          INTEGER NOT NULL,
+    handover_tag  BLOB,
+    sender_tag    BLOB,
+    recipient_tag BLOB,
+    caller_tag    BLOB    NOT NULL,
+    purpose_tag   BLOB,
+    subject_tag   BLOB,
+    body          BLOB    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX audit_entry_leaf ON audit_entry (leaf_index) WHERE leaf_index IS NOT NULL;
+CREATE INDEX audit_entry_unsequenced ON audit_entry (time) WHERE leaf_index IS NULL;
+CREATE INDEX audit_entry_handover ON audit_entry (handover_tag, entry_id) WHERE handover_tag IS NOT NULL;
+CREATE INDEX audit_entry_sender ON audit_entry (sender_tag, entry_id) WHERE sender_tag IS NOT NULL;
+CREATE INDEX audit_entry_recipient ON audit_entry (recipient_tag, entry_id) WHERE recipient_tag IS NOT NULL;
+CREATE INDEX audit_entry_caller ON audit_entry (caller_tag, entry_id);
+CREATE INDEX audit_entry_purpose ON audit_entry (purpose_tag, entry_id) WHERE purpose_tag IS NOT NULL;
+CREATE INDEX audit_entry_subject ON audit_entry (subject_tag, entry_id) WHERE subject_tag IS NOT NULL;

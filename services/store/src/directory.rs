@@ -1,0 +1,150 @@
+//! What is in force: the directory's and the policy set's versions, with the files themselves.
+//!
+//! Must never put a file in force without keeping it: entries refer to it for as long as they live.
+
+use crate::tx::{column, fixed};
+use crate::{Error, Tx};
+use rules::clock::Timestamp;
+
+const SELECT_IN_FORCE: &str =
+    "SELECT directory_version, policy_sha256 FROM in_force WHERE singleton = 1";
+const UPSERT_IN_FORCE: &str = "INSERT INTO in_force (singleton, directory_version, policy_sha256) \
+     VALUES (1, $1, $2) ON CONFLICT (singleton) DO UPDATE \
+     SET directory_version = excluded.directory_version, policy_sha256 = excluded.policy_sha256";
+const INSERT_DIRECTORY: &str = "INSERT INTO directory_file (version, content, signatures, imported_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (version) DO NOTHING";
+const SELECT_DIRECTORY: &str = "SELECT content, signatures FROM directory_file WHERE version = $1";
+const INSERT_POLICY_SET: &str = "INSERT INTO policy_set (sha256, content, signatures, activated_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (sha256) DO NOTHING";
+const SELECT_POLICY_SET: &str = "SELECT content, signatures FROM policy_set WHERE sha256 = $1";
+
+/// The statements of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    SELECT_IN_FORCE,
+    UPSERT_IN_FORCE,
+    INSERT_DIRECTORY,
+    SELECT_DIRECTORY,
+    INSERT_POLICY_SET,
+    SELECT_POLICY_SET,
+];
+
+/// What every decision is made under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// Version of the directory.
+    pub directory_version: i64,
+    /// SHA-256 of the policy set.
+    pub policy_sha256: [u8; 32],
+}
+
+/// A signed file as it was imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedFile {
+    /// Byte for byte as signed.
+    pub content: Vec<u8>,
+    /// The controllers' signatures, encoded by the caller.
+    pub signatures: Vec<u8>,
+}
+
+impl Tx {
+    /// What is in force; `None` in a new database.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn in_force(&mut self) -> Result<Option<InForce>, Error> {
+        let row = sqlx::query(SELECT_IN_FORCE)
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| {
+            Ok(InForce {
+                directory_version: column(&row, "directory_version")?,
+                policy_sha256: fixed(&row, "policy_sha256")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Puts a directory version and a policy set in force.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_in_force(&mut self, in_force: InForce) -> Result<(), Error> {
+        sqlx::query(UPSERT_IN_FORCE)
+            .bind(in_force.directory_version)
+            .bind(in_force.policy_sha256.as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Keeps a directory file.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_directory(
+        &mut self,
+        version: i64,
+        file: &SignedFile,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query(INSERT_DIRECTORY)
+            .bind(version)
+            .bind(file.content.as_slice())
+            .bind(file.signatures.as_slice())
+            .bind(now.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// The directory file of this version.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn directory(&mut self, version: i64) -> Result<Option<SignedFile>, Error> {
+        let row = sqlx::query(SELECT_DIRECTORY)
+            .bind(version)
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| signed_file(&row)).transpose()
+    }
+
+    /// Keeps a policy set.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_policy_set(
+        &mut self,
+        sha256: &[u8; 32],
+        file: &SignedFile,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query(INSERT_POLICY_SET)
+            .bind(sha256.as_slice())
+            .bind(file.content.as_slice())
+            .bind(file.signatures.as_slice())
+            .bind(now.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// The policy set with this digest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn policy_set(&mut self, sha256: &[u8; 32]) -> Result<Option<SignedFile>, Error> {
+        let row = sqlx::query(SELECT_POLICY_SET)
+            .bind(sha256.as_slice())
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| signed_file(&row)).transpose()
+    }
+}
+
+fn signed_file(row: &sqlx::sqlite::SqliteRow) -> Result<SignedFile, Error> {
+    Ok(SignedFile {
+        content: column(row, "content")?,
+        signatures: column(row, "signatures")?,
+    })
+}

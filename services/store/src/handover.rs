@@ -1,0 +1,288 @@
+//! Handovers, and what waits in them for the recipient.
+//!
+//! Must never write a payload without the permit of the decision it rests on, and must never leave
+//! one behind when its handover has ended.
+
+use crate::tx::{column, fixed};
+use crate::{Error, Tx};
+use rules::clock::Timestamp;
+use rules::id::{HandoverId, Tag};
+use rules::policy::Permit;
+use sqlx::sqlite::SqliteRow;
+
+const INSERT_HANDOVER: &str = "INSERT INTO handover (handover_id, revision, state, sender_tag, \
+     recipient_tag, purpose_tag, subject_index, group_tag, entered_at, deadline_at, \
+     remaining_millis, opened_at, day, wrapped_key, body) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL, $11, $12, $13)";
+/// On PostgreSQL this ends in FOR UPDATE; on SQLite every deciding command holds the only writer.
+const LOCK_HANDOVER: &str = "SELECT handover_id, revision, state, sender_tag, recipient_tag, \
+     purpose_tag, subject_index, group_tag, entered_at, deadline_at, remaining_millis, opened_at, \
+     day, wrapped_key, body FROM handover WHERE handover_id = $1";
+const UPDATE_HANDOVER: &str = "UPDATE handover SET revision = $2, state = $3, entered_at = $4, \
+     deadline_at = $5, remaining_millis = $6, opened_at = $7, day = $8, wrapped_key = $9, body = $10 \
+     WHERE handover_id = $1";
+const SELECT_OPEN_OF_GROUP: &str = "SELECT handover_id FROM handover \
+     WHERE group_tag = $1 AND wrapped_key IS NOT NULL AND handover_id <> $2 ORDER BY handover_id";
+const SELECT_OPEN_OF_SUBJECT: &str = "SELECT handover_id FROM handover \
+     WHERE subject_index = $1 AND wrapped_key IS NOT NULL ORDER BY handover_id";
+const SELECT_DUE: &str = "SELECT handover_id FROM handover \
+     WHERE deadline_at IS NOT NULL AND deadline_at <= $1 ORDER BY deadline_at LIMIT $2";
+const SELECT_OF_DAYS_BEFORE: &str = "SELECT handover_id FROM handover \
+     WHERE wrapped_key IS NOT NULL AND day < $1 ORDER BY day LIMIT $2";
+const UPSERT_PAYLOAD: &str = "INSERT INTO payload (handover_id, stage, sealed) VALUES ($1, $2, $3) \
+     ON CONFLICT (handover_id, stage) DO UPDATE SET sealed = excluded.sealed";
+const SELECT_PAYLOAD: &str = "SELECT sealed FROM payload WHERE handover_id = $1 AND stage = $2";
+const DELETE_PAYLOADS: &str = "DELETE FROM payload WHERE handover_id = $1";
+
+/// The statements of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    INSERT_HANDOVER,
+    LOCK_HANDOVER,
+    UPDATE_HANDOVER,
+    SELECT_OPEN_OF_GROUP,
+    SELECT_OPEN_OF_SUBJECT,
+    SELECT_DUE,
+    SELECT_OF_DAYS_BEFORE,
+    UPSERT_PAYLOAD,
+    SELECT_PAYLOAD,
+    DELETE_PAYLOADS,
+];
+
+/// A handover as it lies in the table.
+#[derive(Clone, Debug)]
+pub struct HandoverRow {
+    /// Its id.
+    pub handover_id: HandoverId,
+    /// One more at every change.
+    pub revision: i64,
+    /// The number of its state in `sluis.handover.v1.State`.
+    pub state: i64,
+    /// Tag of the sender.
+    pub sender: Tag,
+    /// Tag of the recipient.
+    pub recipient: Tag,
+    /// Tag of the purpose.
+    pub purpose: Tag,
+    /// Index of the person in this relation.
+    pub subject_index: [u8; 32],
+    /// Tag of the sender's group.
+    pub group: Option<Tag>,
+    /// When it came into its state.
+    pub entered_at: Timestamp,
+    /// Until when it may stay there; `None` while paused or ended.
+    pub deadline_at: Option<Timestamp>,
+    /// What was left of the deadline when it was paused, in milliseconds.
+    pub remaining_millis: Option<i64>,
+    /// When the recipient first opened an offer or a dossier.
+    pub opened_at: Option<Timestamp>,
+    /// The day whose key wraps the data key: days since 1970-01-01.
+    pub day: i64,
+    /// The wrapped data key; `None` once destroyed, which is when the handover has ended.
+    pub wrapped_key: Option<Vec<u8>>,
+    /// What the handover is about, sealed.
+    pub body: Vec<u8>,
+}
+
+impl Tx {
+    /// Writes a new handover. The permit is the decision it rests on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_handover(&mut self, _permit: &Permit, row: &HandoverRow) -> Result<(), Error> {
+        sqlx::query(INSERT_HANDOVER)
+            .bind(row.handover_id.bytes().as_slice())
+            .bind(row.revision)
+            .bind(row.state)
+            .bind(row.sender.bytes().as_slice())
+            .bind(row.recipient.bytes().as_slice())
+            .bind(row.purpose.bytes().as_slice())
+            .bind(row.subject_index.as_slice())
+            .bind(row.group.as_ref().map(|tag| tag.bytes().as_slice()))
+            .bind(row.entered_at.millis())
+            .bind(row.deadline_at.map(Timestamp::millis))
+            .bind(row.day)
+            .bind(row.wrapped_key.as_deref())
+            .bind(row.body.as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Locks a handover until commit, and reads it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lock_handover(&mut self, id: HandoverId) -> Result<Option<HandoverRow>, Error> {
+        sqlx::query(LOCK_HANDOVER)
+            .bind(id.bytes().as_slice())
+            .fetch_optional(self.statement())
+            .await?
+            .map(|row| handover_row(&row))
+            .transpose()
+    }
+
+    /// Writes what can change of a handover.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_handover(&mut self, row: &HandoverRow) -> Result<(), Error> {
+        sqlx::query(UPDATE_HANDOVER)
+            .bind(row.handover_id.bytes().as_slice())
+            .bind(row.revision)
+            .bind(row.state)
+            .bind(row.entered_at.millis())
+            .bind(row.deadline_at.map(Timestamp::millis))
+            .bind(row.remaining_millis)
+            .bind(row.opened_at.map(Timestamp::millis))
+            .bind(row.day)
+            .bind(row.wrapped_key.as_deref())
+            .bind(row.body.as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// The other open handovers of a group.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_handovers_of_group(
+        &mut self,
+        group: Tag,
+        except: HandoverId,
+    ) -> Result<Vec<HandoverId>, Error> {
+        let rows = sqlx::query(SELECT_OPEN_OF_GROUP)
+            .bind(group.bytes().as_slice())
+            .bind(except.bytes().as_slice())
+            .fetch_all(self.statement())
+            .await?;
+        rows.iter().map(handover_id).collect()
+    }
+
+    /// All open handovers of a person in a relation.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_handovers_of_subject(
+        &mut self,
+        index: &[u8; 32],
+    ) -> Result<Vec<HandoverId>, Error> {
+        let rows = sqlx::query(SELECT_OPEN_OF_SUBJECT)
+            .bind(index.as_slice())
+            .fetch_all(self.statement())
+            .await?;
+        rows.iter().map(handover_id).collect()
+    }
+
+    /// Handovers whose deadline has passed, the longest due first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn due_handovers(
+        &mut self,
+        now: Timestamp,
+        rows_max: i64,
+    ) -> Result<Vec<HandoverId>, Error> {
+        let rows = sqlx::query(SELECT_DUE)
+            .bind(now.millis())
+            .bind(rows_max)
+            .fetch_all(self.statement())
+            .await?;
+        rows.iter().map(handover_id).collect()
+    }
+
+    /// Open handovers whose data key is wrapped by a day key of before `day`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn handovers_of_days_before(
+        &mut self,
+        day: i64,
+        rows_max: i64,
+    ) -> Result<Vec<HandoverId>, Error> {
+        let rows = sqlx::query(SELECT_OF_DAYS_BEFORE)
+            .bind(day)
+            .bind(rows_max)
+            .fetch_all(self.statement())
+            .await?;
+        rows.iter().map(handover_id).collect()
+    }
+
+    /// Puts a sealed summary or dossier in a handover; an earlier one of the stage is replaced. The
+    /// permit is the decision it rests on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_payload(
+        &mut self,
+        _permit: &Permit,
+        id: HandoverId,
+        stage: i64,
+        sealed: &[u8],
+    ) -> Result<(), Error> {
+        sqlx::query(UPSERT_PAYLOAD)
+            .bind(id.bytes().as_slice())
+            .bind(stage)
+            .bind(sealed)
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// The sealed summary or dossier. The permit is the decision on which it is read out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn payload(
+        &mut self,
+        _permit: &Permit,
+        id: HandoverId,
+        stage: i64,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let row = sqlx::query(SELECT_PAYLOAD)
+            .bind(id.bytes().as_slice())
+            .bind(stage)
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| column(&row, "sealed")).transpose()
+    }
+
+    /// Deletes all that waits in a handover.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_payloads(&mut self, id: HandoverId) -> Result<(), Error> {
+        sqlx::query(DELETE_PAYLOADS).bind(id.bytes().as_slice()).execute(self.statement()).await?;
+        Ok(())
+    }
+}
+
+fn handover_id(row: &SqliteRow) -> Result<HandoverId, Error> {
+    let octets: Vec<u8> = column(row, "handover_id")?;
+    HandoverId::from_slice(&octets).ok_or(Error::Malformed("handover"))
+}
+
+fn handover_row(row: &SqliteRow) -> Result<HandoverRow, Error> {
+    let group: Option<Vec<u8>> = column(row, "group_tag")?;
+    let deadline_at: Option<i64> = column(row, "deadline_at")?;
+    let opened_at: Option<i64> = column(row, "opened_at")?;
+    Ok(HandoverRow {
+        handover_id: handover_id(row)?,
+        revision: column(row, "revision")?,
+        state: column(row, "state")?,
+        sender: Tag::new(fixed(row, "sender_tag")?),
+        recipient: Tag::new(fixed(row, "recipient_tag")?),
+        purpose: Tag::new(fixed(row, "purpose_tag")?),
+        subject_index: fixed(row, "subject_index")?,
+        group: group
+            .map(|octets| Tag::from_slice(&octets).ok_or(Error::Malformed("handover")))
+            .transpose()?,
+        entered_at: Timestamp::from_millis(column(row, "entered_at")?),
+        deadline_at: deadline_at.map(Timestamp::from_millis),
+        remaining_millis: column(row, "remaining_millis")?,
+        opened_at: opened_at.map(Timestamp::from_millis),
+        day: column(row, "day")?,
+        wrapped_key: column(row, "wrapped_key")?,
+        body: column(row, "body")?,
+    })
+}

@@ -1,0 +1,163 @@
+//! Notices (kennisgevingen) to recipients, and their answers.
+//!
+//! Must never delete a notice: that it was sent, received and answered is what the person is shown.
+
+use crate::tx::{column, fixed};
+use crate::{Error, Tx};
+use rules::clock::Timestamp;
+use rules::id::{HandoverId, NoticeId, Tag};
+use sqlx::sqlite::SqliteRow;
+
+const INSERT_NOTICE: &str = "INSERT INTO notice (notice_id, handover_id, recipient_tag, kind, state, \
+     sent_at, due_at, received_at, answered_at, body) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL, $8)";
+const LOCK_NOTICE: &str = "SELECT notice_id, handover_id, recipient_tag, kind, state, sent_at, due_at, \
+     received_at, answered_at, body FROM notice WHERE notice_id = $1";
+const UPDATE_NOTICE: &str = "UPDATE notice SET state = $2, received_at = $3, answered_at = $4, \
+     body = $5 WHERE notice_id = $1";
+const SELECT_NOTICES: &str = "SELECT notice_id, handover_id, recipient_tag, kind, state, sent_at, \
+     due_at, received_at, answered_at, body FROM notice WHERE handover_id = $1 ORDER BY notice_id";
+const SELECT_OVERDUE: &str = "SELECT notice_id FROM notice \
+     WHERE answered_at IS NULL AND due_at <= $1 AND state <> $2 ORDER BY due_at LIMIT $3";
+
+/// The statements of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    INSERT_NOTICE,
+    LOCK_NOTICE,
+    UPDATE_NOTICE,
+    SELECT_NOTICES,
+    SELECT_OVERDUE,
+];
+
+/// A notice as it lies in the table.
+#[derive(Clone, Debug)]
+pub struct NoticeRow {
+    /// Its id.
+    pub notice_id: NoticeId,
+    /// The handover it is about.
+    pub handover_id: HandoverId,
+    /// Tag of the recipient.
+    pub recipient: Tag,
+    /// The number of its kind in `sluis.handover.v1.NoticeKind`.
+    pub kind: i64,
+    /// The number of its state in `sluis.handover.v1.NoticeState`.
+    pub state: i64,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// Until when an answer is in time.
+    pub due_at: Timestamp,
+    /// When it was received.
+    pub received_at: Option<Timestamp>,
+    /// When it was answered.
+    pub answered_at: Option<Timestamp>,
+    /// The signed answer, sealed; empty before there is one.
+    pub body: Vec<u8>,
+}
+
+impl Tx {
+    /// Writes a new notice.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_notice(&mut self, row: &NoticeRow) -> Result<(), Error> {
+        sqlx::query(INSERT_NOTICE)
+            .bind(row.notice_id.bytes().as_slice())
+            .bind(row.handover_id.bytes().as_slice())
+            .bind(row.recipient.bytes().as_slice())
+            .bind(row.kind)
+            .bind(row.state)
+            .bind(row.sent_at.millis())
+            .bind(row.due_at.millis())
+            .bind(row.body.as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Locks a notice until commit, and reads it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lock_notice(&mut self, id: NoticeId) -> Result<Option<NoticeRow>, Error> {
+        sqlx::query(LOCK_NOTICE)
+            .bind(id.bytes().as_slice())
+            .fetch_optional(self.statement())
+            .await?
+            .map(|row| notice_row(&row))
+            .transpose()
+    }
+
+    /// Writes what can change of a notice.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_notice(&mut self, row: &NoticeRow) -> Result<(), Error> {
+        sqlx::query(UPDATE_NOTICE)
+            .bind(row.notice_id.bytes().as_slice())
+            .bind(row.state)
+            .bind(row.received_at.map(Timestamp::millis))
+            .bind(row.answered_at.map(Timestamp::millis))
+            .bind(row.body.as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// All notices about a handover, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn notices_of_handover(&mut self, id: HandoverId) -> Result<Vec<NoticeRow>, Error> {
+        sqlx::query(SELECT_NOTICES)
+            .bind(id.bytes().as_slice())
+            .fetch_all(self.statement())
+            .await?
+            .iter()
+            .map(notice_row)
+            .collect()
+    }
+
+    /// Notices whose answer is due and that are not marked `overdue_state` yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn overdue_notices(
+        &mut self,
+        now: Timestamp,
+        overdue_state: i64,
+        rows_max: i64,
+    ) -> Result<Vec<NoticeId>, Error> {
+        sqlx::query(SELECT_OVERDUE)
+            .bind(now.millis())
+            .bind(overdue_state)
+            .bind(rows_max)
+            .fetch_all(self.statement())
+            .await?
+            .iter()
+            .map(notice_id)
+            .collect()
+    }
+}
+
+fn notice_id(row: &SqliteRow) -> Result<NoticeId, Error> {
+    let octets: Vec<u8> = column(row, "notice_id")?;
+    NoticeId::from_slice(&octets).ok_or(Error::Malformed("notice"))
+}
+
+fn notice_row(row: &SqliteRow) -> Result<NoticeRow, Error> {
+    let handover: Vec<u8> = column(row, "handover_id")?;
+    let received_at: Option<i64> = column(row, "received_at")?;
+    let answered_at: Option<i64> = column(row, "answered_at")?;
+    Ok(NoticeRow {
+        notice_id: notice_id(row)?,
+        handover_id: HandoverId::from_slice(&handover).ok_or(Error::Malformed("notice"))?,
+        recipient: Tag::new(fixed(row, "recipient_tag")?),
+        kind: column(row, "kind")?,
+        state: column(row, "state")?,
+        sent_at: Timestamp::from_millis(column(row, "sent_at")?),
+        due_at: Timestamp::from_millis(column(row, "due_at")?),
+        received_at: received_at.map(Timestamp::from_millis),
+        answered_at: answered_at.map(Timestamp::from_millis),
+        body: column(row, "body")?,
+    })
+}

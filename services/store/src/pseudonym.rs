@@ -1,0 +1,151 @@
+//! The broker's rows about pseudonyms: its own context keys, and one row for each person in each
+//! relation, found by a keyed index.
+//!
+//! Must never hold a handle or a key outside its seal.
+
+use crate::tx::{column, fixed};
+use crate::{Error, Tx};
+use rules::clock::Timestamp;
+use rules::id::Tag;
+
+const SELECT_CONTEXT_KEY: &str = "SELECT public_key, sealed_key FROM context_key WHERE label = $1";
+const INSERT_CONTEXT_KEY: &str = "INSERT INTO context_key (label, public_key, sealed_key, opened_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (label) DO NOTHING";
+const UPSERT_SUBJECT: &str = "INSERT INTO relation_subject \
+     (subject_index, relation_tag, sealed_handle, objected_at, restricted_at, created_at) \
+     VALUES ($1, $2, $3, NULL, NULL, $4) ON CONFLICT (subject_index) DO NOTHING";
+/// On PostgreSQL this ends in FOR SHARE; on SQLite every deciding command holds the only writer.
+const LOCK_SUBJECT: &str = "SELECT relation_tag, objected_at, restricted_at FROM relation_subject \
+     WHERE subject_index = $1";
+const UPDATE_SUBJECT_FLAGS: &str = "UPDATE relation_subject \
+     SET objected_at = $2, restricted_at = $3 WHERE subject_index = $1";
+
+/// The statements of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    SELECT_CONTEXT_KEY,
+    INSERT_CONTEXT_KEY,
+    UPSERT_SUBJECT,
+    LOCK_SUBJECT,
+    UPDATE_SUBJECT_FLAGS,
+];
+
+/// One of the broker's context keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextKeyRow {
+    /// The public key.
+    pub public_key: [u8; 32],
+    /// The secret key, sealed.
+    pub sealed_key: Vec<u8>,
+}
+
+/// What a decision about a person in a relation rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubjectRow {
+    /// Tag of the relation.
+    pub relation_tag: Tag,
+    /// Since when an objection is pending.
+    pub objected_at: Option<Timestamp>,
+    /// Since when processing is restricted.
+    pub restricted_at: Option<Timestamp>,
+}
+
+impl Tx {
+    /// The broker's key for a context.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn context_key(&mut self, label: &str) -> Result<Option<ContextKeyRow>, Error> {
+        let row = sqlx::query(SELECT_CONTEXT_KEY)
+            .bind(label)
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| {
+            Ok(ContextKeyRow {
+                public_key: fixed(&row, "public_key")?,
+                sealed_key: column(&row, "sealed_key")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Keeps the broker's key for a context; an earlier one stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_context_key(
+        &mut self,
+        label: &str,
+        key: &ContextKeyRow,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query(INSERT_CONTEXT_KEY)
+            .bind(label)
+            .bind(key.public_key.as_slice())
+            .bind(key.sealed_key.as_slice())
+            .bind(now.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Makes sure that there is a row for this person in this relation, known or not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn upsert_subject(
+        &mut self,
+        index: &[u8; 32],
+        relation: Tag,
+        sealed_handle: &[u8],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query(UPSERT_SUBJECT)
+            .bind(index.as_slice())
+            .bind(relation.bytes().as_slice())
+            .bind(sealed_handle)
+            .bind(now.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Locks the row of this person in this relation against change until commit, and reads it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lock_subject(&mut self, index: &[u8; 32]) -> Result<Option<SubjectRow>, Error> {
+        let row = sqlx::query(LOCK_SUBJECT)
+            .bind(index.as_slice())
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| {
+            let objected_at: Option<i64> = column(&row, "objected_at")?;
+            let restricted_at: Option<i64> = column(&row, "restricted_at")?;
+            Ok(SubjectRow {
+                relation_tag: Tag::new(fixed(&row, "relation_tag")?),
+                objected_at: objected_at.map(Timestamp::from_millis),
+                restricted_at: restricted_at.map(Timestamp::from_millis),
+            })
+        })
+        .transpose()
+    }
+
+    /// Sets or clears objection and restriction.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_subject_flags(
+        &mut self,
+        index: &[u8; 32],
+        objected_at: Option<Timestamp>,
+        restricted_at: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        sqlx::query(UPDATE_SUBJECT_FLAGS)
+            .bind(index.as_slice())
+            .bind(objected_at.map(Timestamp::millis))
+            .bind(restricted_at.map(Timestamp::millis))
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+}
