@@ -69,7 +69,7 @@ pub trait Work: Send + Sync {
     /// What can go wrong.
     type Error: From<Error> + Send;
     /// Name of the transaction: the command's, and so the span's, the metric's and the entry's.
-    const NAME: &'static str;
+    fn name(&self) -> &'static str;
 
     /// Does the work. Must await nothing but `tx`, and must change nothing but rows, because it may
     /// run more than once.
@@ -174,7 +174,7 @@ impl Database {
             match result {
                 Err(error) if attempt < ATTEMPTS_MAX && W::is_transient(&error) => {
                     tracing::info!(
-                        transaction = W::NAME,
+                        transaction = work.name(),
                         attempt,
                         "begins anew after a passing fault"
                     );
@@ -205,7 +205,11 @@ impl Database {
             statements: 0,
         };
         let output = work.perform(&mut tx).await?;
-        tracing::debug!(transaction = W::NAME, statements = tx.statements, "commits");
+        tracing::debug!(
+            transaction = work.name(),
+            statements = tx.statements,
+            "commits"
+        );
         tx.inner.commit().await.map_err(Error::from)?;
         Ok(output)
     }
