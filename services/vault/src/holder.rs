@@ -20,6 +20,14 @@ use rules::secret::Secret;
 use std::fmt;
 use std::sync::Arc;
 
+/// Fails to compile when any crate of the workspace switches on libpep's `offline`,
+/// `global-pseudonyms` or `legacy`: each adds a context or a domain without a secret factor, or another
+/// derivation. (`elgamal3` does not compile with [`HolderKeys::convert`].)
+const _: fn(EncryptionContext, PseudonymizationDomain) = |context, domain| {
+    let EncryptionContext::Specific(_) = context;
+    let PseudonymizationDomain::Specific(_) = domain;
+};
+
 /// Longest label of a domain or a context, in octets; the longest that the directory can make is 150.
 pub const LABEL_BYTES_MAX: usize = 255;
 /// Most conversions whose factors are kept at hand: the directed pairs of a region, many times over.

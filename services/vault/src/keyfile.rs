@@ -4,7 +4,7 @@
 //! know: a misspelt name would be a missing key.
 
 use crate::chance::draw_secret;
-use crate::holder::HolderKeys;
+use crate::holder::{HolderKeys, HolderSecrets};
 use rules::secret::Secret;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -217,6 +217,17 @@ impl KeyFile {
     /// When the name is not among the role's.
     pub fn require(&self, name: SecretName) -> Result<&Secret<[u8; 32]>, KeyFileError> {
         self.secret(name).ok_or(KeyFileError::Missing(name))
+    }
+
+    /// A holder's two secrets, as [`HolderKeys::from_secrets`] takes them.
+    ///
+    /// # Errors
+    /// When the file is not a holder's.
+    pub fn holder_secrets(&self) -> Result<HolderSecrets, KeyFileError> {
+        Ok(HolderSecrets {
+            rekeying: Secret::new(*self.require(SecretName::RekeyingSecret)?.expose()),
+            blinding: Secret::new(*self.require(SecretName::BlindingFactor)?.expose()),
+        })
     }
 
     /// The rest keys, newest first, as [`crate::rest::Crypter::new`] takes them.

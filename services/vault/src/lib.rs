@@ -24,3 +24,6 @@ pub mod pseudonym;
 pub mod rest;
 pub mod sealing;
 pub mod sign;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,12 @@
+//! Tests that need more than one module: the protocol as a whole, frozen vectors, invalid input.
+//!
+//! Must never hold a real person's number: only the test numbers of DESIGN section 12.
+
+mod features;
+mod kit;
+mod points;
+mod protocol;
+mod rest;
+mod sealing;
+mod shares;
+mod vectors;
