@@ -1,1 +1,9 @@
-//! x
+//! The gateway (poort): where strangers enter. Door, configuration, gRPC services, roles and command
+//! line of the one binary `sluis`.
+//!
+//! Must never decide: it reads what comes in, asks the counter, and says what the counter said.
+
+pub mod clock;
+pub mod configuration;
+pub mod door;
+pub mod grpc;

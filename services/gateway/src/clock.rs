@@ -1,0 +1,26 @@
+//! The one real clock of the program.
+//!
+//! Must never be read below the gateway: everything else gets the present moment as an argument.
+
+use rules::clock::{Clock, Timestamp};
+use std::time::UNIX_EPOCH;
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    /// A machine whose clock stands before 1970 reads as 1970, which every order and certificate then
+    /// refuses: wrong time closes the door and opens nothing.
+    fn now(&self) -> Timestamp {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place where the real clock is read; everyone else is handed a `Clock`"
+        )]
+        let now = std::time::SystemTime::now();
+        let millis = now.duration_since(UNIX_EPOCH).map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        });
+        Timestamp::from_millis(millis)
+    }
+}

@@ -1,0 +1,107 @@
+//! Configurations in, mistakes out.
+
+use super::{Role, read};
+use std::path::Path;
+
+const BROKER: &str = r#"
+role = "broker"
+profile = "sandbox"
+listen = "127.0.0.1:7443"
+oin_element = "serialNumber"
+key_file = "Cargo.toml"
+day_keys = "day-keys"
+[tls]
+certificate = "Cargo.toml"
+key = "Cargo.toml"
+issuer = "Cargo.toml"
+[database]
+path = "broker.sqlite"
+[directory]
+file = "Cargo.toml"
+signatures = "Cargo.toml"
+[policies]
+folder = "policies"
+signatures = "Cargo.toml"
+[log]
+level = "info"
+format = "json"
+[[controllers]]
+name = "first"
+public_key = "0000000000000000000000000000000000000000000000000000000000000001"
+[[holders]]
+oin = "00000099000000007000"
+address = "127.0.0.1:7451"
+server_name = "localhost"
+"#;
+
+/// Replaces each `from` by `to` and compares the fields with mistakes.
+fn check(replacements: &[(&str, &str)], expected: &[&str]) {
+    let text = replacements
+        .iter()
+        .fold(BROKER.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from} is not in the sample");
+            text.replacen(from, to, 1)
+        });
+    let table = text.parse().expect("the sample is TOML");
+    let found = match read(table, Path::new(env!("CARGO_MANIFEST_DIR"))) {
+        Ok(configuration) => {
+            assert!(matches!(configuration.role, Role::Broker(_)));
+            Vec::new()
+        }
+        Err(mistakes) => mistakes.into_iter().map(|mistake| mistake.field).collect(),
+    };
+    assert_eq!(found, expected, "{replacements:?}");
+}
+
+#[test]
+fn a_right_file_is_read_and_a_wrong_one_says_everything_at_once() {
+    check(&[], &[]);
+    check(
+        &[("role = \"broker\"", "role = \"brokr\"")],
+        &["role", "database", "day_keys", "holders", "policies"],
+    );
+    check(
+        &[
+            ("profile = \"sandbox\"\n", ""),
+            ("127.0.0.1:7443", "here"),
+            ("certificate = \"Cargo.toml\"", "certificate = \"none.pem\""),
+            ("level = \"info\"", "level = \"loud\""),
+            ("oin = \"00000099000000007000\"", "oin = \"7\"\nextra = 1"),
+            ("oin_element = \"serialNumber\"\n", ""),
+        ],
+        &[
+            "holders[0].oin",
+            "holders[0].extra",
+            "profile",
+            "listen",
+            "oin_element",
+            "tls.certificate",
+            "log.level",
+        ],
+    );
+}
+
+#[test]
+fn one_key_under_two_names_is_refused() {
+    check(
+        &[(
+            "[[holders]]",
+            "[[controllers]]\nname = \"second\"\npublic_key = \
+             \"0000000000000000000000000000000000000000000000000000000000000001\"\n[[holders]]",
+        )],
+        &["controllers[1]"],
+    );
+}
+
+#[test]
+fn a_count_is_at_least_one() {
+    for wrong in ["0", "-1", "\"many\""] {
+        check(
+            &[(
+                "path = \"broker.sqlite\"",
+                &format!("path = \"broker.sqlite\"\npages_max = {wrong}"),
+            )],
+            &["database.pages_max"],
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! One way to say no: every refusal and every fault becomes a gRPC status here and nowhere else.
+//!
+//! Must never let the bytes of a status depend on anything but its reason, save for ids, times and
+//! promises of fixed length: "unknown" and "not yours" must look alike to the last octet.
+
+use prost::Message as _;
+use rules::clock::Timestamp;
+use rules::hex;
+use rules::id::{EntryId, RequestId};
+use rules::reason::{Class, Reason, Refusal, Violation};
+use std::collections::BTreeMap;
+use tonic::{Code, Status};
+use tonic_types::pb;
+
+/// The domain of every `ErrorInfo`.
+pub const DOMAIN: &str = "sluis";
+/// How long a caller waits before it tries an unavailable service again, in seconds.
+const RETRY_SECONDS: i64 = 1;
+/// Prefix of the type URLs of details (google.protobuf.Any).
+const TYPE_PREFIX: &str = "type.googleapis.com/google.rpc.";
+
+/// The log line of a refusal, as its status carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// The entry.
+    pub entry_id: EntryId,
+    /// Its leaf hash.
+    pub leaf_sha256: [u8; 32],
+    /// When it was written.
+    pub time: Timestamp,
+    /// The promise's signature.
+    pub signature: [u8; 64],
+}
+
+impl Logged {
+    /// Entry id, leaf hash, time (big-endian milliseconds) and signature as 240 hexadecimal digits: what
+    /// the signature is over, and the signature.
+    fn promise(&self) -> String {
+        let mut bytes = Vec::with_capacity(120);
+        bytes.extend_from_slice(self.entry_id.bytes());
+        bytes.extend_from_slice(&self.leaf_sha256);
+        bytes.extend_from_slice(&self.time.millis().to_be_bytes());
+        bytes.extend_from_slice(&self.signature);
+        hex::encode(&bytes)
+    }
+}
+
+/// `google.rpc.ErrorInfo` with its metadata in a fixed order; the generated type has a hash map, whose
+/// order differs from status to status.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(string, tag = "2")]
+    domain: String,
+    #[prost(btree_map = "string, string", tag = "3")]
+    metadata: BTreeMap<String, String>,
+}
+
+/// The status of a refusal. `logged` is its log line, where there is one.
+#[must_use]
+pub fn refused(refusal: &Refusal, request: Option<RequestId>, logged: Option<&Logged>) -> Status {
+    let reason = refusal.reason;
+    let mut details = vec![error_info(reason, logged)];
+    if let Some(request) = request {
+        let request_id = hex::encode(request.bytes());
+        details.push(any(
+            "RequestInfo",
+            &pb::RequestInfo {
+                request_id,
+                serving_data: String::new(),
+            },
+        ));
+    }
+    let code = code(reason.class());
+    if !refusal.violations.is_empty() {
+        details.push(bad_request(&refusal.violations));
+    }
+    match reason.class() {
+        Class::FailedPrecondition => details.push(precondition_failure(reason)),
+        Class::Unavailable => details.push(any(
+            "RetryInfo",
+            &pb::RetryInfo {
+                retry_delay: Some(prost_types::Duration {
+                    seconds: RETRY_SECONDS,
+                    nanos: 0,
+                }),
+            },
+        )),
+        Class::InvalidArgument
+        | Class::NotFound
+        | Class::AlreadyExists
+        | Class::PermissionDenied
+        | Class::ResourceExhausted
+        | Class::Aborted
+        | Class::Internal => {}
+    }
+    for (locale, message) in [("nl", reason.dutch()), ("en", reason.english())] {
+        details.push(any(
+            "LocalizedMessage",
+            &pb::LocalizedMessage {
+                locale: locale.to_owned(),
+                message: message.to_owned(),
+            },
+        ));
+    }
+    let status = pb::Status {
+        code: code as i32,
+        message: reason.english().to_owned(),
+        details,
+    };
+    Status::with_details(code, reason.english(), status.encode_to_vec().into())
+}
+
+const fn code(class: Class) -> Code {
+    match class {
+        Class::InvalidArgument => Code::InvalidArgument,
+        Class::NotFound => Code::NotFound,
+        Class::AlreadyExists => Code::AlreadyExists,
+        Class::PermissionDenied => Code::PermissionDenied,
+        Class::ResourceExhausted => Code::ResourceExhausted,
+        Class::FailedPrecondition => Code::FailedPrecondition,
+        Class::Aborted => Code::Aborted,
+        Class::Unavailable => Code::Unavailable,
+        Class::Internal => Code::Internal,
+    }
+}
+
+fn error_info(reason: Reason, logged: Option<&Logged>) -> prost_types::Any {
+    let metadata = logged
+        .map(|logged| {
+            BTreeMap::from([
+                ("entry_id".to_owned(), hex::encode(logged.entry_id.bytes())),
+                ("promise".to_owned(), logged.promise()),
+            ])
+        })
+        .unwrap_or_default();
+    any(
+        "ErrorInfo",
+        &ErrorInfo {
+            reason: reason.code().to_owned(),
+            domain: DOMAIN.to_owned(),
+            metadata,
+        },
+    )
+}
+
+fn bad_request(violations: &[Violation]) -> prost_types::Any {
+    let field_violations = violations
+        .iter()
+        .map(|violation| pb::bad_request::FieldViolation {
+            field: violation.field.clone(),
+            description: violation.description.clone(),
+            ..Default::default()
+        })
+        .collect();
+    any("BadRequest", &pb::BadRequest { field_violations })
+}
+
+fn precondition_failure(reason: Reason) -> prost_types::Any {
+    any(
+        "PreconditionFailure",
+        &pb::PreconditionFailure {
+            violations: vec![pb::precondition_failure::Violation {
+                r#type: reason.code().to_owned(),
+                subject: DOMAIN.to_owned(),
+                description: reason.english().to_owned(),
+            }],
+        },
+    )
+}
+
+fn any(name: &str, message: &impl prost::Message) -> prost_types::Any {
+    prost_types::Any {
+        type_url: format!("{TYPE_PREFIX}{name}"),
+        value: message.encode_to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::StatusExt as _;
+
+    fn logged(octet: u8) -> Logged {
+        Logged {
+            entry_id: EntryId::from_slice(&[octet; 16]).expect("an id"),
+            leaf_sha256: [octet; 32],
+            time: Timestamp::from_millis(1_700_000_000_000 + i64::from(octet)),
+            signature: [octet; 64],
+        }
+    }
+
+    /// Every reason becomes a status that a client can read back whole.
+    #[test]
+    fn every_reason_has_its_details() {
+        let request = RequestId::from_slice(&[7; 16]);
+        for reason in Reason::ALL {
+            let refusal = Refusal::about(*reason, "field", "what is wrong");
+            let status = refused(&refusal, request, Some(&logged(1)));
+            let details = status.get_error_details();
+            let info = details.error_info().expect("an ErrorInfo");
+            assert_eq!(
+                (info.reason.as_str(), info.domain.as_str()),
+                (reason.code(), DOMAIN)
+            );
+            assert_eq!(info.metadata.get("promise").map(String::len), Some(240));
+            assert_eq!(
+                details.request_info().expect("one").request_id,
+                "07".repeat(16)
+            );
+            assert!(details.bad_request().is_some());
+            assert_eq!(
+                details.retry_info().is_some(),
+                status.code() == Code::Unavailable
+            );
+            assert_eq!(
+                details.precondition_failure().is_some(),
+                status.code() == Code::FailedPrecondition
+            );
+            let locales: Vec<String> = status
+                .get_error_details_vec()
+                .into_iter()
+                .filter_map(|detail| match detail {
+                    tonic_types::ErrorDetail::LocalizedMessage(text) => Some(text.locale),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(locales, ["nl", "en"]);
+        }
+    }
+
+    #[test]
+    fn the_uniform_answer_differs_in_nothing_but_fixed_octets() {
+        let refusal = Refusal::new(Reason::NotAvailable);
+        let [first, second] = [1, 2].map(|octet| {
+            refused(
+                &refusal,
+                RequestId::from_slice(&[octet; 16]),
+                Some(&logged(octet)),
+            )
+        });
+        assert_eq!(first.message(), second.message());
+        assert_eq!(first.details().len(), second.details().len());
+        let blank = |status: &Status| -> Vec<u8> {
+            status
+                .details()
+                .iter()
+                .map(|octet| if *octet == b'2' { b'1' } else { *octet })
+                .collect()
+        };
+        // Whatever is not an id, a time or a promise is equal, and these are in the same places.
+        let differing = first
+            .details()
+            .iter()
+            .zip(second.details())
+            .filter(|(left, right)| left != right)
+            .count();
+        assert!(differing <= 32 + 32 + 240, "{differing}");
+        assert_eq!(blank(&first).len(), blank(&second).len());
+        for _ in 0..32 {
+            let again = refused(&refusal, RequestId::from_slice(&[1; 16]), Some(&logged(1)));
+            assert_eq!(again.details(), first.details());
+        }
+    }
+}
