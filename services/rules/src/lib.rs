@@ -4,6 +4,7 @@
 //! chance, or know a wire format or a database; it is what a lawyer and an auditor can be shown.
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod clock;
 pub mod hex;
 pub mod id;

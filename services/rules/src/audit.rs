@@ -1,0 +1,493 @@
+//! The shape of a log line (logboekregel): LDV and ADL names, our own keys beside them, and nothing
+//! that could name a person.
+//!
+//! Every value is an id, a code, a number, a time, a digest or a name from the directory and the
+//! register. Must never hold a BSN, a name, contact data, a payload, free text, a token or a point.
+
+use crate::clock::{Random, Timestamp};
+use crate::hex;
+use crate::id::{EntryId, HandoverId, Label, NoticeId, Party, Purpose, Tag};
+use crate::limits::ENTRY_BYTES_MAX;
+use crate::reason::Reason;
+use serde_json::{Map, Value, json};
+
+/// URI of our kind of subject tag (`dpl.core.data_subject_id_type`).
+const SUBJECT_TYPE: &str = "urn:sluis:subject-tag:relation:1";
+/// Name of the event of a decision, from the Authorization Decision Log.
+const EVENT_NAME: &str = "adl.access_evaluation";
+
+/// The trace that a call belongs to (W3C Trace Context), and its own span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    trace_id: [u8; 16],
+    span_id: [u8; 8],
+    parent_span_id: Option<[u8; 8]>,
+}
+
+impl Trace {
+    /// A new trace.
+    #[must_use]
+    pub fn draw(random: &dyn Random) -> Self {
+        let mut trace_id = [0; 16];
+        random.fill(&mut trace_id);
+        Self {
+            trace_id,
+            span_id: draw_span(random),
+            parent_span_id: None,
+        }
+    }
+
+    /// A span of our own in the caller's trace, from its `traceparent`; a new trace when the header is
+    /// not one (W3C Trace Context 3.2.2).
+    #[must_use]
+    pub fn continued(traceparent: &str, random: &dyn Random) -> Self {
+        Self::parse(traceparent, random).unwrap_or_else(|| Self::draw(random))
+    }
+
+    fn parse(traceparent: &str, random: &dyn Random) -> Option<Self> {
+        let mut parts = traceparent.split('-');
+        let version = parts.next().filter(|version| *version == "00");
+        let trace_id: [u8; 16] = hex::decode(parts.next()?)?.try_into().ok()?;
+        let parent: [u8; 8] = hex::decode(parts.next()?)?.try_into().ok()?;
+        let flags = parts
+            .next()
+            .filter(|flags| hex::decode(flags).is_some_and(|f| f.len() == 1));
+        let whole = version.is_some() && flags.is_some() && parts.next().is_none();
+        let named = trace_id != [0; 16] && parent != [0; 8];
+        (whole && named).then(|| Self {
+            trace_id,
+            span_id: draw_span(random),
+            parent_span_id: Some(parent),
+        })
+    }
+
+    /// The `traceparent` for calls that we make ourselves.
+    #[must_use]
+    pub fn traceparent(&self) -> String {
+        format!(
+            "00-{}-{}-01",
+            hex::encode(&self.trace_id),
+            hex::encode(&self.span_id)
+        )
+    }
+}
+
+/// The year that it is in UTC at a moment: entries are tagged under a key for each such year.
+#[must_use]
+pub fn year_of(moment: Timestamp) -> i64 {
+    let moment = jiff::Timestamp::from_millisecond(moment.millis()).unwrap_or_default();
+    i64::from(jiff::tz::TimeZone::UTC.to_datetime(moment).year())
+}
+
+fn draw_span(random: &dyn Random) -> [u8; 8] {
+    let mut span_id = [0; 8];
+    random.fill(&mut span_id);
+    span_id
+}
+
+/// A policy that decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Determining {
+    /// Its `@id`.
+    pub policy: String,
+    /// True for a permit, false for a forbid.
+    pub permits: bool,
+    /// Its `@deny` code; empty for a permit.
+    pub code: String,
+    /// Its `@article`.
+    pub article: String,
+}
+
+/// All that a line says.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its id.
+    pub id: EntryId,
+    /// Sixteen octets of chance, so that a leaf hash does not reveal a line that could be guessed.
+    pub nonce: [u8; 16],
+    /// The trace.
+    pub trace: Trace,
+    /// What was done: the command's name.
+    pub action: &'static str,
+    /// When the call arrived.
+    pub start: Timestamp,
+    /// When the line was written.
+    pub end: Timestamp,
+    /// Who called: organisation, realm and desk.
+    pub caller: (Party, String),
+    /// Which broker wrote it: the operator's OIN and the program's version.
+    pub written_by: (String, &'static str),
+    /// Version of the directory in force.
+    pub directory_version: i64,
+    /// What the command told.
+    pub subject: Subject,
+}
+
+/// What a command tells of itself. All of it is optional, because a line about an enrolment has no
+/// handover and a refusal may know nothing yet.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    /// The handover it was about.
+    pub handover: Option<HandoverId>,
+    /// The notice it was about.
+    pub notice: Option<NoticeId>,
+    /// Sender of the exchange.
+    pub sender: Option<Party>,
+    /// Recipient of the exchange.
+    pub recipient: Option<Party>,
+    /// Purpose of the exchange.
+    pub purpose: Option<Purpose>,
+    /// Legal basis and article, from the register.
+    pub basis: Option<(String, String)>,
+    /// The register entry (a versioned URI).
+    pub processing_activity: Option<String>,
+    /// Tag of the person in this relation.
+    pub person: Option<Tag>,
+    /// Labels that were exchanged or allowed.
+    pub labels: Vec<Label>,
+    /// Policies that decided.
+    pub determining: Vec<Determining>,
+    /// All codes behind a refusal, the primary one first; empty when permitted.
+    pub codes: Vec<Reason>,
+    /// SHA-256 of the policy set that decided.
+    pub policy_set: Option<[u8; 32]>,
+    /// A code of the event (decline, return, cancel, answer …).
+    pub event_code: Option<&'static str>,
+    /// How many items a batch had, and how many were refused.
+    pub batch: Option<(u64, u64)>,
+    /// True when the call repeated an earlier one and got its stored outcome.
+    pub repeat: bool,
+}
+
+/// A line longer than the log can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a log entry is longer than {ENTRY_BYTES_MAX} bytes")]
+pub struct EntryTooLong;
+
+impl Entry {
+    /// The line as canonical JSON (RFC 8785): keys sorted, no white space, numbers as integers. It is
+    /// these bytes that are hashed.
+    ///
+    /// # Errors
+    /// When it is longer than a tile's bundle can hold (64 KiB).
+    pub fn canonical_json(&self) -> Result<Vec<u8>, EntryTooLong> {
+        let text = canonical(&self.value());
+        if text.len() > ENTRY_BYTES_MAX {
+            Err(EntryTooLong)
+        } else {
+            Ok(text.into_bytes())
+        }
+    }
+
+    fn value(&self) -> Value {
+        let mut entry = Map::new();
+        let mut put = |key: &str, value: Value| {
+            entry.insert(key.to_owned(), value);
+        };
+        put("entry_id", json!(self.id.to_string()));
+        put("nonce", json!(hex::encode(&self.nonce)));
+        put("trace_id", json!(hex::encode(&self.trace.trace_id)));
+        put("span_id", json!(hex::encode(&self.trace.span_id)));
+        if let Some(parent) = self.trace.parent_span_id {
+            put("parent_span_id", json!(hex::encode(&parent)));
+        }
+        put("name", json!(self.action));
+        // A refusal by the rules is no error (LDV 1.0.0; ADL).
+        put(
+            "status",
+            json!(if self.subject.codes.is_empty() {
+                "Ok"
+            } else {
+                "Unset"
+            }),
+        );
+        put("event_name", json!(EVENT_NAME));
+        put("timestamp", json!(self.end.millis()));
+        put("start_time", json!(self.start.millis()));
+        put("end_time", json!(self.end.millis()));
+        put("resource", self.resource());
+        put("attributes", Value::Object(self.attributes()));
+        put("body", self.body());
+        Value::Object(entry)
+    }
+
+    fn resource(&self) -> Value {
+        json!({
+            "service.name": "sluis-broker",
+            "service.version": self.written_by.1,
+            "handover.operator": self.written_by.0,
+            "handover.directory_version": self.directory_version,
+        })
+    }
+
+    fn attributes(&self) -> Map<String, Value> {
+        let subject = &self.subject;
+        let mut attributes = Map::new();
+        let mut put = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                attributes.insert(key.to_owned(), value);
+            }
+        };
+        let text = |value: &dyn ToString| json!(value.to_string());
+        put(
+            "dpl.core.processing_activity_id",
+            subject.processing_activity.as_ref().map(|uri| json!(uri)),
+        );
+        put(
+            "dpl.core.data_subject_id",
+            subject.person.map(|tag| json!(hex::encode(tag.bytes()))),
+        );
+        put(
+            "dpl.core.data_subject_id_type",
+            subject.person.map(|_| json!(SUBJECT_TYPE)),
+        );
+        put(
+            "adl.core.policies",
+            subject
+                .policy_set
+                .map(|hash| json!({ "cedar": hex::encode(&hash) })),
+        );
+        put("handover.id", subject.handover.map(|id| text(&id)));
+        put("handover.notice", subject.notice.map(|id| text(&id)));
+        put(
+            "handover.caller",
+            Some(json!(format!("{}/{}", self.caller.0, self.caller.1))),
+        );
+        put(
+            "handover.sender",
+            subject.sender.as_ref().map(|party| text(party)),
+        );
+        put(
+            "handover.recipient",
+            subject.recipient.as_ref().map(|party| text(party)),
+        );
+        put(
+            "handover.purpose",
+            subject.purpose.as_ref().map(|purpose| text(purpose)),
+        );
+        put(
+            "handover.basis",
+            subject.basis.as_ref().map(|(basis, _)| json!(basis)),
+        );
+        put(
+            "handover.article",
+            subject.article().map(|article| json!(article)),
+        );
+        put("handover.categories", subject.labels_value());
+        put("handover.decision", Some(json!(subject.decision())));
+        put(
+            "handover.code",
+            subject.codes.first().map(|code| json!(code.code())),
+        );
+        put(
+            "handover.event_code",
+            subject.event_code.map(|code| json!(code)),
+        );
+        put(
+            "handover.batch_items",
+            subject.batch.map(|(items, _)| json!(items)),
+        );
+        put(
+            "handover.batch_refused",
+            subject.batch.map(|(_, refused)| json!(refused)),
+        );
+        put("handover.repeat", subject.repeat.then(|| json!(true)));
+        attributes
+    }
+
+    /// ADL's request and response, minimised: who asked for what, and which policies said what.
+    fn body(&self) -> Value {
+        let subject = &self.subject;
+        let determining: Vec<Value> = subject
+            .determining
+            .iter()
+            .map(|policy| {
+                json!({
+                    "policy": policy.policy,
+                    "effect": if policy.permits { "permit" } else { "forbid" },
+                    "code": policy.code,
+                    "article": policy.article,
+                })
+            })
+            .collect();
+        let codes: Vec<Value> = subject
+            .codes
+            .iter()
+            .map(|code| json!(code.code()))
+            .collect();
+        json!({
+            "adl.core.request": { "action": { "name": self.action } },
+            "adl.core.response": {
+                "decision": subject.codes.is_empty(),
+                "context": { "codes": codes, "determining": determining },
+            },
+        })
+    }
+}
+
+impl Subject {
+    /// "permitted" or "refused".
+    #[must_use]
+    pub fn decision(&self) -> &'static str {
+        if self.codes.is_empty() {
+            "permitted"
+        } else {
+            "refused"
+        }
+    }
+
+    /// The article, where the register names one.
+    #[must_use]
+    pub fn article(&self) -> Option<&str> {
+        self.basis
+            .as_ref()
+            .map(|(_, article)| article.as_str())
+            .filter(|article| !article.is_empty())
+    }
+
+    fn labels_value(&self) -> Option<Value> {
+        let mut labels: Vec<String> = self.labels.iter().map(ToString::to_string).collect();
+        labels.sort();
+        (!labels.is_empty()).then(|| json!(labels))
+    }
+}
+
+/// RFC 8785 over values that hold only objects, arrays, strings, booleans and integers: keys in order
+/// of their UTF-16 code units, which for our ASCII keys is the order of their octets.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            let members: Vec<String> = keys
+                .into_iter()
+                .filter_map(|key| {
+                    let value = map.get(key)?;
+                    Some(format!(
+                        "{}:{}",
+                        Value::String(key.clone()),
+                        canonical(value)
+                    ))
+                })
+                .collect();
+            format!("{{{}}}", members.join(","))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(canonical).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sevens;
+
+    impl Random for Sevens {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+
+    fn entry(subject: Subject) -> Entry {
+        Entry {
+            id: EntryId::from_slice(&[1; 16]).unwrap(),
+            nonce: [2; 16],
+            trace: Trace::draw(&Sevens),
+            action: "Prepare",
+            start: Timestamp::from_millis(1),
+            end: Timestamp::from_millis(2),
+            caller: (
+                "00000099000000001000/main".parse().unwrap(),
+                "ww".to_owned(),
+            ),
+            written_by: ("00000099000000009000".to_owned(), "0.1.0"),
+            directory_version: 1,
+            subject,
+        }
+    }
+
+    #[test]
+    fn a_line_is_sorted_json_with_the_standard_names() {
+        let subject = Subject {
+            codes: vec![Reason::NoAgreement],
+            person: Some(Tag::new([3; 16])),
+            ..Subject::default()
+        };
+        let json = String::from_utf8(entry(subject).canonical_json().unwrap()).unwrap();
+        let value: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(canonical(&value), json, "canonical already");
+        for name in [
+            "trace_id",
+            "span_id",
+            "name",
+            "status",
+            "start_time",
+            "end_time",
+            "attributes",
+        ] {
+            assert!(value.get(name).is_some(), "{name} is compulsory in LDV");
+        }
+        assert_eq!(value["status"], "Unset");
+        assert_eq!(value["attributes"]["handover.code"], "NO_AGREEMENT");
+        assert_eq!(
+            value["attributes"]["dpl.core.data_subject_id"],
+            "03".repeat(16)
+        );
+    }
+
+    #[test]
+    fn only_ldv_and_adl_and_our_own_keys_occur() {
+        let subject = Subject {
+            handover: HandoverId::from_slice(&[4; 16]),
+            batch: Some((2, 1)),
+            repeat: true,
+            ..Subject::default()
+        };
+        let attributes = entry(subject).attributes();
+        for key in attributes.keys() {
+            let known = ["dpl.core.", "adl.core.", "handover."]
+                .iter()
+                .any(|p| key.starts_with(p));
+            assert!(known, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_traceparent_is_continued_and_a_wrong_one_begins_anew() {
+        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let trace = Trace::continued(given, &Sevens);
+        assert_eq!(
+            trace.traceparent(),
+            "00-0af7651916cd43dd8448eb211c80319c-0707070707070707-01"
+        );
+        for wrong in [
+            "",
+            "00-00-00-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(
+                Trace::continued(wrong, &Sevens),
+                Trace::draw(&Sevens),
+                "{wrong}"
+            );
+        }
+        let zero = format!("00-{}-b7ad6b7169203331-01", "0".repeat(32));
+        assert_eq!(Trace::continued(&zero, &Sevens), Trace::draw(&Sevens));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_refused() {
+        let labels = (0..8_000)
+            .map(|n| format!("label.number{n}").parse().unwrap())
+            .collect();
+        let subject = Subject {
+            labels,
+            ..Subject::default()
+        };
+        assert_eq!(entry(subject).canonical_json(), Err(EntryTooLong));
+    }
+}
