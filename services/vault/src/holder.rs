@@ -267,7 +267,9 @@ impl HolderKeys {
     }
 
     /// This holder's step in opening a context: its share times `previous` (at the first step
-    /// [`context::first_point`]), with proof.
+    /// [`context::first_point`]), with proof. The caller has checked the owner's request and every
+    /// earlier step: on a point of somebody's choosing a step would be an oracle. The label is in no
+    /// proof; the holder's signature over the step ties it.
     ///
     /// # Errors
     /// When the label is empty or too long.

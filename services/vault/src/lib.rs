@@ -7,7 +7,7 @@
 //! What is wiped and what is not. Secrets at this crate's border are [`rules::secret::Secret`] and
 //! are wiped when dropped, as are the long-lived scalars in [`holder`] and [`pseudonym`]. Not wiped:
 //! libpep's key, factor and point types are `Copy`, so copies made while one is used stay on the stack
-//! until they are overwritten; ring's and hpke's key types hold their expanded keys until dropped
+//! until they are overwritten, and so do fresh octets on their way into a `Secret`; ring's and hpke's key types hold their expanded keys until dropped
 //! and do not promise to wipe them; and the TOML reader may leave pieces of a key file behind. A
 //! process with keys therefore runs without core dumps and without swap.
 #![warn(missing_docs)]
