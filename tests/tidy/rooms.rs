@@ -1,0 +1,179 @@
+//! Arrows between the rooms and the home of every outside crate, read from `cargo metadata`.
+//!
+//! A new arrow or a second home must never enter by the back door of a manifest: it is added here,
+//! in review, and in ARCHITECTURE.md.
+
+use crate::{nothing_found, source};
+use serde_json::Value;
+use std::process::Command;
+use std::sync::LazyLock;
+
+/// Which rooms a room may see. `tests` looks at the house from outside and may see all of it.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("wire", &[]),
+    ("rules", &[]),
+    ("vault", &["rules"]),
+    ("store", &["rules"]),
+    ("counter", &["store", "vault", "rules"]),
+    ("client", &["vault", "wire", "rules"]),
+    (
+        "gateway",
+        &["counter", "store", "vault", "client", "wire", "rules"],
+    ),
+];
+
+/// The only rooms in which an outside crate may be used. `tests` may use any that has a home.
+const HOMES: &[(&str, &[&str])] = &[
+    ("cedar-policy", &["rules"]),
+    ("jiff", &["rules"]),
+    ("secrecy", &["rules"]),
+    ("hpke", &["vault"]),
+    ("libpep", &["vault"]),
+    ("ring", &["vault"]),
+    ("sqlx", &["store"]),
+    ("protox", &["wire"]),
+    ("tonic-prost-build", &["wire"]),
+    ("prost", &["wire", "client", "gateway"]),
+    ("prost-types", &["wire", "client", "gateway"]),
+    ("tonic", &["wire", "client", "gateway"]),
+    ("tonic-prost", &["wire", "client", "gateway"]),
+    ("tonic-types", &["client", "gateway"]),
+    ("tonic-health", &["gateway"]),
+    ("tonic-reflection", &["gateway"]),
+    ("hyper-util", &["client", "gateway"]),
+    ("tower", &["client", "gateway"]),
+    ("rustls", &["client", "gateway"]),
+    ("tokio-rustls", &["client", "gateway"]),
+    ("rcgen", &["gateway"]),
+    ("x509-parser", &["gateway"]),
+    ("clap", &["gateway"]),
+    ("tracing-subscriber", &["gateway"]),
+    ("tokio", &["store", "counter", "client", "gateway"]),
+    ("tokio-stream", &["client", "gateway"]),
+    ("serde", EVERYWHERE),
+    ("serde_json", EVERYWHERE),
+    ("thiserror", EVERYWHERE),
+    ("toml", EVERYWHERE),
+    ("tracing", EVERYWHERE),
+    ("proptest", EVERYWHERE),
+];
+
+const EVERYWHERE: &[&str] = &["rules", "vault", "store", "counter", "client", "gateway"];
+
+/// Features of libpep that give contexts a factor of 1 or bring global secret keys back.
+const LIBPEP_BANNED: &[&str] = &["offline", "global-pseudonyms", "insecure", "legacy"];
+
+static METADATA: LazyLock<Value> = LazyLock::new(|| {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .current_dir(source::root())
+        .output()
+        .expect("cargo runs, for it runs us");
+    assert!(
+        output.status.success(),
+        "cargo metadata failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).expect("cargo writes JSON")
+});
+
+/// One dependency line of one of our crates.
+struct Dependency {
+    from: String,
+    to: String,
+    ours: bool,
+}
+
+fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn dependencies() -> Vec<Dependency> {
+    let members = array(&METADATA, "workspace_members");
+    array(&METADATA, "packages")
+        .iter()
+        .filter(|package| members.contains(&package["id"]))
+        .flat_map(|package| {
+            array(package, "dependencies")
+                .iter()
+                .map(move |dependency| Dependency {
+                    from: text(package, "name"),
+                    to: text(dependency, "name"),
+                    ours: dependency["path"].is_string(),
+                })
+        })
+        .collect()
+}
+
+fn allowed(table: &[(&str, &[&str])], key: &str, value: &str) -> bool {
+    table
+        .iter()
+        .any(|(name, values)| *name == key && values.contains(&value))
+}
+
+#[test]
+fn arrows_between_rooms_point_one_way() {
+    let findings: Vec<String> = dependencies()
+        .iter()
+        .filter(|dependency| dependency.ours && dependency.from != "tests")
+        .filter(|dependency| !allowed(ARROWS, &dependency.from, &dependency.to))
+        .map(|dependency| format!("{} → {}", dependency.from, dependency.to))
+        .collect();
+    nothing_found("these arrows are not in ARCHITECTURE.md", &findings);
+}
+
+#[test]
+fn every_outside_crate_keeps_to_its_home() {
+    let findings: Vec<String> = dependencies()
+        .iter()
+        .filter(|dependency| !dependency.ours)
+        .filter(|dependency| match dependency.from.as_str() {
+            "tests" => !HOMES.iter().any(|(name, _)| *name == dependency.to),
+            room => !allowed(HOMES, &dependency.to, room),
+        })
+        .map(|dependency| format!("{} in {}", dependency.to, dependency.from))
+        .collect();
+    nothing_found("these outside crates are away from home", &findings);
+}
+
+#[test]
+fn every_outside_crate_has_its_line_in_the_docs() {
+    let page = source::root().join("docs/decisions/dependencies.md");
+    let page = std::fs::read_to_string(page).expect("the page of dependencies exists");
+    let findings: Vec<String> = dependencies()
+        .iter()
+        .filter(|dependency| !dependency.ours)
+        .filter(|dependency| !page.contains(&format!("| `{}` |", dependency.to)))
+        .map(|dependency| format!("{} (used by {})", dependency.to, dependency.from))
+        .collect();
+    nothing_found("docs/decisions/dependencies.md lacks a line", &findings);
+}
+
+#[test]
+fn libpep_is_pinned_and_without_its_dangerous_features() {
+    let mut findings = Vec::new();
+    let libpep = array(&METADATA, "packages")
+        .iter()
+        .filter(|package| package["name"] == "libpep");
+    for package in libpep {
+        if package["version"] != "0.14.0" {
+            findings.push(format!("libpep {}", package["version"]));
+        }
+        let nodes = array(&METADATA["resolve"], "nodes");
+        for node in nodes.iter().filter(|node| node["id"] == package["id"]) {
+            for feature in array(node, "features") {
+                if LIBPEP_BANNED.contains(&feature.as_str().unwrap_or_default()) {
+                    findings.push(format!("libpep with {feature}"));
+                }
+            }
+        }
+    }
+    nothing_found(
+        "libpep stays at 0.14.0 without offline and global keys",
+        &findings,
+    );
+}
