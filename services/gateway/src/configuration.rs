@@ -12,6 +12,7 @@ pub use fields::Mistake;
 use fields::Fields;
 use rules::hex;
 use rules::id::Oin;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -185,6 +186,8 @@ pub struct Configuration {
     pub key_file: PathBuf,
     /// Who signs the directory and the policy set.
     pub controllers: Vec<Controller>,
+    /// Every key holder's commitment to its blinding factor, taken over once and pinned.
+    pub commitments: BTreeMap<Oin, [u8; 32]>,
     /// The directory for the first start.
     pub directory: SignedPath,
     /// The process's log.
@@ -290,6 +293,7 @@ fn read(table: toml::Table, folder: &Path) -> Result<Configuration, Vec<Mistake>
     });
     let controllers = fields.list("controllers", read_controller);
     note_doubles(&mut fields, controllers.as_deref());
+    let commitments = fields.list("commitments", read_commitment);
     let directory = fields.table("directory", |fields| {
         let (path, signatures) = (fields.file("file"), fields.file("signatures"));
         Some(SignedPath {
@@ -308,6 +312,7 @@ fn read(table: toml::Table, folder: &Path) -> Result<Configuration, Vec<Mistake>
             oin_element: oin_element?,
             key_file: key_file?,
             controllers: controllers?,
+            commitments: commitments?.into_iter().collect(),
             directory: directory?,
             log: log?,
         })
@@ -387,15 +392,25 @@ fn read_holder(fields: &mut Fields<'_>) -> Option<HolderAddress> {
 
 fn read_controller(fields: &mut Fields<'_>) -> Option<Controller> {
     let name = fields.text("name");
-    let public_key = fields.parsed("public_key", |text| {
-        hex::decode(text)
-            .and_then(|octets| octets.try_into().ok())
-            .ok_or_else(|| "is not an Ed25519 key of 64 hexadecimal digits".to_owned())
-    });
+    let public_key = fields.parsed("public_key", key_32);
     Some(Controller {
         name: name?,
         public_key: public_key?,
     })
+}
+
+fn read_commitment(fields: &mut Fields<'_>) -> Option<(Oin, [u8; 32])> {
+    let holder = fields.parsed("holder", |text| {
+        text.parse::<Oin>().map_err(|error| error.to_string())
+    });
+    let commitment = fields.parsed("commitment", key_32);
+    Some((holder?, commitment?))
+}
+
+fn key_32(text: &str) -> Result<[u8; 32], String> {
+    hex::decode(text)
+        .and_then(|octets| octets.try_into().ok())
+        .ok_or_else(|| "is not 64 hexadecimal digits".to_owned())
 }
 
 /// Two names with one key would let one controller sign twice.

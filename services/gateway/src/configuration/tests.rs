@@ -28,6 +28,9 @@ format = "json"
 [[controllers]]
 name = "first"
 public_key = "0000000000000000000000000000000000000000000000000000000000000001"
+[[commitments]]
+holder = "00000099000000007000"
+commitment = "0000000000000000000000000000000000000000000000000000000000000002"
 [[holders]]
 oin = "00000099000000007000"
 address = "127.0.0.1:7451"
@@ -85,9 +88,9 @@ fn a_right_file_is_read_and_a_wrong_one_says_everything_at_once() {
 fn one_key_under_two_names_is_refused() {
     check(
         &[(
-            "[[holders]]",
+            "[[commitments]]",
             "[[controllers]]\nname = \"second\"\npublic_key = \
-             \"0000000000000000000000000000000000000000000000000000000000000001\"\n[[holders]]",
+             \"0000000000000000000000000000000000000000000000000000000000000001\"\n[[commitments]]",
         )],
         &["controllers[1]"],
     );
