@@ -5,9 +5,15 @@
 #![warn(missing_docs)]
 
 pub mod audit;
+pub mod calendar;
 pub mod clock;
+pub mod consent;
+pub mod directory;
+pub mod handover;
 pub mod hex;
 pub mod id;
 pub mod limits;
+pub mod notice;
+pub mod pseudonym;
 pub mod reason;
 pub mod secret;

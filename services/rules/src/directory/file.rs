@@ -1,0 +1,166 @@
+//! The shape of `directory.toml`, for reading and for writing with any TOML writer.
+//!
+//! Plain texts and numbers as they stand in the file. Must never be used to decide: only a
+//! [`Directory`](super::Directory) that was parsed from it may.
+
+use super::paper::{edge_bytes, sealing_key_bytes};
+use crate::hex;
+use serde::{Deserialize, Serialize};
+
+/// The whole file. Octets are lowercase hexadecimal, times milliseconds since 1970 UTC.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryFile {
+    /// Rises with every file.
+    pub version: u64,
+    /// When the file was issued.
+    pub issued_at_millis: i64,
+    /// Present epoch of the portal's domain, from 1.
+    pub portal_epoch: u32,
+    /// Present epoch of all relations, from 1.
+    pub relation_epoch: u32,
+    /// OINs of the key holders in walking order.
+    pub holders: Vec<String>,
+    /// Organisations.
+    #[serde(default, rename = "peer")]
+    pub peers: Vec<PeerFile>,
+    /// Edges.
+    #[serde(default, rename = "edge", skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<EdgeFile>,
+    /// Revoked certificates' keys.
+    #[serde(default, rename = "revoked", skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<RevokedFile>,
+}
+
+/// One `[[peer]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerFile {
+    /// OIN, 20 positions.
+    pub oin: String,
+    /// Name, for people.
+    pub name: String,
+    /// Kind, for example `UWV`.
+    pub kind: String,
+    /// Realms.
+    #[serde(default, rename = "realm")]
+    pub realms: Vec<RealmFile>,
+    /// Desks.
+    #[serde(default, rename = "desk")]
+    pub desks: Vec<DeskFile>,
+}
+
+/// One `[[peer.realm]]`. The four keys about the sealing key come together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RealmFile {
+    /// Name, `main` for most.
+    pub name: String,
+    /// Present epoch of its pseudonyms, from 1.
+    pub epoch: u32,
+    /// Number of its present context, from 1.
+    pub context: u32,
+    /// X-Wing public key, 1,216 octets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key: Option<String>,
+    /// Last moment at which it may be sealed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key_valid_until_millis: Option<i64>,
+    /// Ed25519 signature over [`RealmFile::signed_bytes`] with its domain separation, 64 octets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key_signature: Option<String>,
+    /// The realm's desk that signed, with the right `represent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing_key_signed_by: Option<String>,
+}
+
+impl RealmFile {
+    /// What the desk signs (paper `sealing-key`), given the organisation; nothing without a key that
+    /// is hexadecimal and has an end.
+    #[must_use]
+    pub fn signed_bytes(&self, oin: &str) -> Option<Vec<u8>> {
+        let key = hex::decode(self.sealing_key.as_deref()?)?;
+        let party = format!("{oin}/{}", self.name);
+        Some(sealing_key_bytes(
+            &party,
+            &key,
+            self.sealing_key_valid_until_millis?,
+        ))
+    }
+}
+
+/// One `[[peer.desk]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeskFile {
+    /// Name within the organisation.
+    pub name: String,
+    /// The one realm that it acts for.
+    pub realm: String,
+    /// Region; empty when it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub region: String,
+    /// What it does, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub function: String,
+    /// SHA-256 of its certificate's SubjectPublicKeyInfo, 32 octets.
+    pub spki_sha256: String,
+    /// Ed25519 public key, 32 octets.
+    pub signing_key: String,
+    /// Codes of its rights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rights: Vec<String>,
+}
+
+/// One `[[edge]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeFile {
+    /// Sender, `<OIN>/<realm>`.
+    pub from: String,
+    /// Recipient, `<OIN>/<realm>`.
+    pub to: String,
+    /// Purpose.
+    pub purpose: String,
+    /// Regions; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
+    /// From this moment on.
+    pub valid_from_millis: i64,
+    /// Up to and including this moment.
+    pub valid_until_millis: i64,
+    /// The sender's desk that signed, with the right `represent`.
+    pub from_desk: String,
+    /// Its signature over [`EdgeFile::signed_bytes`] with its domain separation, 64 octets.
+    pub from_signature: String,
+    /// The recipient's desk that signed, with the right `represent`.
+    pub to_desk: String,
+    /// Its signature, likewise.
+    pub to_signature: String,
+}
+
+impl EdgeFile {
+    /// What both desks sign (paper `edge`).
+    #[must_use]
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        let regions: Vec<&str> = self.regions.iter().map(String::as_str).collect();
+        edge_bytes(
+            &self.from,
+            &self.to,
+            &self.purpose,
+            &regions,
+            self.valid_from_millis,
+            self.valid_until_millis,
+        )
+    }
+}
+
+/// One `[[revoked]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokedFile {
+    /// SHA-256 of the certificate's SubjectPublicKeyInfo, 32 octets.
+    pub spki_sha256: String,
+    /// When it was revoked; not after the file was issued.
+    pub at_millis: i64,
+}

@@ -1,0 +1,115 @@
+//! The bytes that are signed inside the directory: edges and sealing keys.
+//!
+//! Every part is preceded by its length, so that no two papers share their bytes. Must never depend
+//! on how the file is written: the file may be laid out anew without new signatures.
+
+/// A kind of signed paper in the directory. Its name goes before the signed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paper {
+    /// An edge, signed by both sides.
+    Edge,
+    /// A sealing key, signed by its realm's own desk.
+    SealingKey,
+}
+
+impl Paper {
+    /// The name between `sluis/` and `/v1` in the domain separation.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::SealingKey => "sealing-key",
+        }
+    }
+
+    /// What is put before the signed bytes: `sluis/<paper>/v1` and a zero byte.
+    #[must_use]
+    pub const fn separation(self) -> &'static [u8] {
+        match self {
+            Self::Edge => b"sluis/edge/v1\0",
+            Self::SealingKey => b"sluis/sealing-key/v1\0",
+        }
+    }
+}
+
+/// A signature in the directory with all that is needed to verify it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaperSignature {
+    /// What was signed, for the domain separation.
+    pub paper: Paper,
+    /// What was signed, for people.
+    pub what: String,
+    /// Ed25519 key of the desk that must have signed.
+    pub signing_key: [u8; 32],
+    /// The bytes without domain separation.
+    pub bytes: Vec<u8>,
+    /// The Ed25519 signature.
+    pub signature: [u8; 64],
+}
+
+/// What both desks of an edge sign. Parties as `<OIN>/<realm>`, regions in the order of the file.
+#[must_use]
+pub fn edge_bytes(
+    from: &str,
+    to: &str,
+    purpose: &str,
+    regions: &[&str],
+    valid_from_millis: i64,
+    valid_until_millis: i64,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in [from, to, purpose] {
+        push(&mut bytes, part.as_bytes());
+    }
+    push_length(&mut bytes, regions.len());
+    for region in regions {
+        push(&mut bytes, region.as_bytes());
+    }
+    bytes.extend(valid_from_millis.to_be_bytes());
+    bytes.extend(valid_until_millis.to_be_bytes());
+    bytes
+}
+
+/// What a realm's desk signs for its sealing key. Party as `<OIN>/<realm>`.
+#[must_use]
+pub fn sealing_key_bytes(party: &str, public_key: &[u8], valid_until_millis: i64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push(&mut bytes, party.as_bytes());
+    push(&mut bytes, public_key);
+    bytes.extend(valid_until_millis.to_be_bytes());
+    bytes
+}
+
+fn push(bytes: &mut Vec<u8>, part: &[u8]) {
+    push_length(bytes, part.len());
+    bytes.extend(part);
+}
+
+fn push_length(bytes: &mut Vec<u8>, length: usize) {
+    // Eight octets: no length that fits in memory can be cut off.
+    bytes.extend((length as u64).to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{edge_bytes, sealing_key_bytes};
+
+    #[test]
+    fn every_part_counts_and_none_can_move_into_another() {
+        let papers = [
+            edge_bytes("a", "bc", "P", &[], 1, 2),
+            edge_bytes("ab", "c", "P", &[], 1, 2),
+            edge_bytes("a", "bc", "P", &["R"], 1, 2),
+            edge_bytes("a", "bc", "P", &["R", "S"], 1, 2),
+            edge_bytes("a", "bc", "P", &["RS"], 1, 2),
+            edge_bytes("a", "bc", "Q", &[], 1, 2),
+            edge_bytes("a", "bc", "P", &[], 2, 1),
+            sealing_key_bytes("a", b"bc", 1),
+            sealing_key_bytes("ab", b"c", 1),
+            sealing_key_bytes("a", b"bc", 2),
+        ];
+        for (index, paper) in papers.iter().enumerate() {
+            assert!(!papers[..index].contains(paper), "{index}");
+        }
+    }
+}
