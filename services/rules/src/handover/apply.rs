@@ -132,9 +132,9 @@ fn step(situation: &Situation, row: &Row) -> Step {
     let restricted = row.event == Event::Restrict
         || (situation.restricted && row.event != Event::LiftRestriction);
     let paused = objection_pending || restricted;
-    let timer = if row.timer == TimerChange::Pause && situation.is_paused() {
-        TimerChange::Keep
-    } else if row.timer == TimerChange::Resume && paused {
+    let stands_still = (row.timer == TimerChange::Pause && situation.is_paused())
+        || (row.timer == TimerChange::Resume && paused);
+    let timer = if stands_still {
         TimerChange::Keep
     } else if row.timer == TimerChange::Start && paused {
         TimerChange::StartStopped
