@@ -14,6 +14,8 @@ pub mod hex;
 pub mod id;
 pub mod limits;
 pub mod notice;
+pub mod policy;
 pub mod pseudonym;
 pub mod reason;
+pub mod register;
 pub mod secret;
