@@ -63,9 +63,12 @@ const EVERYWHERE: &[&str] = &["rules", "vault", "store", "counter", "client", "g
 /// Features of libpep that give contexts a factor of 1 or bring global secret keys back.
 const LIBPEP_BANNED: &[&str] = &["offline", "global-pseudonyms", "insecure", "legacy"];
 
+/// The workspace and all that it is built of here. Packages of other platforms are left out: a fresh
+/// machine has never fetched them.
 static METADATA: LazyLock<Value> = LazyLock::new(|| {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["--filter-platform", &host()])
         .current_dir(source::root())
         .output()
         .expect("cargo runs, for it runs us");
@@ -76,6 +79,19 @@ static METADATA: LazyLock<Value> = LazyLock::new(|| {
     );
     serde_json::from_slice(&output.stdout).expect("cargo writes JSON")
 });
+
+/// The platform that cargo builds for when nobody names one.
+fn host() -> String {
+    let output = Command::new(env!("CARGO"))
+        .arg("-vV")
+        .output()
+        .expect("cargo runs, for it runs us");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .expect("cargo names its host")
+        .to_owned()
+}
 
 /// One dependency line of one of our crates.
 struct Dependency {
