@@ -1,1 +1,24 @@
-//! x
+//! The counter (balie): the use cases, one command per kind of request, and the only order of work.
+//!
+//! gRPC, pages and command line queue at the same counter and get the same treatment. Must never see
+//! a wire type, a web framework or a socket, and must never answer before the log line is committed.
+
+pub mod audit;
+pub mod call;
+pub mod counter;
+pub mod decision;
+pub mod directory;
+pub mod error;
+pub mod frame;
+pub mod handover;
+pub mod inbox;
+pub mod notice;
+pub mod policy;
+pub mod pseudonym;
+pub mod record;
+pub mod serve;
+pub mod timers;
+
+pub use call::{Answer, Call, Caller, Promise, SignedPaper};
+pub use counter::{Counter, Keys, Settings};
+pub use error::Error;

@@ -88,7 +88,11 @@ impl Tx {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn insert_handover(&mut self, _permit: &Permit, row: &HandoverRow) -> Result<(), Error> {
+    pub async fn insert_handover(
+        &mut self,
+        _permit: &Permit,
+        row: &HandoverRow,
+    ) -> Result<(), Error> {
         sqlx::query(INSERT_HANDOVER)
             .bind(row.handover_id.bytes().as_slice())
             .bind(row.revision)
@@ -252,7 +256,10 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn delete_payloads(&mut self, id: HandoverId) -> Result<(), Error> {
-        sqlx::query(DELETE_PAYLOADS).bind(id.bytes().as_slice()).execute(self.statement()).await?;
+        sqlx::query(DELETE_PAYLOADS)
+            .bind(id.bytes().as_slice())
+            .execute(self.statement())
+            .await?;
         Ok(())
     }
 }

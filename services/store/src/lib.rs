@@ -6,11 +6,15 @@
 pub mod audit;
 pub mod directory;
 pub mod error;
+pub mod handover;
 pub mod inbox;
 pub mod notice;
 pub mod pseudonym;
 pub mod request;
 pub mod tx;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::Error;
 pub use tx::{Database, Role, Settings, Tx, Work};

@@ -1,0 +1,264 @@
+//! The question put to the policies: facts from the directory, the register and the locked row, never
+//! from a cache.
+//!
+//! Must never fill in a fact that nobody established: what is not known counts against the exchange.
+
+use crate::counter::InForce;
+use crate::handover::body::Body;
+use crate::record::Record;
+use rules::clock::Timestamp;
+use rules::directory::Right;
+use rules::handover::{BasisKind, State, Timers};
+use rules::id::{Basis, Category, Label, Party, PeerKind, Purpose, Region};
+use rules::limits::{DAY_MILLIS, HOUR_MILLIS};
+use rules::policy::{
+    Action, ConsentFacts, ConsentState, Decision, DecisionRequest, PeerFacts, Stage, Surplus,
+};
+use rules::reason::{Reason, Refusal};
+use rules::register::RegisterEntry;
+use std::collections::BTreeSet;
+use store::pseudonym::SubjectRow;
+
+/// Which exchange is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What is wanted.
+    pub action: Action,
+    /// Which data it is about.
+    pub stage: Stage,
+    /// Who hands over.
+    pub sender: &'a Party,
+    /// Region of the sender's desk.
+    pub region: Option<&'a Region>,
+    /// To whom.
+    pub recipient: &'a Party,
+    /// For which purpose.
+    pub purpose: &'a Purpose,
+    /// On which legal basis, as the sender names it.
+    pub basis: &'a Basis,
+}
+
+/// What is true of the person at this moment.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    objection_pending: bool,
+    restricted: bool,
+    now: Timestamp,
+    expires_at: Timestamp,
+    consent: Assumed,
+}
+
+/// Which consent a decision looks at.
+#[derive(Clone, Debug)]
+enum Assumed {
+    /// None is on record.
+    Absent,
+    /// The widest that could be: to find what is refused whoever the person is.
+    Widest,
+}
+
+impl Facts {
+    /// The facts of a locked row.
+    #[must_use]
+    pub fn of(subject: &SubjectRow, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
+        Self {
+            objection_pending: subject.objected_at.is_some(),
+            restricted: subject.restricted_at.is_some(),
+            now,
+            expires_at: expires_at.unwrap_or_else(|| now.plus_millis(1)),
+            consent: Assumed::Absent,
+        }
+    }
+
+    /// The most favourable facts: what is refused even so depends on no person (DESIGN 12.4).
+    #[must_use]
+    pub fn favourable(now: Timestamp) -> Self {
+        Self {
+            objection_pending: false,
+            restricted: false,
+            now,
+            expires_at: now.plus_millis(DAY_MILLIS),
+            consent: Assumed::Widest,
+        }
+    }
+
+    fn consent(&self, in_force: &InForce) -> Option<ConsentFacts> {
+        match self.consent {
+            Assumed::Absent => None,
+            Assumed::Widest => Some(ConsentFacts {
+                state: ConsentState::Given,
+                valid_until: self.now.plus_millis(DAY_MILLIS),
+                categories: in_force
+                    .policy
+                    .register()
+                    .categories()
+                    .into_keys()
+                    .cloned()
+                    .collect::<BTreeSet<Category>>(),
+                recipient_matches: true,
+                purpose_matches: true,
+                waiver: true,
+            }),
+        }
+    }
+}
+
+impl InForce {
+    /// Asks the policies about an exchange.
+    ///
+    /// # Errors
+    /// A refusal when a party is not in the directory at all.
+    pub fn decide(
+        &self,
+        asked: &Asked<'_>,
+        labels: &BTreeSet<Label>,
+        facts: &Facts,
+    ) -> Result<Decision, Refusal> {
+        let sender_kind = self.kind_of(asked.sender)?;
+        let recipient_kind = self.kind_of(asked.recipient)?;
+        let edge = self
+            .directory
+            .edge(asked.sender, asked.recipient, asked.purpose, facts.now);
+        let consent = facts.consent(self);
+        Ok(self.policy.decide(&DecisionRequest {
+            action: asked.action,
+            stage: asked.stage,
+            sender: PeerFacts {
+                party: asked.sender,
+                kind: sender_kind,
+            },
+            recipient: PeerFacts {
+                party: asked.recipient,
+                kind: recipient_kind,
+            },
+            purpose: asked.purpose,
+            basis: asked.basis,
+            labels,
+            surplus: Surplus::Drop,
+            edge_valid: edge.is_some(),
+            region_covered: edge.is_some_and(|edge| edge.covers(asked.region)),
+            bsn_ground: self.has_bsn_ground(asked.sender) && self.has_bsn_ground(asked.recipient),
+            receiver_ready: self
+                .directory
+                .sealing_key(asked.recipient, facts.now)
+                .is_some(),
+            objection_pending: facts.objection_pending,
+            restricted: facts.restricted,
+            follows_completed: false,
+            now: facts.now,
+            expires_at: facts.expires_at,
+            consent: consent.as_ref(),
+        }))
+    }
+
+    fn kind_of(&self, party: &Party) -> Result<PeerKind, Refusal> {
+        let peer = self
+            .directory
+            .peer(&party.oin)
+            .filter(|peer| peer.realm(&party.realm).is_some());
+        peer.map(rules::directory::Peer::kind).ok_or_else(|| {
+            Refusal::about(Reason::NoAgreement, "recipient", "is not in the directory")
+        })
+    }
+
+    /// A party has a ground for the BSN when one of its own desks has the right to enrol with it.
+    fn has_bsn_ground(&self, party: &Party) -> bool {
+        self.directory.peer(&party.oin).is_some_and(|peer| {
+            peer.desks()
+                .any(|desk| desk.realm == party.realm && desk.rights.contains(&Right::Bsn))
+        })
+    }
+
+    /// The register's entry for a handover.
+    ///
+    /// # Errors
+    /// When a newer register no longer has it: then nothing may happen under it any more.
+    pub fn entry(&self, body: &Body) -> Result<&RegisterEntry, Refusal> {
+        let sender = self.kind_of(&body.sender)?;
+        let recipient = self.kind_of(&body.recipient)?;
+        self.policy
+            .register()
+            .entry(&body.purpose, sender, recipient)
+            .ok_or_else(|| Refusal::new(Reason::BasisMissing))
+    }
+
+    /// On what a handover rests: a handover whose entry is gone counts as resting on consent, which
+    /// is the side on which more can stop it.
+    #[must_use]
+    pub fn basis_kind(&self, body: &Body) -> BasisKind {
+        match self.entry(body) {
+            Ok(entry) if !entry.needs_consent() => BasisKind::Statute,
+            Ok(_) | Err(_) => BasisKind::Consent,
+        }
+    }
+
+    /// Until when a handover may stay in a state that it enters now.
+    #[must_use]
+    pub fn deadline(&self, body: &Body, state: State, now: Timestamp) -> Option<Timestamp> {
+        let timers = self
+            .entry(body)
+            .map(|entry| entry.timers)
+            .unwrap_or_default();
+        let timers = Timers {
+            prepared_millis: i64::from(timers.prepared_hours).saturating_mul(HOUR_MILLIS),
+            offer_working_days: timers.offer_working_days,
+            release_working_days: timers.release_working_days,
+            completion_millis: i64::from(timers.complete_days).saturating_mul(DAY_MILLIS),
+        };
+        rules::handover::deadline(state, now, &timers, &self.calendar)
+    }
+
+    /// The labels wanted that may be in a stage of an exchange.
+    #[must_use]
+    pub fn labels_of_stage(
+        &self,
+        asked: &Asked<'_>,
+        stage: Stage,
+        wanted: &[Label],
+    ) -> BTreeSet<Label> {
+        let kinds = (self.kind_of(asked.sender), self.kind_of(asked.recipient));
+        let (Ok(sender), Ok(recipient)) = kinds else {
+            return BTreeSet::new();
+        };
+        let register = self.policy.register();
+        let wanted = wanted.iter().cloned().collect();
+        register
+            .entry(asked.purpose, sender, recipient)
+            .map(|entry| {
+                register
+                    .permitted_labels(entry, stage, &wanted, None)
+                    .permitted
+            })
+            .unwrap_or_default()
+    }
+
+    /// Whether the register has a label.
+    #[must_use]
+    pub fn knows_label(&self, label: &Label) -> bool {
+        self.policy.register().label(label).is_some()
+    }
+}
+
+/// Tells the log what a decision said.
+pub fn tell(record: &mut Record, decision: &Decision) {
+    record.policy_set = Some(decision.policy_set);
+    record.codes.clone_from(&decision.codes);
+    record.determining = decision
+        .determining
+        .iter()
+        .map(|policy| rules::audit::Determining {
+            policy: policy.policy.clone(),
+            permits: policy.effect == rules::policy::Effect::Permit,
+            code: policy
+                .code
+                .map(|code| code.code().to_owned())
+                .unwrap_or_default(),
+            article: policy.article.clone(),
+        })
+        .collect();
+    if let Some(permit) = decision.permit() {
+        let basis = permit.basis().map(ToString::to_string).unwrap_or_default();
+        record.basis = Some((basis, permit.article().to_owned()));
+        record.processing_activity = Some(permit.processing_activity().to_owned());
+    }
+}

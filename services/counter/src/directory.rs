@@ -1,0 +1,498 @@
+//! What everything is decided under: the directory and the policy set, verified, kept and put in force.
+//!
+//! Must never put anything in force that a controller did not sign, nor a directory with a version
+//! that is not higher.
+
+use crate::Error;
+use crate::call::{Answer, Call};
+use crate::counter::{Controller, Counter, InForce};
+use crate::frame::{FrameReader, FrameWriter};
+use crate::record::Record;
+use crate::serve::{Command, Room, Verdict};
+use rules::calendar::Calendar;
+use rules::directory::{Directory, Right};
+use rules::policy::PolicyBundle;
+use rules::reason::{Outcome, Reason, Refusal, Violation};
+use store::directory::{InForce as InForceRow, SignedFile};
+use store::{Database, Tx, Work};
+use vault::digest::sha256;
+use vault::sign::{Paper, Signature, VerifyingKey};
+
+/// A controller's signature over a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerSignature {
+    /// The controller's name.
+    pub controller: String,
+    /// Ed25519, 64 octets when it is one.
+    pub signature: Vec<u8>,
+}
+
+/// A file and its controllers' signatures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed<T> {
+    /// What was signed.
+    pub content: T,
+    /// By whom.
+    pub signatures: Vec<ControllerSignature>,
+}
+
+/// The files of a policy set: path within the policies folder, and content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFiles(pub Vec<(String, Vec<u8>)>);
+
+/// Whether every controller signed these bytes.
+fn all_signed(
+    controllers: &[Controller],
+    paper: Paper,
+    bytes: &[u8],
+    signatures: &[ControllerSignature],
+) -> bool {
+    !controllers.is_empty()
+        && controllers.iter().all(|controller| {
+            signatures.iter().any(|signed| {
+                signed.controller == controller.name
+                    && Signature::from_slice(&signed.signature)
+                        .is_some_and(|signature| controller.key.verify(paper, bytes, &signature))
+            })
+        })
+}
+
+/// Reads a directory file and verifies all signatures: the controllers' over the file, and within it
+/// both peers' over each edge and each owner's over its sealing key.
+///
+/// # Errors
+/// The refusal, with every mistake.
+pub fn verify_directory(
+    controllers: &[Controller],
+    file: &Signed<Vec<u8>>,
+) -> Result<Directory, Refusal> {
+    if !all_signed(
+        controllers,
+        Paper::Directory,
+        &file.content,
+        &file.signatures,
+    ) {
+        return Err(Refusal::new(Reason::DirectorySignatureInvalid));
+    }
+    let invalid = |violations| Refusal {
+        reason: Reason::DirectoryInvalid,
+        violations,
+    };
+    let text = std::str::from_utf8(&file.content)
+        .map_err(|_| invalid(vec![Violation::new("directory_toml", "is not UTF-8")]))?;
+    let directory = Directory::parse(text).map_err(invalid)?;
+    let wrong: Vec<Violation> = directory
+        .signatures()
+        .iter()
+        .filter(|paper| {
+            !VerifyingKey::from_bytes(paper.signing_key).verify(
+                paper_of(paper.paper),
+                &paper.bytes,
+                &Signature::from_bytes(paper.signature),
+            )
+        })
+        .map(|paper| Violation::new(paper.what.clone(), "its signature does not verify"))
+        .collect();
+    if wrong.is_empty() {
+        Ok(directory)
+    } else {
+        Err(invalid(wrong))
+    }
+}
+
+fn paper_of(paper: rules::directory::Paper) -> Paper {
+    match paper {
+        rules::directory::Paper::Edge => Paper::Edge,
+        rules::directory::Paper::SealingKey => Paper::SealingKey,
+    }
+}
+
+/// Reads a policy set and verifies the controllers' signatures over it.
+///
+/// # Errors
+/// The refusal, with every mistake.
+pub fn verify_policy_set(
+    controllers: &[Controller],
+    files: &Signed<PolicyFiles>,
+) -> Result<PolicyBundle, Refusal> {
+    let bundle = PolicyBundle::load(&files.content.0, &sha256).map_err(|mistakes| Refusal {
+        reason: Reason::PolicyInvalid,
+        violations: mistakes
+            .iter()
+            .map(|mistake| Violation::new(mistake.file.clone(), mistake.to_string()))
+            .collect(),
+    })?;
+    if all_signed(
+        controllers,
+        Paper::PolicyBundle,
+        bundle.signed_text(),
+        &files.signatures,
+    ) {
+        Ok(bundle)
+    } else {
+        Err(Refusal::new(Reason::PolicyUnsigned))
+    }
+}
+
+fn encode_signatures(signatures: &[ControllerSignature]) -> Result<Vec<u8>, Error> {
+    let mut writer = FrameWriter::default();
+    for signed in signatures {
+        writer.put(signed.controller.as_bytes())?;
+        writer.put(&signed.signature)?;
+    }
+    Ok(writer.finish())
+}
+
+/// The controllers' signatures of a kept file.
+///
+/// # Errors
+/// When the row is not of this program's making.
+pub fn decode_signatures(octets: &[u8]) -> Result<Vec<ControllerSignature>, Error> {
+    let mut reader = FrameReader::new(octets);
+    let mut signatures = Vec::new();
+    while !reader.is_empty() {
+        let controller = reader.take_text()?.to_owned();
+        signatures.push(ControllerSignature {
+            controller,
+            signature: reader.take()?.to_vec(),
+        });
+    }
+    Ok(signatures)
+}
+
+fn encode_policy(files: &Signed<PolicyFiles>) -> Result<SignedFile, Error> {
+    let mut writer = FrameWriter::default();
+    for (path, content) in &files.content.0 {
+        writer.put(path.as_bytes())?;
+        writer.put(content)?;
+    }
+    Ok(SignedFile {
+        content: writer.finish(),
+        signatures: encode_signatures(&files.signatures)?,
+    })
+}
+
+fn decode_policy(file: &SignedFile) -> Result<Signed<PolicyFiles>, Error> {
+    let mut reader = FrameReader::new(&file.content);
+    let mut files = Vec::new();
+    while !reader.is_empty() {
+        files.push((reader.take_text()?.to_owned(), reader.take()?.to_vec()));
+    }
+    let signatures = decode_signatures(&file.signatures)?;
+    Ok(Signed {
+        content: PolicyFiles(files),
+        signatures,
+    })
+}
+
+fn encode_directory(file: &Signed<Vec<u8>>) -> Result<SignedFile, Error> {
+    let signatures = encode_signatures(&file.signatures)?;
+    Ok(SignedFile {
+        content: file.content.clone(),
+        signatures,
+    })
+}
+
+impl InForce {
+    /// From verified files.
+    ///
+    /// # Errors
+    /// When the register's holidays make no calendar.
+    pub fn new(
+        directory: Directory,
+        directory_file: &Signed<Vec<u8>>,
+        policy: PolicyBundle,
+    ) -> Result<Self, Error> {
+        let holidays: Vec<String> = policy
+            .register()
+            .holidays()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let calendar = Calendar::new(&holidays).map_err(|_| Error::Malformed("a calendar"))?;
+        Ok(Self {
+            directory,
+            directory_file: encode_directory(directory_file)?,
+            policy,
+            calendar,
+        })
+    }
+}
+
+struct ReadInForce;
+
+impl Work for ReadInForce {
+    type Output = Option<(SignedFile, SignedFile)>;
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "ReadInForce"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, Error> {
+        let Some(row) = tx.in_force().await? else {
+            return Ok(None);
+        };
+        let missing = || Error::Malformed("what is in force");
+        let directory = tx
+            .directory(row.directory_version)
+            .await?
+            .ok_or_else(missing)?;
+        let policy = tx
+            .policy_set(&row.policy_sha256)
+            .await?
+            .ok_or_else(missing)?;
+        Ok(Some((directory, policy)))
+    }
+
+    fn is_transient(error: &Error) -> bool {
+        error.is_transient()
+    }
+}
+
+/// What the database says is in force, verified again; `None` in a new database.
+///
+/// # Errors
+/// When the database fails, or what it holds no longer verifies.
+pub async fn stored(
+    database: &Database,
+    controllers: &[Controller],
+) -> Result<Option<InForce>, Error> {
+    let Some((directory_file, policy_file)) = database.read(&ReadInForce).await? else {
+        return Ok(None);
+    };
+    let wrong = |_| Error::Malformed("what is in force");
+    let signed = Signed {
+        content: directory_file.content.clone(),
+        signatures: decode_signatures(&directory_file.signatures)?,
+    };
+    let directory = verify_directory(controllers, &signed).map_err(wrong)?;
+    let policy = verify_policy_set(controllers, &decode_policy(&policy_file)?).map_err(wrong)?;
+    Ok(Some(InForce::new(directory, &signed, policy)?))
+}
+
+/// Puts a directory, a policy set or both in force.
+#[derive(Debug)]
+struct PutInForce<'a> {
+    name: &'static str,
+    directory: Option<(Directory, &'a Signed<Vec<u8>>)>,
+    policy: Option<([u8; 32], &'a Signed<PolicyFiles>)>,
+}
+
+impl Command for PutInForce<'_> {
+    type Reply = InForceRow;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn founds(&self) -> bool {
+        true
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<InForceRow>, Error> {
+        let mut record = Record::default();
+        let now = room.call.now;
+        let before = tx.in_force().await?;
+        let mut after = before.unwrap_or(InForceRow {
+            directory_version: room.in_force.directory_version(),
+            policy_sha256: room.in_force.policy.hash(),
+        });
+        if let Some((directory, file)) = &self.directory {
+            let version = i64::try_from(directory.version()).unwrap_or(i64::MAX);
+            if before.is_some_and(|before| version <= before.directory_version) {
+                return Ok(Verdict::refused(Reason::DirectoryVersionLower, record));
+            }
+            tx.insert_directory(version, &encode_directory(file)?, now)
+                .await?;
+            after.directory_version = version;
+        }
+        if let Some((hash, files)) = &self.policy {
+            tx.insert_policy_set(hash, &encode_policy(files)?, now)
+                .await?;
+            after.policy_sha256 = *hash;
+        }
+        tx.put_in_force(after).await?;
+        record.policy_set = Some(after.policy_sha256);
+        Ok(Verdict::permitted(after, record))
+    }
+}
+
+/// A refusal that was clear before any command could be made: only its entry is written. Also the
+/// entry of a call that only looks at what is public among peers.
+#[derive(Debug)]
+struct Note {
+    name: &'static str,
+    refusal: Option<Refusal>,
+}
+
+impl Command for Note {
+    type Reply = ();
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        _room: &'a Room<'a>,
+        _tx: &'a mut Tx,
+    ) -> Result<Verdict<()>, Error> {
+        Ok(match &self.refusal {
+            Some(refusal) => Verdict::refused(refusal.clone(), Record::default()),
+            None => Verdict::permitted((), Record::default()),
+        })
+    }
+}
+
+impl Counter {
+    /// Logs a call that only looks at what every peer may see (`GetDirectory`, `GetStatus`).
+    ///
+    /// # Errors
+    /// A fault of ours; then nothing may be shown.
+    pub async fn note(&self, call: &Call, name: &'static str) -> Result<Answer<()>, Error> {
+        self.serve(
+            call,
+            &Note {
+                name,
+                refusal: None,
+            },
+        )
+        .await
+    }
+
+    /// Logs a refusal that was clear before a command could be made: a wrong message, a missing right,
+    /// a certificate that is no desk's.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn refuse(
+        &self,
+        call: &Call,
+        name: &'static str,
+        refusal: Refusal,
+    ) -> Result<Answer<()>, Error> {
+        self.serve(
+            call,
+            &Note {
+                name,
+                refusal: Some(refusal),
+            },
+        )
+        .await
+    }
+
+    /// Keeps what the counter was made with as what is in force, in a database that has nothing yet.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn first_start(
+        &self,
+        directory: &Signed<Vec<u8>>,
+        policy: &Signed<PolicyFiles>,
+    ) -> Result<Outcome<InForceRow>, Error> {
+        let verified = match verify_directory(self.controllers(), directory) {
+            Ok(verified) => verified,
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        };
+        let command = PutInForce {
+            name: "FirstStart",
+            directory: Some((verified, directory)),
+            policy: Some((self.in_force().policy.hash(), policy)),
+        };
+        Ok(self.serve(&self.own_call(), &command).await?.outcome)
+    }
+
+    /// Puts a newer directory in force.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn import_directory(
+        &self,
+        call: &Call,
+        file: &Signed<Vec<u8>>,
+    ) -> Result<Answer<InForceRow>, Error> {
+        const NAME: &str = "ImportDirectory";
+        let directory = match self.check_operator(call) {
+            Ok(()) => verify_directory(self.controllers(), file),
+            Err(refusal) => Err(refusal),
+        };
+        let directory = match directory {
+            Ok(directory) => directory,
+            Err(refusal) => return self.refused_file(call, NAME, refusal).await,
+        };
+        let command = PutInForce {
+            name: NAME,
+            directory: Some((directory, file)),
+            policy: None,
+        };
+        let answer = self.serve(call, &command).await?;
+        self.reload().await?;
+        Ok(answer)
+    }
+
+    /// Puts a policy set in force.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn activate_policy_set(
+        &self,
+        call: &Call,
+        files: &Signed<PolicyFiles>,
+    ) -> Result<Answer<InForceRow>, Error> {
+        const NAME: &str = "ActivatePolicySet";
+        let bundle = match self.check_operator(call) {
+            Ok(()) => verify_policy_set(self.controllers(), files),
+            Err(refusal) => Err(refusal),
+        };
+        let hash = match bundle {
+            Ok(bundle) => bundle.hash(),
+            Err(refusal) => return self.refused_file(call, NAME, refusal).await,
+        };
+        let command = PutInForce {
+            name: NAME,
+            directory: None,
+            policy: Some((hash, files)),
+        };
+        let answer = self.serve(call, &command).await?;
+        self.reload().await?;
+        Ok(answer)
+    }
+
+    fn check_operator(&self, call: &Call) -> Result<(), Refusal> {
+        if call.caller.may(Right::Operator) {
+            Ok(())
+        } else {
+            Err(Refusal::new(Reason::RightMissing))
+        }
+    }
+
+    async fn refused_file(
+        &self,
+        call: &Call,
+        name: &'static str,
+        refusal: Refusal,
+    ) -> Result<Answer<InForceRow>, Error> {
+        let answer = self.refuse(call, name, refusal.clone()).await?;
+        Ok(Answer {
+            outcome: Outcome::Refused(refusal),
+            promise: answer.promise,
+        })
+    }
+
+    /// Loads what the database says is in force.
+    ///
+    /// # Errors
+    /// When the database fails or what it holds does not verify.
+    pub async fn reload(&self) -> Result<(), Error> {
+        let stored = stored(self.database(), self.controllers())
+            .await?
+            .ok_or(Error::Stale)?;
+        self.replace_in_force(stored);
+        Ok(())
+    }
+}

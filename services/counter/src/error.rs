@@ -1,0 +1,49 @@
+//! Faults: what goes wrong on our side. Refusals are values and live in `rules::reason`.
+//!
+//! Must never carry personal data; a caller sees the reason only, the source goes to the operator.
+
+use rules::reason::Reason;
+
+/// A fault while serving a call. Nothing was released and nothing half-written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database failed.
+    #[error("the database failed")]
+    Store(#[from] store::Error),
+    /// A key or a seal failed: a wrong key file, or a row that was tampered with.
+    #[error("a seal or a key failed: {0}")]
+    Vault(&'static str),
+    /// A row or a file has a form that this program never writes.
+    #[error("{0} does not have the form this program writes")]
+    Malformed(&'static str),
+    /// A key holder cannot be reached.
+    #[error("a key holder cannot be reached")]
+    HolderUnavailable,
+    /// The key holders answered something that does not verify.
+    #[error("the key holders' answer does not verify")]
+    HolderDishonest(Reason),
+    /// The directory or the policy set changed while the call was decided.
+    #[error("the directory or the policy set changed while the call was decided")]
+    Stale,
+}
+
+impl Error {
+    /// The reason that the caller is told.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Store(store::Error::Full(_)) => Reason::StorageFull,
+            Self::Store(store::Error::Unavailable(_)) => Reason::StorageUnavailable,
+            Self::Store(_) | Self::Vault(_) | Self::Malformed(_) => Reason::Internal,
+            Self::HolderUnavailable => Reason::HolderUnavailable,
+            Self::HolderDishonest(reason) => *reason,
+            Self::Stale => Reason::PolicyStale,
+        }
+    }
+
+    /// Whether the same work, begun anew, may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(fault) if fault.is_transient())
+    }
+}

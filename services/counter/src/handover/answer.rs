@@ -1,0 +1,259 @@
+//! The steps that move a handover without moving data: acknowledge, change, accept, decline, complete,
+//! return, cancel, report.
+//!
+//! Must never take free text about a person: every answer is a code or a date.
+
+use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load_as};
+use crate::Error;
+use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::clock::Timestamp;
+use rules::handover::{
+    Actor, CancelCode, DeclineCode, Event, OutcomeCode, QuestionCode, ReturnCode,
+};
+use rules::id::{HandoverId, Label, Party, RequestId};
+use rules::reason::{Outcome, Reason, Refusal};
+use store::Tx;
+
+/// What is done to a handover.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// The recipient has taken notice.
+    AckNotification,
+    /// The recipient asks for a change first.
+    ProposeChange {
+        /// The date proposed, if the question is about one.
+        date: String,
+        /// What is asked.
+        question: QuestionCode,
+    },
+    /// The sender goes along.
+    AcceptChange,
+    /// The sender does not go along.
+    RejectChange,
+    /// The recipient does not take it.
+    Decline {
+        /// Why.
+        code: DeclineCode,
+        /// Who may be competent instead.
+        other: Option<Party>,
+    },
+    /// The recipient takes it.
+    Accept,
+    /// The recipient's sealing key changed.
+    RequestReseal,
+    /// What was opened does not equal the manifest.
+    ReportMismatch {
+        /// The labels concerned.
+        labels: Vec<Label>,
+    },
+    /// The recipient has had contact: responsibility moves.
+    Complete {
+        /// When.
+        contact: String,
+    },
+    /// How it ended.
+    ReportOutcome {
+        /// The outcome.
+        outcome: OutcomeCode,
+    },
+    /// The recipient gives it back.
+    Return {
+        /// Why.
+        code: ReturnCode,
+    },
+    /// The sender calls it off.
+    Cancel {
+        /// Why.
+        code: CancelCode,
+    },
+}
+
+impl Deed {
+    /// The event in the table of states, and whose it is.
+    #[must_use]
+    pub fn event(&self) -> (Event, Actor) {
+        match self {
+            Self::AckNotification => (Event::AckNotification, Actor::Recipient),
+            Self::ProposeChange { .. } => (Event::ProposeChange, Actor::Recipient),
+            Self::AcceptChange => (Event::AcceptChange, Actor::Sender),
+            Self::RejectChange => (Event::RejectChange, Actor::Sender),
+            Self::Decline { .. } => (Event::Decline, Actor::Recipient),
+            Self::Accept => (Event::Accept, Actor::Recipient),
+            Self::RequestReseal => (Event::RequestReseal, Actor::Recipient),
+            Self::ReportMismatch { .. } => (Event::ReportMismatch, Actor::Recipient),
+            Self::Complete { .. } => (Event::Complete, Actor::Recipient),
+            Self::ReportOutcome { .. } => (Event::ReportOutcome, Actor::Recipient),
+            Self::Return { .. } => (Event::Return, Actor::Recipient),
+            Self::Cancel { .. } => (Event::Cancel, Actor::Sender),
+        }
+    }
+
+    /// The event's code, for the log and the inbox.
+    fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::ProposeChange { question, .. } => Some(question.code()),
+            Self::RejectChange => Some(CancelCode::ChangeRejected.code()),
+            Self::Decline { code, .. } => Some(code.code()),
+            Self::ReportOutcome { outcome } => Some(outcome.code()),
+            Self::Return { code } => Some(code.code()),
+            Self::Cancel { code } => Some(code.code()),
+            Self::AckNotification
+            | Self::AcceptChange
+            | Self::Accept
+            | Self::RequestReseal
+            | Self::ReportMismatch { .. }
+            | Self::Complete { .. } => None,
+        }
+    }
+
+    fn fingerprint(&self) -> Vec<u8> {
+        // Debug text of codes, dates, labels and parties: stable within a program version, and a
+        // repeat after an upgrade is at worst refused as another body.
+        format!("{self:?}").into_bytes()
+    }
+
+    /// What the deed leaves behind in the handover.
+    fn leave(&self, loaded: &mut Loaded, now: Timestamp) {
+        let course = &mut loaded.body.course;
+        course.code = self.code().unwrap_or_default().to_owned();
+        match self {
+            Self::AckNotification => {
+                course.received_millis = course.received_millis.or(Some(now.millis()))
+            }
+            Self::ProposeChange { date, .. } => {
+                course.proposed_date.clone_from(date);
+            }
+            Self::Decline { other, .. } => {
+                course.other_party = other.as_ref().map(ToString::to_string).unwrap_or_default();
+            }
+            Self::Complete { contact } => course.contact_date.clone_from(contact),
+            Self::ReportOutcome { outcome } => course.outcome = outcome.number(),
+            Self::AcceptChange
+            | Self::RejectChange
+            | Self::Accept
+            | Self::RequestReseal
+            | Self::ReportMismatch { .. }
+            | Self::Return { .. }
+            | Self::Cancel { .. } => {}
+        }
+    }
+
+    /// What is wrong with the deed itself.
+    fn check(&self, room: &Room<'_>, loaded: &Loaded) -> Result<(), Refusal> {
+        match self {
+            Self::Complete { contact } => check_contact(room, loaded, contact),
+            Self::ProposeChange { date, .. } => {
+                let calendar = &room.in_force.calendar;
+                match rules::handover::proposed_date(date, room.call.now, calendar) {
+                    Outcome::Permitted(_) => Ok(()),
+                    Outcome::Refused(refusal) => Err(refusal),
+                }
+            }
+            Self::ReportMismatch { labels } => {
+                room.in_force.check_labels("labels", labels)?;
+                let foreign = labels
+                    .iter()
+                    .any(|label| !loaded.body.dossier_labels.contains(label));
+                if labels.is_empty() || foreign {
+                    let text = "names no label, or one that the dossier does not have";
+                    return Err(Refusal::about(Reason::LabelUnknown, "labels", text));
+                }
+                Ok(())
+            }
+            Self::Cancel { code } if !code.is_for_sender() => Err(Refusal::about(
+                Reason::CodeUnknown,
+                "code",
+                "is set by the broker, not by a sender",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The contact lies on or after the day of the release and not after today: a promise of contact is
+/// not a contact.
+fn check_contact(room: &Room<'_>, loaded: &Loaded, contact: &str) -> Result<(), Refusal> {
+    let released = loaded
+        .body
+        .course
+        .released_millis
+        .map(Timestamp::from_millis);
+    let released = released.unwrap_or(room.call.now);
+    let calendar = &room.in_force.calendar;
+    match rules::handover::contact_date(contact, released, room.call.now, calendar) {
+        Outcome::Permitted(_) => Ok(()),
+        Outcome::Refused(refusal) => Err(refusal),
+    }
+}
+
+/// One step of one side.
+#[derive(Clone, Debug)]
+pub struct Act {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+    /// The handover.
+    pub handover: HandoverId,
+    /// The revision on which the caller decides, where the step needs one.
+    pub expected_revision: Option<i64>,
+    /// What is done.
+    pub deed: Deed,
+}
+
+impl Command for Act {
+    type Reply = HandoverReceipt;
+
+    fn name(&self) -> &'static str {
+        let (event, _) = self.deed.event();
+        event.name()
+    }
+
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint
+            .add(self.name().as_bytes())
+            .add(self.handover.bytes())
+            .add(&self.expected_revision.unwrap_or(0).to_be_bytes())
+            .add(&self.deed.fingerprint());
+        Some((self.request_id, fingerprint))
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<HandoverReceipt>, Error> {
+        let (event, actor) = self.deed.event();
+        let mut loaded = match load_as(room, tx, self.handover, actor).await? {
+            Ok(loaded) => loaded,
+            Err(verdict) => return Ok(verdict),
+        };
+        let mut record = loaded.record(room);
+        record.event_code = self.deed.code();
+        let attempt = Attempt {
+            event,
+            actor,
+            expected_revision: self.expected_revision,
+        };
+        let step = match judge(room, &loaded, attempt)? {
+            Outcome::Permitted(step) => step,
+            Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
+        };
+        if let Err(refusal) = self.deed.check(room, &loaded) {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        if let Deed::ReportMismatch { labels } = &self.deed {
+            record.labels.clone_from(labels);
+        }
+        self.deed.leave(&mut loaded, room.call.now);
+        enter(room, tx, &mut loaded, &step).await?;
+        Ok(Verdict::permitted(loaded.receipt()?, record))
+    }
+
+    fn receipt(&self, reply: &HandoverReceipt) -> Receipt {
+        reply.stored()
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<HandoverReceipt, Error> {
+        HandoverReceipt::replay(receipt)
+    }
+}

@@ -1,0 +1,180 @@
+//! Objection (AVG article 21) and restriction (article 18) under statute, and the officer's decision.
+//!
+//! Both stop the release and the fetch of every open handover of the person in the relation, at once.
+//! Must never be refused for a missing holder, a lagging log or a stale policy: nothing here asks them.
+
+use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load};
+use crate::Error;
+use crate::record::Record;
+use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::directory::Right;
+use rules::handover::{Actor, CancelCode, Event};
+use rules::id::{HandoverId, PeerKind, RequestId};
+use rules::reason::{Outcome, Reason};
+use store::Tx;
+
+/// What the candidate's channel or an officer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// The person objects.
+    Object,
+    /// The person asks for a restriction.
+    Restrict,
+    /// The officer finds the objection right.
+    Uphold,
+    /// The officer finds that it does not hold.
+    Reject,
+    /// The officer lifts the restriction.
+    LiftRestriction,
+}
+
+impl Objection {
+    fn event(self) -> (Event, Actor) {
+        match self {
+            Self::Object => (Event::Object, Actor::Candidate),
+            Self::Restrict => (Event::Restrict, Actor::Candidate),
+            Self::Uphold => (Event::UpholdObjection, Actor::Officer),
+            Self::Reject => (Event::RejectObjection, Actor::Officer),
+            Self::LiftRestriction => (Event::LiftRestriction, Actor::Officer),
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Object => "OBJECT",
+            Self::Restrict => "RESTRICT",
+            Self::Uphold => "UPHOLD",
+            Self::Reject => "REJECT",
+            Self::LiftRestriction => "LIFT_RESTRICTION",
+        }
+    }
+}
+
+/// An objection, a restriction, or the decision about one.
+#[derive(Clone, Copy, Debug)]
+pub struct Object {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+    /// The handover through which the person and the relation are named.
+    pub handover: HandoverId,
+    /// What is done.
+    pub objection: Objection,
+}
+
+impl Command for Object {
+    type Reply = HandoverReceipt;
+
+    fn name(&self) -> &'static str {
+        match self.objection {
+            Objection::Object => "ObjectToHandover",
+            Objection::Restrict => "RestrictHandover",
+            Objection::Uphold | Objection::Reject | Objection::LiftRestriction => "DecideObjection",
+        }
+    }
+
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint
+            .add(self.name().as_bytes())
+            .add(self.handover.bytes())
+            .add(self.objection.code().as_bytes());
+        Some((self.request_id, fingerprint))
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<HandoverReceipt>, Error> {
+        if let Some(reason) = self.missing_right(room) {
+            return Ok(Verdict::refused(reason, Record::default()));
+        }
+        let Some(mut loaded) = load(room, tx, self.handover).await? else {
+            return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
+        };
+        if !self.may_see(room, &loaded) {
+            return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
+        }
+        let mut record = loaded.record(room);
+        record.event_code = Some(self.objection.code());
+        let (event, actor) = self.objection.event();
+        let attempt = Attempt {
+            event,
+            actor,
+            expected_revision: None,
+        };
+        if let Outcome::Refused(refusal) = judge(room, &loaded, attempt)? {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        // Every open handover of the person in this relation, the named one among them; the person's
+        // row changes last, because the table looks at it as it was.
+        let index = loaded.row.subject_index;
+        for id in tx.open_handovers_of_subject(&index).await? {
+            let Some(mut open) = load(room, tx, id).await? else {
+                continue;
+            };
+            if let Outcome::Permitted(step) = judge(room, &open, attempt)? {
+                if self.objection == Objection::Uphold {
+                    open.body.course.code = CancelCode::ObjectionUpheld.code().to_owned();
+                }
+                enter(room, tx, &mut open, &step).await?;
+            }
+        }
+        self.write_flags(room, tx, &mut loaded).await?;
+        let loaded = load(room, tx, self.handover)
+            .await?
+            .ok_or(Error::Malformed("a handover that was just read"))?;
+        Ok(Verdict::permitted(loaded.receipt()?, record))
+    }
+
+    fn receipt(&self, reply: &HandoverReceipt) -> Receipt {
+        reply.stored()
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<HandoverReceipt, Error> {
+        HandoverReceipt::replay(receipt)
+    }
+}
+
+impl Object {
+    /// The candidate's channel is the portal; decisions are an officer's.
+    fn missing_right(&self, room: &Room<'_>) -> Option<Reason> {
+        let caller = &room.call.caller;
+        let may = match self.objection {
+            Objection::Object | Objection::Restrict => caller.kind == PeerKind::Portal,
+            Objection::Uphold | Objection::Reject | Objection::LiftRestriction => {
+                caller.may(Right::Officer) || caller.may(Right::JointOfficer)
+            }
+        };
+        (!may).then_some(Reason::RightMissing)
+    }
+
+    /// An officer decides for its own organisation as the sender; the joint officer and the portal for
+    /// any.
+    fn may_see(&self, room: &Room<'_>, loaded: &Loaded) -> bool {
+        let caller = &room.call.caller;
+        caller.kind == PeerKind::Portal
+            || caller.may(Right::JointOfficer)
+            || caller.party.oin == loaded.body.sender.oin
+    }
+
+    async fn write_flags(
+        &self,
+        room: &Room<'_>,
+        tx: &mut Tx,
+        loaded: &mut Loaded,
+    ) -> Result<(), Error> {
+        let now = room.call.now;
+        let subject = &mut loaded.subject;
+        match self.objection {
+            Objection::Object => subject.objected_at = subject.objected_at.or(Some(now)),
+            Objection::Restrict => subject.restricted_at = subject.restricted_at.or(Some(now)),
+            Objection::Uphold | Objection::Reject => subject.objected_at = None,
+            Objection::LiftRestriction => subject.restricted_at = None,
+        }
+        let (objected, restricted) = (subject.objected_at, subject.restricted_at);
+        tx.update_subject_flags(&loaded.row.subject_index, objected, restricted)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,454 @@
+//! Prepare: may this person be handed over to that recipient, for this purpose, with these labels?
+//!
+//! Decided anew on every call. Must never answer differently for a person who is unknown and one who
+//! did not consent, and must never call the holders for what can be refused without a person.
+
+use super::body::{Body, Course};
+use super::{HandoverReceipt, day_of, wrap};
+use crate::Error;
+use crate::call::{Answer, Call, SignedPaper};
+use crate::counter::{ConversionRequest, Converted, Counter, InForce};
+use crate::decision::{self, Asked, Facts};
+use crate::record::Record;
+use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::handover::State;
+use rules::id::{Basis, GroupId, HandoverId, Label, Party, Purpose, RequestId, Tag};
+use rules::policy::{Action, Permit, Stage};
+use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
+use rules::reason::{Outcome, Reason, Refusal};
+use std::collections::BTreeSet;
+use store::Tx;
+use store::handover::HandoverRow;
+use vault::pseudonym::Ciphertext;
+use vault::rest::{DataKey, Place};
+
+/// Asks whether a person may be handed over.
+#[derive(Clone, Debug)]
+pub struct Prepare {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+    /// To whom.
+    pub recipient: Party,
+    /// For which purpose.
+    pub purpose: Purpose,
+    /// On which legal basis the sender acts.
+    pub basis: Basis,
+    /// Labels wanted in the summary.
+    pub summary_labels: Vec<Label>,
+    /// Labels wanted in the dossier.
+    pub dossier_labels: Vec<Label>,
+    /// The sender's group, if there is one.
+    pub group: Option<GroupId>,
+    /// The order PREPARE, decoded.
+    pub order: Order,
+    /// The order PREPARE as signed.
+    pub signed_order: SignedPaper,
+    /// The sender's pseudonym, encrypted under the sender's context key.
+    pub ciphertext: [u8; 64],
+}
+
+/// It may.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The handover in state PREPARED.
+    pub receipt: HandoverReceipt,
+    /// Labels that the summary may have.
+    pub summary_labels: BTreeSet<Label>,
+    /// Labels that the dossier may have.
+    pub dossier_labels: BTreeSet<Label>,
+    /// Every holder's voucher, for the release.
+    pub vouchers: Vec<SignedPaper>,
+}
+
+impl Prepare {
+    fn relation(&self, sender: &Party) -> Relation {
+        Relation {
+            from: sender.clone(),
+            to: self.recipient.clone(),
+            purpose: self.purpose.clone(),
+        }
+    }
+
+    fn asked<'a>(&'a self, call: &'a Call) -> Asked<'a> {
+        Asked {
+            action: Action::Prepare,
+            stage: Stage::Dossier,
+            sender: &call.caller.party,
+            region: call.caller.region.as_ref(),
+            recipient: &self.recipient,
+            purpose: &self.purpose,
+            basis: &self.basis,
+        }
+    }
+
+    fn wanted(&self) -> BTreeSet<Label> {
+        self.summary_labels
+            .iter()
+            .chain(&self.dossier_labels)
+            .cloned()
+            .collect()
+    }
+
+    fn record(&self, call: &Call) -> Record {
+        Record {
+            sender: Some(call.caller.party.clone()),
+            recipient: Some(self.recipient.clone()),
+            purpose: Some(self.purpose.clone()),
+            basis: Some((self.basis.to_string(), String::new())),
+            ..Record::default()
+        }
+    }
+
+    /// What can be refused without looking at a person: the order is the caller's own and asks for
+    /// this relation; labels, edge, purpose, basis and policy allow it for somebody.
+    fn check_without_person(&self, call: &Call, in_force: &InForce) -> Result<(), Refusal> {
+        let caller = &call.caller;
+        let order = &self.order;
+        if order.issuer != caller.party.oin || order.desk != caller.desk {
+            return Err(Refusal::new(Reason::ActingForAnother));
+        }
+        let relation = self.relation(&caller.party);
+        let same_relation = order.targets.iter().any(|(target, _)| {
+            matches!(target, TargetDomain::Relation { relation: named, .. } if *named == relation)
+        });
+        if order.kind != OrderKind::Prepare || !same_relation {
+            return Err(Refusal::new(Reason::OrderForbidden));
+        }
+        in_force.check_labels("summary_labels", &self.summary_labels)?;
+        in_force.check_labels("dossier_labels", &self.dossier_labels)?;
+        let facts = Facts::favourable(call.now);
+        match in_force
+            .decide(&self.asked(call), &self.wanted(), &facts)?
+            .outcome
+        {
+            Outcome::Permitted(_) => Ok(()),
+            Outcome::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl Counter {
+    /// Prepares a handover: refuses what depends on no person, has the holders convert, and then
+    /// decides in one transaction.
+    ///
+    /// # Errors
+    /// A fault of ours or of a holder; nothing was written.
+    pub async fn prepare(&self, call: &Call, request: Prepare) -> Result<Answer<Prepared>, Error> {
+        if let Err(refusal) = request.check_without_person(call, &self.in_force()) {
+            let record = request.record(call);
+            return self.serve(call, &RefusedBefore { refusal, record }).await;
+        }
+        let conversion = ConversionRequest {
+            order: request.order.clone(),
+            signed: request.signed_order.clone(),
+            ciphertext: request.ciphertext,
+            parents: Vec::new(),
+        };
+        match self.convert_one(conversion).await? {
+            Outcome::Permitted(converted) => {
+                let subject = self.subject(&request.relation(&call.caller.party), &converted, 0)?;
+                self.serve(
+                    call,
+                    &Decided {
+                        request: &request,
+                        converted: &converted,
+                        subject,
+                    },
+                )
+                .await
+            }
+            Outcome::Refused(refusal) => {
+                let record = request.record(call);
+                self.serve(call, &RefusedBefore { refusal, record }).await
+            }
+        }
+    }
+
+    /// Has one order converted.
+    ///
+    /// # Errors
+    /// When a holder cannot be reached or its answer does not verify.
+    pub(crate) async fn convert_one(
+        &self,
+        request: ConversionRequest,
+    ) -> Result<Outcome<Converted>, Error> {
+        let mut answers = self.holders().convert(vec![request]).await?;
+        answers
+            .pop()
+            .ok_or(Error::HolderDishonest(Reason::VoucherInvalid))
+    }
+
+    /// The person in a relation, from the conversion's target at `place`: the handle is opened, indexed
+    /// and sealed, and is nowhere else.
+    ///
+    /// # Errors
+    /// When the holders' answer has no such target or does not decrypt.
+    pub(crate) fn subject(
+        &self,
+        relation: &Relation,
+        converted: &Converted,
+        place: usize,
+    ) -> Result<Subject, Error> {
+        let dishonest = || Error::HolderDishonest(Reason::VoucherInvalid);
+        let octets = converted.ciphertexts.get(place).ok_or_else(dishonest)?;
+        let ciphertext = Ciphertext::parse(octets).map_err(|_| dishonest())?;
+        let keys = self.keys();
+        let handle = keys.context.decrypt(&ciphertext).map_err(|_| dishonest())?;
+        let label = relation.to_string();
+        let value = [label.as_bytes(), &[0], handle.bytes().as_slice()].concat();
+        let index = keys.index.index("relation", &value);
+        let place = Place {
+            table: "relation_subject",
+            row: &index,
+            column: "sealed_handle",
+        };
+        Ok(Subject {
+            index,
+            relation: keys.tag("relation", label.as_bytes()),
+            sealed_handle: keys.seal(&place, handle.bytes())?,
+        })
+    }
+}
+
+/// A person in a relation, as the broker keeps one.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) index: [u8; 32],
+    pub(crate) relation: Tag,
+    pub(crate) sealed_handle: Vec<u8>,
+}
+
+/// A Prepare that was refused before any person was looked at: only its entry is written.
+struct RefusedBefore {
+    refusal: Refusal,
+    record: Record,
+}
+
+impl Command for RefusedBefore {
+    type Reply = Prepared;
+    fn name(&self) -> &'static str {
+        "Prepare"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        _room: &'a Room<'a>,
+        _tx: &'a mut Tx,
+    ) -> Result<Verdict<Prepared>, Error> {
+        Ok(Verdict::refused(self.refusal.clone(), self.record.clone()))
+    }
+}
+
+/// A Prepare with its conversion, decided on the locked row of the person.
+struct Decided<'r> {
+    request: &'r Prepare,
+    converted: &'r Converted,
+    subject: Subject,
+}
+
+impl Command for Decided<'_> {
+    type Reply = Prepared;
+    fn name(&self) -> &'static str {
+        "Prepare"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<Prepared>, Error> {
+        let now = room.call.now;
+        let subject = &self.subject;
+        tx.upsert_subject(
+            &subject.index,
+            subject.relation,
+            &subject.sealed_handle,
+            now,
+        )
+        .await?;
+        let locked = tx
+            .lock_subject(&subject.index)
+            .await?
+            .ok_or(Error::Malformed("a person's row that was just written"))?;
+        let mut record = self.request.record(room.call);
+        record.person = Some(room.counter.keys().tag("subject", &subject.index));
+        let request = self.request;
+        let facts = Facts::of(&locked, now, None);
+        let asked = request.asked(room.call);
+        let decision = match room.in_force.decide(&asked, &request.wanted(), &facts) {
+            Ok(decision) => decision,
+            Err(refusal) => return Ok(Verdict::refused(refusal, record)),
+        };
+        decision::tell(&mut record, &decision);
+        let hides = decision.hides();
+        match decision.outcome {
+            Outcome::Permitted(permit) => self.write(room, tx, &permit, record).await,
+            Outcome::Refused(refusal) if hides => Ok(Verdict::hidden(refusal.reason, record)),
+            Outcome::Refused(refusal) => Ok(Verdict::refused(refusal, record)),
+        }
+    }
+}
+
+impl Decided<'_> {
+    /// Writes the handover, or finds the one that an earlier identical request wrote.
+    async fn write(
+        &self,
+        room: &Room<'_>,
+        tx: &mut Tx,
+        permit: &Permit,
+        mut record: Record,
+    ) -> Result<Verdict<Prepared>, Error> {
+        let request = self.request;
+        let keys = room.counter.keys();
+        let caller = keys.caller_tag(&room.call.caller);
+        let fingerprint = request.fingerprint();
+        if let Some(stored) = tx.request_outcome(caller, request.request_id).await? {
+            return self.again(room, tx, &stored, fingerprint, record).await;
+        }
+        let id = HandoverId::draw(room.counter.clock(), room.counter.random());
+        let body = self.body(room, permit);
+        let day = day_of(room.call.now);
+        let row = HandoverRow {
+            handover_id: id,
+            revision: 1,
+            state: i64::from(State::Prepared.number()),
+            sender: keys.party_tag(&body.sender),
+            recipient: keys.party_tag(&body.recipient),
+            purpose: keys.purpose_tag(&body.purpose),
+            subject_index: self.subject.index,
+            group: request
+                .group
+                .map(|group| group_tag(room, &body.sender, group)),
+            entered_at: room.call.now,
+            deadline_at: room
+                .in_force
+                .deadline(&body, State::Prepared, room.call.now),
+            remaining_millis: None,
+            opened_at: None,
+            day: i64::from(day),
+            wrapped_key: Some(wrap(room.counter, id, day, &DataKey::generate())?),
+            body: body.seal(keys, &id)?,
+        };
+        tx.insert_handover(permit, &row).await?;
+        record.handover = Some(id);
+        record.labels = body
+            .summary_labels
+            .union(&body.dossier_labels)
+            .cloned()
+            .collect();
+        let receipt = HandoverReceipt {
+            handover: id,
+            state: State::Prepared,
+            revision: row.revision,
+            deadline: row.deadline_at,
+            dropped: self.dropped(&body),
+        };
+        let outcome = room.receipt_to_store(request.request_id, &fingerprint, &receipt.stored())?;
+        tx.insert_request_outcome(caller, request.request_id, &outcome, room.call.now)
+            .await?;
+        Ok(Verdict::permitted(self.reply(receipt, &body), record))
+    }
+
+    /// A repeat: decided anew above, and given the handover that the first one made.
+    async fn again(
+        &self,
+        room: &Room<'_>,
+        tx: &mut Tx,
+        stored: &store::request::StoredOutcome,
+        fingerprint: Fingerprint,
+        mut record: Record,
+    ) -> Result<Verdict<Prepared>, Error> {
+        if stored.body_sha256 != fingerprint.sha256() {
+            return Ok(Verdict::refused(Reason::RequestIdReused, record));
+        }
+        record.repeat = true;
+        let receipt: Receipt = room.open_receipt(self.request.request_id, &stored.outcome)?;
+        let id = receipt.handover_id()?;
+        let Some(loaded) = super::load(room, tx, id).await? else {
+            return Ok(Verdict::hidden(Reason::NotAvailable, record));
+        };
+        record.handover = Some(id);
+        if loaded.state()? != State::Prepared || loaded.row.subject_index != self.subject.index {
+            return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
+        }
+        let receipt = HandoverReceipt {
+            dropped: self.dropped(&loaded.body),
+            ..loaded.receipt()?
+        };
+        Ok(Verdict::permitted(
+            self.reply(receipt, &loaded.body),
+            record,
+        ))
+    }
+
+    fn body(&self, room: &Room<'_>, permit: &Permit) -> Body {
+        let request = self.request;
+        let asked = request.asked(room.call);
+        let allowed = |stage: Stage, labels: &[Label]| {
+            let mut allowed = room.in_force.labels_of_stage(&asked, stage, labels);
+            allowed.retain(|label| permit.labels().contains(label));
+            allowed
+        };
+        Body {
+            sender: room.call.caller.party.clone(),
+            sender_desk: room.call.caller.desk.clone(),
+            recipient: request.recipient.clone(),
+            purpose: request.purpose.clone(),
+            basis: request.basis.clone(),
+            article: permit.article().to_owned(),
+            processing_activity: permit.processing_activity().to_owned(),
+            prepare_order: request.order.id.to_string(),
+            prepared_at: room.call.now,
+            summary_labels: allowed(Stage::Offer, &request.summary_labels),
+            dossier_labels: allowed(Stage::Dossier, &request.dossier_labels),
+            course: Course::default(),
+        }
+    }
+
+    fn dropped(&self, body: &Body) -> Vec<Label> {
+        let request = self.request;
+        let summary = request
+            .summary_labels
+            .iter()
+            .filter(|label| !body.summary_labels.contains(*label));
+        let dossier = request
+            .dossier_labels
+            .iter()
+            .filter(|label| !body.dossier_labels.contains(*label));
+        summary.chain(dossier).cloned().collect()
+    }
+
+    fn reply(&self, receipt: HandoverReceipt, body: &Body) -> Prepared {
+        Prepared {
+            receipt,
+            summary_labels: body.summary_labels.clone(),
+            dossier_labels: body.dossier_labels.clone(),
+            vouchers: self.converted.vouchers.clone(),
+        }
+    }
+}
+
+impl Prepare {
+    fn fingerprint(&self) -> Fingerprint {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint
+            .add(b"Prepare")
+            .add(self.recipient.to_string().as_bytes())
+            .add(self.purpose.as_str().as_bytes())
+            .add(self.basis.as_str().as_bytes())
+            .add(
+                self.group
+                    .as_ref()
+                    .map_or(&[][..], |group| group.bytes().as_slice()),
+            )
+            .add_labels(&self.summary_labels)
+            .add_labels(&self.dossier_labels);
+        fingerprint
+    }
+}
+
+/// A group belongs to its sender: another's group with the same number is another group.
+fn group_tag(room: &Room<'_>, sender: &Party, group: GroupId) -> Tag {
+    let value = [sender.to_string().as_bytes(), group.bytes().as_slice()].concat();
+    room.counter.keys().tag("group", &value)
+}

@@ -1,0 +1,446 @@
+//! Notices (kennisgevingen): every recipient that opened something is told when it ends, is wrong, or
+//! must be erased, and answers with a signature.
+//!
+//! Must never be refused for lag or staleness, and must never forget one that was not answered.
+
+use crate::Error;
+use crate::call::SignedPaper;
+use crate::frame::{FrameReader, FrameWriter};
+use crate::handover::{Loaded, load};
+use crate::inbox::{self, InboxItem};
+use crate::record::Record;
+use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::clock::Timestamp;
+use rules::handover::{Actor, InboxKind};
+use rules::id::{Basis, HandoverId, NoticeId, Party, RequestId};
+use rules::notice::{Answer, AnswerCode, NoticeKind, NoticeState, NoticeTerms};
+use rules::reason::{Outcome, Reason, Refusal};
+use store::Tx;
+use store::notice::NoticeRow;
+use vault::rest::Place;
+use vault::sign::{Paper, Signature, VerifyingKey};
+
+/// A notice as either side sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeView {
+    /// The notice.
+    pub notice: NoticeId,
+    /// The handover it is about.
+    pub handover: HandoverId,
+    /// Its kind.
+    pub kind: NoticeKind,
+    /// Where it stands.
+    pub state: NoticeState,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// Until when an answer is in time.
+    pub due_at: Timestamp,
+    /// The answer.
+    pub answer: Option<AnswerCode>,
+    /// With RETAINED: the legal ground.
+    pub ground: Option<Basis>,
+}
+
+/// Starts a notice to the recipient of a handover, in the transaction of what caused it.
+///
+/// # Errors
+/// When the database or the seal fails.
+pub async fn start(
+    room: &Room<'_>,
+    tx: &mut Tx,
+    loaded: &Loaded,
+    kind: NoticeKind,
+) -> Result<NoticeId, Error> {
+    let now = room.call.now;
+    let id = NoticeId::draw(room.counter.clock(), room.counter.random());
+    let row = NoticeRow {
+        notice_id: id,
+        handover_id: loaded.row.handover_id,
+        recipient: room.counter.keys().party_tag(&loaded.body.recipient),
+        kind: i64::from(kind.number()),
+        state: i64::from(NoticeState::Sent.number()),
+        sent_at: now,
+        due_at: rules::notice::due(kind, now, &NoticeTerms::default(), &room.in_force.calendar),
+        received_at: None,
+        answered_at: None,
+        body: Vec::new(),
+    };
+    tx.insert_notice(&row).await?;
+    tell(
+        room,
+        tx,
+        loaded,
+        &loaded.body.recipient,
+        InboxKind::Notice,
+        (id, kind),
+        "",
+    )
+    .await?;
+    Ok(id)
+}
+
+async fn tell(
+    room: &Room<'_>,
+    tx: &mut Tx,
+    loaded: &Loaded,
+    to: &Party,
+    kind: InboxKind,
+    notice: (NoticeId, NoticeKind),
+    code: &str,
+) -> Result<(), Error> {
+    let item = InboxItem {
+        kind,
+        handover: loaded.row.handover_id,
+        revision: loaded.row.revision,
+        time: room.call.now,
+        notice: Some(notice),
+        code: code.to_owned(),
+        purpose: loaded.body.purpose.clone(),
+    };
+    inbox::deliver(room, tx, to, &item).await
+}
+
+/// The notice as it lies in its row.
+///
+/// # Errors
+/// When the row is not of this program's making.
+pub fn view(room: &Room<'_>, row: &NoticeRow) -> Result<NoticeView, Error> {
+    let (answer, ground) = open_answer(room, row)?;
+    Ok(NoticeView {
+        notice: row.notice_id,
+        handover: row.handover_id,
+        kind: kind_of(row)?,
+        state: state_of(row)?,
+        sent_at: row.sent_at,
+        due_at: row.due_at,
+        answer,
+        ground,
+    })
+}
+
+fn kind_of(row: &NoticeRow) -> Result<NoticeKind, Error> {
+    let number = i32::try_from(row.kind).ok();
+    number
+        .and_then(NoticeKind::from_number)
+        .ok_or(Error::Malformed("a notice"))
+}
+
+fn state_of(row: &NoticeRow) -> Result<NoticeState, Error> {
+    let number = i32::try_from(row.state).ok();
+    number
+        .and_then(NoticeState::from_number)
+        .ok_or(Error::Malformed("a notice"))
+}
+
+fn body_place(id: &NoticeId) -> Place<'_> {
+    Place {
+        table: "notice",
+        row: id.bytes(),
+        column: "body",
+    }
+}
+
+fn seal_answer(room: &Room<'_>, id: NoticeId, request: &AnswerNotice) -> Result<Vec<u8>, Error> {
+    let mut writer = FrameWriter::default();
+    writer.put(&request.answer.number().to_be_bytes())?;
+    writer.put(request.ground.as_bytes())?;
+    writer.put(&request.signed.bytes)?;
+    writer.put(&request.signed.signature)?;
+    room.counter.keys().seal(&body_place(&id), &writer.finish())
+}
+
+fn open_answer(
+    room: &Room<'_>,
+    row: &NoticeRow,
+) -> Result<(Option<AnswerCode>, Option<Basis>), Error> {
+    if row.body.is_empty() {
+        return Ok((None, None));
+    }
+    let wrong = || Error::Malformed("a notice's answer");
+    let octets = room
+        .counter
+        .keys()
+        .open(&body_place(&row.notice_id), &row.body)?;
+    let mut reader = FrameReader::new(&octets);
+    let number = i32::from_be_bytes(reader.take()?.try_into().map_err(|_| wrong())?);
+    let ground = reader.take_text()?;
+    let ground = if ground.is_empty() {
+        None
+    } else {
+        Some(ground.parse().map_err(|_| wrong())?)
+    };
+    Ok((
+        Some(AnswerCode::from_number(number).ok_or_else(wrong)?),
+        ground,
+    ))
+}
+
+/// Locks a notice that is the caller's to answer, with its handover; anything else is hidden.
+async fn load_as_recipient<T>(
+    room: &Room<'_>,
+    tx: &mut Tx,
+    id: NoticeId,
+) -> Result<Result<(NoticeRow, Loaded), Verdict<T>>, Error> {
+    let hidden = || Verdict::hidden(Reason::NotAvailable, Record::default());
+    let Some(row) = tx.lock_notice(id).await? else {
+        return Ok(Err(hidden()));
+    };
+    let loaded = load(room, tx, row.handover_id)
+        .await?
+        .ok_or(Error::Malformed("a notice without its handover"))?;
+    if loaded.side(&room.call.caller.party) == Some(Actor::Recipient) {
+        Ok(Ok((row, loaded)))
+    } else {
+        Ok(Err(hidden()))
+    }
+}
+
+/// A notice by the sender: correct, erase, or say what is held.
+#[derive(Clone, Copy, Debug)]
+pub struct SendNotice {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+    /// The handover.
+    pub handover: HandoverId,
+    /// RECTIFICATION, ERASURE or ACCESS.
+    pub kind: NoticeKind,
+}
+
+impl Command for SendNotice {
+    type Reply = NoticeId;
+
+    fn name(&self) -> &'static str {
+        "SendNotice"
+    }
+
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint
+            .add(b"SendNotice")
+            .add(self.handover.bytes())
+            .add(&self.kind.number().to_be_bytes());
+        Some((self.request_id, fingerprint))
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<NoticeId>, Error> {
+        let loaded = match crate::handover::load_as(room, tx, self.handover, Actor::Sender).await? {
+            Ok(loaded) => loaded,
+            Err(verdict) => return Ok(verdict),
+        };
+        let mut record = loaded.record(room);
+        record.event_code = Some(self.kind.code());
+        if !self.kind.is_for_sender() {
+            let text = "is started by the gateway, not by a sender";
+            return Ok(Verdict::refused(
+                Refusal::about(Reason::CodeUnknown, "kind", text),
+                record,
+            ));
+        }
+        // Who opened nothing holds nothing that could be corrected or erased.
+        if loaded.row.opened_at.is_none() {
+            return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
+        }
+        let id = start(room, tx, &loaded, self.kind).await?;
+        record.notice = Some(id);
+        Ok(Verdict::permitted(id, record))
+    }
+
+    fn receipt(&self, reply: &NoticeId) -> Receipt {
+        Receipt {
+            handover: self.handover.to_string(),
+            notice: reply.to_string(),
+            ..Receipt::default()
+        }
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<NoticeId, Error> {
+        receipt.notice_id()
+    }
+}
+
+/// The recipient has received a notice.
+#[derive(Clone, Copy, Debug)]
+pub struct AckNotice {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+    /// The notice.
+    pub notice: NoticeId,
+}
+
+impl Command for AckNotice {
+    type Reply = NoticeView;
+
+    fn name(&self) -> &'static str {
+        "AckNotice"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<NoticeView>, Error> {
+        let (mut row, loaded) = match load_as_recipient(room, tx, self.notice).await? {
+            Ok(found) => found,
+            Err(verdict) => return Ok(verdict),
+        };
+        let record = Record {
+            notice: Some(self.notice),
+            ..loaded.record(room)
+        };
+        // Receiving twice is receiving once: the call needs no stored outcome.
+        if row.received_at.is_none() {
+            row.received_at = Some(room.call.now);
+            if state_of(&row)? == NoticeState::Sent {
+                row.state = i64::from(NoticeState::Received.number());
+            }
+            tx.update_notice(&row).await?;
+        }
+        Ok(Verdict::permitted(view(room, &row)?, record))
+    }
+}
+
+/// The recipient answers a notice.
+#[derive(Clone, Debug)]
+pub struct AnswerNotice {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+    /// The notice.
+    pub notice: NoticeId,
+    /// The notice that the signed answer names.
+    pub signed_notice: NoticeId,
+    /// The answer.
+    pub answer: AnswerCode,
+    /// With RETAINED: the legal ground, as it was written; empty for none.
+    pub ground: String,
+    /// The answer as signed.
+    pub signed: SignedPaper,
+}
+
+impl AnswerNotice {
+    fn check(&self, room: &Room<'_>, row: &NoticeRow) -> Result<(), Refusal> {
+        let key = VerifyingKey::from_bytes(room.call.caller.signing_key);
+        let right = self.signed_notice == self.notice
+            && Signature::from_slice(&self.signed.signature).is_some_and(|signature| {
+                key.verify(Paper::NoticeAnswer, &self.signed.bytes, &signature)
+            });
+        if !right {
+            return Err(Refusal::new(Reason::NoticeSignatureInvalid));
+        }
+        if row.answered_at.is_some() {
+            return Err(Refusal::new(Reason::NoticeAnswered));
+        }
+        let kind = kind_of(row).map_err(|_| Refusal::new(Reason::Internal))?;
+        match Answer::new(kind, self.answer, &self.ground) {
+            Outcome::Permitted(_) => Ok(()),
+            Outcome::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl Command for AnswerNotice {
+    type Reply = NoticeView;
+
+    fn name(&self) -> &'static str {
+        "AnswerNotice"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<NoticeView>, Error> {
+        let (mut row, loaded) = match load_as_recipient(room, tx, self.notice).await? {
+            Ok(found) => found,
+            Err(verdict) => return Ok(verdict),
+        };
+        let mut record = Record {
+            notice: Some(self.notice),
+            ..loaded.record(room)
+        };
+        record.event_code = Some(self.answer.code());
+        if let Err(refusal) = self.check(room, &row) {
+            // The same answer again, byte for byte, is a repeat and gets the notice as it stands.
+            let before = open_answer(room, &row)?;
+            if refusal.reason == Reason::NoticeAnswered
+                && before == (Some(self.answer), self.ground.parse().ok())
+            {
+                record.repeat = true;
+                return Ok(Verdict::permitted(view(room, &row)?, record));
+            }
+            return Ok(Verdict::refused(refusal, record));
+        }
+        let kind = kind_of(&row)?;
+        row.received_at = row.received_at.or(Some(room.call.now));
+        row.answered_at = Some(room.call.now);
+        row.state = i64::from(NoticeState::Answered.number());
+        row.body = seal_answer(room, row.notice_id, self)?;
+        tx.update_notice(&row).await?;
+        let notice = (self.notice, kind);
+        let sender = &loaded.body.sender;
+        tell(
+            room,
+            tx,
+            &loaded,
+            sender,
+            InboxKind::NoticeAnswered,
+            notice,
+            self.answer.code(),
+        )
+        .await?;
+        Ok(Verdict::permitted(view(room, &row)?, record))
+    }
+}
+
+/// Marks a notice that was not answered in time, and tells the sender: the broker's own work.
+#[derive(Clone, Copy, Debug)]
+pub struct MarkOverdue {
+    /// The notice.
+    pub notice: NoticeId,
+}
+
+impl Command for MarkOverdue {
+    type Reply = ();
+
+    fn name(&self) -> &'static str {
+        "MarkNoticeOverdue"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<()>, Error> {
+        let Some(mut row) = tx.lock_notice(self.notice).await? else {
+            return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
+        };
+        let loaded = load(room, tx, row.handover_id)
+            .await?
+            .ok_or(Error::Malformed("a notice without its handover"))?;
+        let record = Record {
+            notice: Some(self.notice),
+            ..loaded.record(room)
+        };
+        if row.answered_at.is_some() || row.due_at > room.call.now {
+            return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
+        }
+        row.state = i64::from(NoticeState::Overdue.number());
+        tx.update_notice(&row).await?;
+        let notice = (self.notice, kind_of(&row)?);
+        let sender = &loaded.body.sender;
+        tell(
+            room,
+            tx,
+            &loaded,
+            sender,
+            InboxKind::NoticeOverdue,
+            notice,
+            "",
+        )
+        .await?;
+        Ok(Verdict::permitted((), record))
+    }
+}

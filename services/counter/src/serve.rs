@@ -1,0 +1,406 @@
+//! The order in which every command is served: look up a repeat, do the work, write the entry and the
+//! stored outcome, commit, and only then promise.
+//!
+//! Must never let a command commit without its entry, nor an entry without its command.
+
+use crate::Error;
+use crate::call::{Answer, Call};
+use crate::counter::{Counter, InForce};
+use crate::record::Record;
+use rules::id::{EntryId, HandoverId, NoticeId, RequestId};
+use rules::reason::{Outcome, Reason, Refusal};
+use serde::{Deserialize, Serialize};
+use std::future::Future;
+use std::sync::Arc;
+use store::request::StoredOutcome;
+use store::{Tx, Work};
+use vault::rest::Place;
+
+/// What a command decided, and what the log is to know of it.
+#[derive(Debug)]
+pub struct Verdict<T> {
+    /// What the caller is told.
+    pub outcome: Outcome<T>,
+    /// What the log is told; its codes may be more precise than the caller's reason.
+    pub record: Record,
+}
+
+impl<T> Verdict<T> {
+    /// Permitted.
+    pub fn permitted(reply: T, record: Record) -> Self {
+        Self {
+            outcome: Outcome::Permitted(reply),
+            record,
+        }
+    }
+
+    /// Refused, with the reason told as it is.
+    pub fn refused(refusal: impl Into<Refusal>, mut record: Record) -> Self {
+        let refusal = refusal.into();
+        if record.codes.is_empty() {
+            record.codes.push(refusal.reason);
+        }
+        Self {
+            outcome: Outcome::Refused(refusal),
+            record,
+        }
+    }
+
+    /// Refused with the one answer that hides existence; the log keeps the precise reason.
+    pub fn hidden(precise: Reason, mut record: Record) -> Self {
+        if record.codes.is_empty() {
+            record.codes.push(precise);
+        }
+        Self {
+            outcome: Outcome::Refused(Refusal::new(Reason::NotAvailable)),
+            record,
+        }
+    }
+}
+
+/// What is stored of an outcome so that a repeat gets the same answer: codes, ids and revision, never
+/// what was released.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The refusal's code; empty when permitted.
+    #[serde(default)]
+    pub refused: String,
+    /// The handover, as text.
+    #[serde(default)]
+    pub handover: String,
+    /// The notice, as text.
+    #[serde(default)]
+    pub notice: String,
+    /// Number of the state after the call.
+    #[serde(default)]
+    pub state: i64,
+    /// Revision after the call.
+    #[serde(default)]
+    pub revision: i64,
+    /// Deadline after the call, in milliseconds since 1970 UTC.
+    #[serde(default)]
+    pub deadline_millis: Option<i64>,
+    /// Labels that were dropped.
+    #[serde(default)]
+    pub dropped: Vec<String>,
+    /// The entry of the call that was repeated.
+    #[serde(default)]
+    pub entry: String,
+}
+
+impl Receipt {
+    /// The handover's id.
+    ///
+    /// # Errors
+    /// When the stored text is not one.
+    pub fn handover_id(&self) -> Result<HandoverId, Error> {
+        self.handover
+            .parse()
+            .map_err(|_| Error::Malformed("a stored outcome"))
+    }
+
+    /// The notice's id.
+    ///
+    /// # Errors
+    /// When the stored text is not one.
+    pub fn notice_id(&self) -> Result<NoticeId, Error> {
+        self.notice
+            .parse()
+            .map_err(|_| Error::Malformed("a stored outcome"))
+    }
+}
+
+/// What is the same in two requests that count as one: everything but order, ciphertexts and
+/// signatures (DESIGN 12.1).
+#[derive(Debug, Default)]
+pub struct Fingerprint(Vec<u8>);
+
+impl Fingerprint {
+    /// Adds one value; each is length-prefixed, so that two values cannot trade places.
+    pub fn add(&mut self, value: &[u8]) -> &mut Self {
+        self.0
+            .extend_from_slice(&(value.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(value);
+        self
+    }
+
+    /// Adds labels, in the order given.
+    pub fn add_labels(&mut self, labels: &[rules::id::Label]) -> &mut Self {
+        self.add(&(labels.len() as u64).to_be_bytes());
+        for label in labels {
+            self.add(label.as_str().as_bytes());
+        }
+        self
+    }
+
+    /// Its digest.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        vault::digest::sha256(&self.0)
+    }
+}
+
+/// A use case that runs in one transaction.
+pub trait Command: Send + Sync {
+    /// What the caller gets when permitted.
+    type Reply: Send;
+    /// The command's name: of the call, the transaction, the span and the log's action.
+    fn name(&self) -> &'static str;
+
+    /// The caller's request id and what is the same in a repeat; `None` for commands that are decided
+    /// anew each time.
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        None
+    }
+
+    /// Does the work: loads facts, decides, writes. Awaits nothing but the database.
+    fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> impl Future<Output = Result<Verdict<Self::Reply>, Error>> + Send + 'a;
+
+    /// Whether it may run in a database in which nothing is in force yet: only what puts something in
+    /// force may.
+    fn founds(&self) -> bool {
+        false
+    }
+
+    /// What a repeat needs to give the same answer.
+    fn receipt(&self, _reply: &Self::Reply) -> Receipt {
+        Receipt::default()
+    }
+
+    /// The reply again, from what was stored.
+    ///
+    /// # Errors
+    /// When the stored outcome is not of this command.
+    fn replay(&self, _receipt: Receipt) -> Result<Self::Reply, Error> {
+        Err(Error::Malformed("a stored outcome"))
+    }
+}
+
+/// What a command may use: the call, what is in force, the keys, and chance.
+#[derive(Debug)]
+pub struct Room<'a> {
+    /// The counter.
+    pub counter: &'a Counter,
+    /// The call.
+    pub call: &'a Call,
+    /// The directory and the policy set under which all is decided.
+    pub in_force: Arc<InForce>,
+}
+
+/// One command in its transaction.
+struct Serving<'a, C> {
+    room: Room<'a>,
+    command: &'a C,
+}
+
+/// What comes out of the transaction.
+struct Served<T> {
+    outcome: Outcome<T>,
+    entry: crate::record::Written,
+}
+
+impl<C: Command> Work for Serving<'_, C> {
+    type Output = Served<C::Reply>;
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        self.command.name()
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, Error> {
+        self.room.check_in_force(tx, self.command.founds()).await?;
+        let Some((request_id, fingerprint)) = self.command.repeatable() else {
+            let verdict = self.command.perform(&self.room, tx).await?;
+            let entry = self
+                .room
+                .write_entry(tx, self.command.name(), &verdict.record)
+                .await?;
+            return Ok(Served {
+                outcome: verdict.outcome,
+                entry,
+            });
+        };
+        let body_sha256 = fingerprint.sha256();
+        let caller = self.room.counter.keys().caller_tag(&self.room.call.caller);
+        if let Some(stored) = tx.request_outcome(caller, request_id).await? {
+            return self.repeat(tx, request_id, body_sha256, &stored).await;
+        }
+        let verdict = self.command.perform(&self.room, tx).await?;
+        let entry = self
+            .room
+            .write_entry(tx, self.command.name(), &verdict.record)
+            .await?;
+        let mut receipt = match &verdict.outcome {
+            Outcome::Permitted(reply) => self.command.receipt(reply),
+            Outcome::Refused(refusal) => Receipt {
+                refused: refusal.reason.code().to_owned(),
+                ..Receipt::default()
+            },
+        };
+        receipt.entry = entry.entry_id.to_string();
+        let stored = self
+            .room
+            .receipt_to_store(request_id, &fingerprint, &receipt)?;
+        tx.insert_request_outcome(caller, request_id, &stored, self.room.call.now)
+            .await?;
+        Ok(Served {
+            outcome: verdict.outcome,
+            entry,
+        })
+    }
+
+    fn is_transient(error: &Error) -> bool {
+        error.is_transient()
+    }
+}
+
+impl<C: Command> Serving<'_, C> {
+    /// Answers a repeat: the stored outcome for the same body, a refusal for another. It is a call
+    /// like any other, so it has an entry of its own.
+    async fn repeat(
+        &self,
+        tx: &mut Tx,
+        request_id: RequestId,
+        body_sha256: [u8; 32],
+        stored: &StoredOutcome,
+    ) -> Result<Served<C::Reply>, Error> {
+        let mut record = Record {
+            repeat: true,
+            ..Record::default()
+        };
+        if stored.body_sha256 != body_sha256 {
+            record.codes.push(Reason::RequestIdReused);
+            let entry = self
+                .room
+                .write_entry(tx, self.command.name(), &record)
+                .await?;
+            let outcome = Outcome::Refused(Refusal::new(Reason::RequestIdReused));
+            return Ok(Served { outcome, entry });
+        }
+        let receipt = self.room.open_receipt(request_id, &stored.outcome)?;
+        let first: EntryId = receipt
+            .entry
+            .parse()
+            .map_err(|_| Error::Malformed("a stored outcome"))?;
+        record.handover = receipt.handover.parse().ok();
+        self.room
+            .write_entry(tx, self.command.name(), &record)
+            .await?;
+        let row = tx
+            .entry(first)
+            .await?
+            .ok_or(Error::Malformed("a stored outcome"))?;
+        let entry = crate::record::Written::of(&row);
+        let outcome = if receipt.refused.is_empty() {
+            Outcome::Permitted(self.command.replay(receipt)?)
+        } else {
+            let reason =
+                Reason::from_code(&receipt.refused).ok_or(Error::Malformed("a stored outcome"))?;
+            Outcome::Refused(Refusal::new(reason))
+        };
+        Ok(Served { outcome, entry })
+    }
+}
+
+impl Room<'_> {
+    /// Refuses to decide under a directory or policy set that is no longer the one in force.
+    async fn check_in_force(&self, tx: &mut Tx, founds: bool) -> Result<(), Error> {
+        let current = match tx.in_force().await? {
+            Some(current) => current,
+            None if founds => return Ok(()),
+            None => return Err(Error::Stale),
+        };
+        let same = current.directory_version == self.in_force.directory_version()
+            && current.policy_sha256 == self.in_force.policy.hash();
+        if same { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    /// What is stored of an outcome, sealed.
+    ///
+    /// # Errors
+    /// When the seal fails.
+    pub fn receipt_to_store(
+        &self,
+        request_id: RequestId,
+        fingerprint: &Fingerprint,
+        receipt: &Receipt,
+    ) -> Result<StoredOutcome, Error> {
+        let plain = serde_json::to_vec(receipt).map_err(|_| Error::Malformed("an outcome"))?;
+        let place = Place {
+            table: "request_outcome",
+            row: request_id.bytes(),
+            column: "outcome",
+        };
+        let outcome = self.counter.keys().seal(&place, &plain)?;
+        Ok(StoredOutcome {
+            body_sha256: fingerprint.sha256(),
+            outcome,
+        })
+    }
+
+    /// What was stored of an outcome.
+    ///
+    /// # Errors
+    /// When it was tampered with or is not of this program's making.
+    pub fn open_receipt(&self, request_id: RequestId, sealed: &[u8]) -> Result<Receipt, Error> {
+        let place = Place {
+            table: "request_outcome",
+            row: request_id.bytes(),
+            column: "outcome",
+        };
+        let plain = self.counter.keys().open(&place, sealed)?;
+        serde_json::from_slice(&plain).map_err(|_| Error::Malformed("a stored outcome"))
+    }
+}
+
+impl Counter {
+    /// Serves one command: one transaction, one entry, then the promise.
+    ///
+    /// When the directory or the policy set changed meanwhile, the new one is loaded and the command
+    /// is decided once more under it.
+    ///
+    /// # Errors
+    /// A fault of ours; nothing was written.
+    pub async fn serve<C: Command>(
+        &self,
+        call: &Call,
+        command: &C,
+    ) -> Result<Answer<C::Reply>, Error> {
+        match self.serve_once(call, command).await {
+            Err(Error::Stale) => {
+                self.reload().await?;
+                self.serve_once(call, command).await
+            }
+            other => other,
+        }
+    }
+
+    async fn serve_once<C: Command>(
+        &self,
+        call: &Call,
+        command: &C,
+    ) -> Result<Answer<C::Reply>, Error> {
+        let room = Room {
+            counter: self,
+            call,
+            in_force: self.in_force(),
+        };
+        let served = self.database().write(&Serving { room, command }).await?;
+        if let Outcome::Refused(refusal) = &served.outcome {
+            tracing::info!(
+                action = command.name(),
+                reason = refusal.reason.code(),
+                "refused"
+            );
+        }
+        let promise = self.keys().promise(&served.entry);
+        Ok(Answer {
+            outcome: served.outcome,
+            promise,
+        })
+    }
+}
