@@ -27,10 +27,12 @@ impl Work for PrepareAll {
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<usize, Error> {
         let mut prepared = 0;
-        for statement in self.0.iter().copied().flatten().copied() {
-            let sql = sqlx::SqlStr::from_static(statement);
-            tx.statement().prepare(sql).await.map_err(Error::from)?;
-            prepared += 1;
+        for place in 0..self.0.len() {
+            for number in 0..self.0[place].len() {
+                let sql = sqlx::SqlStr::from_static(self.0[place][number]);
+                tx.statement().prepare(sql).await.map_err(Error::from)?;
+                prepared += 1;
+            }
         }
         Ok(prepared)
     }
