@@ -1,1 +1,36 @@
-//! x
+//! What a partner needs to hand over warmly: enrol a person, offer, accept, release, fetch, complete,
+//! return, and answer when a person withdraws.
+//!
+//! Keys, persons and opened fields stay on the partner's side, in a sealed store. This crate must never
+//! send a citizen service number, a person key or a field in clear, never log what it carries, and never
+//! decide what is allowed: it asks, verifies what comes back, and keeps it.
+#![warn(missing_docs)]
+
+pub mod check;
+mod client;
+pub mod connection;
+pub mod directory;
+pub mod error;
+pub mod identity;
+mod mutation;
+mod outbox;
+pub mod paper;
+pub mod person;
+pub mod receipt;
+mod retry;
+pub mod store;
+
+pub use check::{ConnectCheckError, Step};
+pub use client::{
+    Client, ClientParts, ENROL_BATCH_MAX, Enrolled, Fetched, Inbox, InboxEvent, PolicyFile,
+    Preparation, Summary, Watch,
+};
+pub use connection::{Connection, ConnectionError};
+pub use directory::{Controller, DirectoryCopy, DirectoryError};
+pub use error::{ClientError, ProtocolError, Refused, TransportError};
+pub use identity::{Identity, Trust};
+pub use outbox::Resumed;
+pub use person::PersonKey;
+pub use receipt::{NoticeReceipt, Prepared, Promise, Receipt, Settled};
+pub use retry::RetryPolicy;
+pub use store::{Opened, Store, StoreError};

@@ -1,0 +1,367 @@
+//! One call for each thing that a partner does with a gateway.
+//!
+//! Each call verifies everything that comes back before any of it is used or kept. Must never send a
+//! citizen service number, a person key or a field in clear, and never go on with an unverified answer.
+
+mod enrol;
+mod inbox;
+mod officer;
+mod recipient;
+mod sender;
+
+pub use enrol::{ENROL_BATCH_MAX, Enrolled};
+pub use inbox::{Inbox, InboxEvent, Watch};
+pub use officer::PolicyFile;
+pub use recipient::{Fetched, Summary};
+pub use sender::Preparation;
+
+use crate::connection::{Connection, stub, with_deadline};
+use crate::directory::{DirectoryCopy, DirectoryError};
+use crate::error::{ClientError, from_status};
+use crate::identity::{Identity, Trust};
+use crate::mutation::{Mutation, resume};
+use crate::outbox::{Beside, Outbox, Resumed};
+use crate::receipt::Settled;
+use crate::retry::RetryPolicy;
+use crate::store::{DirectoryRow, OutboxRow, Store, Table, put};
+use rules::clock::{Clock, Random};
+use rules::id::{HandoverId, Party};
+use rules::pseudonym::{Context, Domain};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use vault::pseudonym::ContextKey;
+use wire::directory::v1::directory_service_client::DirectoryServiceClient;
+use wire::directory::v1::{
+    GetDirectoryRequest, GetStatusRequest, GetStatusResponse, WhoAmIRequest, WhoAmIResponse,
+};
+use wire::handover::v1::handover_service_client::HandoverServiceClient;
+use wire::handover::v1::{GetHandoverRequest, GetHandoverResponse};
+
+/// Row key of the one directory in the store.
+const DIRECTORY_KEY: &[u8] = b"directory";
+
+/// A read-only call, repeated when it fails on the way.
+macro_rules! ask {
+    ($client:expr, $name:literal, $service:ident . $method:ident, $message:expr) => {{
+        let client = $client;
+        let message = $message;
+        client
+            .outbox
+            .policy
+            .repeat(&*client.outbox.random, || {
+                let mut stub = stub!($service<_>, client.outbox.connection);
+                let message = message.clone();
+                async move {
+                    let answer = stub.$method(with_deadline(message)).await;
+                    answer
+                        .map(tonic::Response::into_inner)
+                        .map_err(|status| from_status($name, &status))
+                }
+            })
+            .await
+    }};
+}
+use ask;
+
+/// A partner's desk at one gateway. Cloning is cheap and shares everything.
+#[derive(Clone)]
+pub struct Client {
+    outbox: Outbox,
+    trust: Arc<Trust>,
+    directory: Arc<RwLock<Option<Arc<DirectoryCopy>>>>,
+}
+
+/// What a client is made of.
+pub struct ClientParts {
+    /// The way to the gateway.
+    pub connection: Connection,
+    /// The desk and its keys.
+    pub identity: Identity,
+    /// Whose word counts.
+    pub trust: Trust,
+    /// The partner's own store.
+    pub store: Store,
+    /// Where the present moment comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where chance for ids and waits comes from.
+    pub random: Arc<dyn Random>,
+    /// How often and how fast to repeat.
+    pub retry: RetryPolicy,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let identity = &self.outbox.identity;
+        write!(out, "Client({} desk {})", identity.party, identity.desk)
+    }
+}
+
+impl Client {
+    /// A client of these parts. The directory that the store holds from an earlier run is verified
+    /// again; without one, the first call that needs it fetches it.
+    ///
+    /// # Errors
+    ///
+    /// When the stored directory does not verify under the configured controllers.
+    pub fn new(parts: ClientParts) -> Result<Self, ClientError> {
+        let kept = parts
+            .store
+            .row::<DirectoryRow>(Table::Directory, DIRECTORY_KEY, "directory")?;
+        let directory = kept
+            .map(|row| DirectoryCopy::verify(row.file, row.signatures, &parts.trust.controllers))
+            .transpose()?
+            .map(Arc::new);
+        let outbox = Outbox {
+            connection: parts.connection,
+            identity: Arc::new(parts.identity),
+            store: Arc::new(parts.store),
+            clock: parts.clock,
+            random: parts.random,
+            policy: parts.retry,
+            under_way: Arc::new(Mutex::new(BTreeSet::new())),
+        };
+        Ok(Self {
+            outbox,
+            trust: Arc::new(parts.trust),
+            directory: Arc::new(RwLock::new(directory)),
+        })
+    }
+
+    /// The partner's own store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.outbox.store
+    }
+
+    /// The connection, for `connect_check`.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        &self.outbox.connection
+    }
+
+    /// The desk's organisation and realm.
+    #[must_use]
+    pub fn party(&self) -> &Party {
+        &self.outbox.identity.party
+    }
+
+    /// Who the gateway says that we are.
+    ///
+    /// # Errors
+    ///
+    /// A refusal at the door, or a fault on the way.
+    pub async fn whoami(&self) -> Result<WhoAmIResponse, ClientError> {
+        ask!(
+            self,
+            "WhoAmI",
+            DirectoryServiceClient.who_am_i,
+            WhoAmIRequest {}
+        )
+    }
+
+    /// What the gateway is and on what it rests.
+    ///
+    /// # Errors
+    ///
+    /// A refusal at the door, or a fault on the way.
+    pub async fn status(&self) -> Result<GetStatusResponse, ClientError> {
+        ask!(
+            self,
+            "GetStatus",
+            DirectoryServiceClient.get_status,
+            GetStatusRequest {}
+        )
+    }
+
+    /// A handover as it stands, with its notices. From here on the partner decides on this revision.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_AVAILABLE` when there is none for us, or a fault.
+    pub async fn show(&self, handover: &HandoverId) -> Result<GetHandoverResponse, ClientError> {
+        let message = GetHandoverRequest {
+            handover_id: handover.bytes().to_vec(),
+        };
+        let shown = ask!(
+            self,
+            "GetHandover",
+            HandoverServiceClient.get_handover,
+            message
+        )?;
+        if let Some(view) = &shown.handover {
+            let change = crate::mutation::revision_change(handover, view.revision);
+            self.outbox.commit(vec![change]).await?;
+        }
+        Ok(shown)
+    }
+
+    /// The verified directory: the copy at hand, or the gateway's when there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// A fault on the way, or a directory that does not verify.
+    pub async fn directory(&self) -> Result<Arc<DirectoryCopy>, ClientError> {
+        match self.directory_at_hand() {
+            Some(copy) => Ok(copy),
+            None => self.refresh_directory().await,
+        }
+    }
+
+    /// Asks for a newer directory, verifies it, keeps it and puts it in force here.
+    ///
+    /// # Errors
+    ///
+    /// A fault on the way, or a directory that does not verify or is older than ours.
+    pub async fn refresh_directory(&self) -> Result<Arc<DirectoryCopy>, ClientError> {
+        let present = self.directory_at_hand();
+        let known = present
+            .as_ref()
+            .map_or(0, |copy| copy.directory().version());
+        let message = GetDirectoryRequest {
+            known_version: i64::try_from(known).unwrap_or(i64::MAX),
+        };
+        let answer = ask!(
+            self,
+            "GetDirectory",
+            DirectoryServiceClient.get_directory,
+            message
+        )?;
+        let offered = u64::try_from(answer.version).unwrap_or(0);
+        if let Some(present) = &present {
+            if offered < known {
+                return Err(DirectoryError::VersionLower {
+                    present: known,
+                    offered,
+                }
+                .into());
+            }
+            if offered == known {
+                return Ok(Arc::clone(present));
+            }
+        }
+        let copy = DirectoryCopy::verify(
+            answer.directory_toml,
+            answer.signatures,
+            &self.trust.controllers,
+        )?
+        .newer_than(present.as_deref())?;
+        let row = DirectoryRow {
+            file: copy.file().to_vec(),
+            signatures: copy.signatures().to_vec(),
+        };
+        let change = put(Table::Directory, DIRECTORY_KEY, &row);
+        self.outbox.commit(vec![change]).await?;
+        let copy = Arc::new(copy);
+        *self
+            .directory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&copy));
+        Ok(copy)
+    }
+
+    /// Finishes what was left in the outbox by a fault or a crash, oldest first. Requests that another
+    /// task is sending at this moment are left to it.
+    ///
+    /// # Errors
+    ///
+    /// When the directory or the store cannot be had; what becomes of each request is in its
+    /// [`Resumed`].
+    pub async fn resume(&self) -> Result<Vec<Resumed>, ClientError> {
+        let waiting = self.store().waiting();
+        if waiting.is_empty() {
+            return Ok(Vec::new());
+        }
+        let directory = self.directory().await?;
+        let mut resumed = Vec::new();
+        for request in waiting {
+            let Some(mark) = self.outbox.mark(request) else {
+                continue;
+            };
+            let row = self
+                .store()
+                .row::<OutboxRow>(Table::Outbox, request.bytes(), "outbox")?;
+            // It may have been settled since the list was made.
+            if let Some(row) = row {
+                resumed.push(resume(&self.outbox, request, &row, &directory).await);
+            }
+            drop(mark);
+        }
+        Ok(resumed)
+    }
+
+    async fn run<M: Mutation>(&self, message: M) -> Result<Settled, ClientError> {
+        self.run_beside(message, Beside::default()).await
+    }
+
+    async fn run_beside<M: Mutation>(
+        &self,
+        message: M,
+        beside: Beside,
+    ) -> Result<Settled, ClientError> {
+        if message.encoded_len() > rules::limits::MESSAGE_BYTES_MAX {
+            return Err(ClientError::Input {
+                what: "the message is larger than 1 MiB",
+                remedy: "send fewer or smaller fields",
+            });
+        }
+        let directory = self.directory().await?;
+        self.outbox.run(message, beside, &directory).await
+    }
+
+    /// The revision on which the partner decides: the last that it was shown; asked for when it was
+    /// never shown any.
+    async fn revision(&self, handover: &HandoverId) -> Result<i64, ClientError> {
+        let kept = self.store().octets(Table::Revision, handover.bytes());
+        if let Some(octets) = kept.and_then(|kept| <[u8; 8]>::try_from(kept).ok()) {
+            return Ok(i64::from_be_bytes(octets));
+        }
+        let shown = self.show(handover).await?;
+        Ok(shown.handover.map_or(0, |view| view.revision))
+    }
+
+    /// The realm's own domain in its present epoch.
+    fn own_domain(&self, directory: &DirectoryCopy) -> Result<Domain, ClientError> {
+        let party = self.party();
+        let realm = directory.directory().realm(party).ok_or(NOT_IN_DIRECTORY)?;
+        Ok(Domain::Partner {
+            party: party.clone(),
+            epoch: realm.epoch,
+        })
+    }
+
+    /// The realm's present context and its key.
+    fn own_context(&self, directory: &DirectoryCopy) -> Result<(Context, ContextKey), ClientError> {
+        let context = directory.context(self.party()).ok_or(NOT_IN_DIRECTORY)?;
+        let key = self
+            .store()
+            .context_key(&context)?
+            .ok_or(ClientError::Input {
+                what: "the realm's present context has not been opened here",
+                remedy: "call open_context once from a desk with the right `represent`",
+            })?;
+        Ok((context, key))
+    }
+
+    fn directory_at_hand(&self) -> Option<Arc<DirectoryCopy>> {
+        self.directory
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+const NOT_IN_DIRECTORY: ClientError = ClientError::Input {
+    what: "this desk's realm is not in the directory",
+    remedy: "check organisation and realm in the configuration, or call refresh_directory",
+};
+
+/// The label of another realm's present context, for an order.
+fn context_label(directory: &DirectoryCopy, party: &Party) -> Result<String, ClientError> {
+    directory
+        .context(party)
+        .map(|context| context.to_string())
+        .ok_or(ClientError::Input {
+            what: "the other realm is not in the directory",
+            remedy: "check the recipient, or call refresh_directory",
+        })
+}

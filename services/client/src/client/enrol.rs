@@ -1,0 +1,375 @@
+//! Opening a context and enrolling persons: what comes before any handover.
+//!
+//! Must never keep a citizen service number, and never keep a pseudonym whose way along the holders
+//! was not checked.
+
+use super::{Client, ask};
+use crate::connection::{stub, with_deadline};
+use crate::directory::DirectoryCopy;
+use crate::error::{ClientError, ProtocolError, from_status};
+use crate::paper::{
+    ContextRequest, ContextStep, Expectation, HolderKey, Order, Signed, context_share_bytes,
+    verify_final_keys, verify_vouchers,
+};
+use crate::person::PersonKey;
+use rules::id::RequestId;
+use rules::pseudonym::{Context, Domain, OrderKind};
+use rules::reason::Reason;
+use rules::secret::Secret;
+use std::sync::Arc;
+use vault::context::{HolderCommitment, OpenedShare, Step, assemble};
+use vault::pseudonym::{Bsn, Ciphertext, ContextKey, ContextPoint, Pseudonym};
+use vault::sealing::{OpeningKey, SealedShare, open_share};
+use vault::sign::{Paper, Signature};
+use wire::pseudonym::v1 as message;
+use wire::pseudonym::v1::pseudonym_service_client::PseudonymServiceClient;
+
+/// Persons in one message: as many as fit in 1 MiB both ways with every holder's voucher, below the
+/// limit of a batch.
+pub const ENROL_BATCH_MAX: usize = 400;
+
+/// What became of one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The partner's own key of the person.
+    pub person: PersonKey,
+    /// None when the pseudonym is kept; otherwise why not. The reason is `INTERNAL` when the gateway
+    /// gave one that this version does not know.
+    pub refused: Option<Reason>,
+}
+
+/// One person on the way: the order, and which of the partner's persons it is.
+struct Item<'a> {
+    person: &'a PersonKey,
+    order: Signed<Order>,
+    ciphertext: Vec<u8>,
+}
+
+impl Client {
+    /// Opens the realm's present context: walks along the holders, checks every step and share against
+    /// the pinned commitments, and keeps the key. Once for each context number; a key that is here
+    /// already is kept.
+    ///
+    /// Needs a desk with the right `represent` and the realm's newest opening key.
+    ///
+    /// # Errors
+    ///
+    /// A refusal, or a [`ProtocolError`] when anything in the walk does not verify.
+    pub async fn open_context(&self) -> Result<Context, ClientError> {
+        let directory = self.refresh_directory().await?;
+        let context = directory
+            .context(self.party())
+            .ok_or(super::NOT_IN_DIRECTORY)?;
+        if self.store().has_context(&context) {
+            return Ok(context);
+        }
+        let identity = &self.outbox.identity;
+        let opening = identity.opening_keys.first().ok_or(ClientError::Input {
+            what: "this desk has no opening key",
+            remedy: "put the realm's opening seed in the key file",
+        })?;
+        let now = self.outbox.clock.now();
+        let request = ContextRequest {
+            context: context.clone(),
+            owner: identity.party.oin.clone(),
+            desk: identity.desk.clone(),
+            sealing_key_sha256: opening.public().sha256(),
+            time: now,
+        };
+        let signed = Signed::sign(request, &identity.signing_key);
+        let request_id = RequestId::draw(&*self.outbox.clock, &*self.outbox.random);
+        let message = message::OpenContextRequest {
+            request_id: request_id.bytes().to_vec(),
+            context_request: Some((&signed).into()),
+        };
+        let answer = ask!(
+            self,
+            "OpenContext",
+            PseudonymServiceClient.open_context,
+            message
+        )?;
+        let holders = self.holders(&directory)?;
+        let key = assemble_key(&context, &answer, &holders, opening)?;
+        let store = Arc::clone(self.store());
+        let label = context.clone();
+        tokio::task::spawn_blocking(move || store.keep_context_key(&label, &key, now))
+            .await
+            .unwrap_or(Err(crate::store::StoreError::Interrupted))?;
+        Ok(context)
+    }
+
+    /// Enrols persons: hashes and encrypts each number here, has the holders convert it to this realm's
+    /// own pseudonym, and keeps that beside the person key. Answers in the order of `persons`. Persons
+    /// who are enrolled already are simply enrolled again, with the same result.
+    ///
+    /// Needs the right `bsn`. Numbers that fail the eleven-test cannot be made into a [`Bsn`] at all.
+    ///
+    /// # Errors
+    ///
+    /// A refusal of a whole batch, a fault, or a [`ProtocolError`]; what earlier batches gave is kept.
+    pub async fn enrol(&self, persons: &[(PersonKey, Bsn)]) -> Result<Vec<Enrolled>, ClientError> {
+        let directory = self.directory().await?;
+        let mut enrolled = Vec::with_capacity(persons.len());
+        for batch in persons.chunks(ENROL_BATCH_MAX) {
+            enrolled.extend(self.enrol_batch(batch, &directory).await?);
+        }
+        Ok(enrolled)
+    }
+
+    /// Takes a random point as the pseudonym of a person who has no DigiD, so that a vakbond can hand
+    /// over a member on a consent that was registered at its own desk.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not take it.
+    pub async fn enrol_without_number(&self, person: &PersonKey) -> Result<(), ClientError> {
+        let directory = self.directory().await?;
+        let domain = self.own_domain(&directory)?;
+        let change = crate::store::pseudonym_change(&domain, person, &Pseudonym::random());
+        Ok(self.outbox.commit(vec![change]).await?)
+    }
+
+    async fn enrol_batch(
+        &self,
+        batch: &[(PersonKey, Bsn)],
+        directory: &DirectoryCopy,
+    ) -> Result<Vec<Enrolled>, ClientError> {
+        let domain = self.own_domain(directory)?;
+        let (context, key) = self.own_context(directory)?;
+        let request_id = RequestId::draw(&*self.outbox.clock, &*self.outbox.random);
+        let ciphertexts: Vec<Ciphertext> =
+            batch.iter().map(|(_, bsn)| key.encrypt_bsn(bsn)).collect();
+        let (items, answer) = self
+            .outbox
+            .policy
+            .repeat(&*self.outbox.random, || {
+                let items = self.enrol_items(batch, &ciphertexts, &domain, &context);
+                let mut stub = stub!(PseudonymServiceClient<_>, self.outbox.connection);
+                async move {
+                    let items = items?;
+                    let message = enrol_request(&request_id, &items);
+                    let answer = stub.enrol(with_deadline(message)).await;
+                    let answer = answer.map_err(|status| from_status("Enrol", &status))?;
+                    Ok((items, answer.into_inner()))
+                }
+            })
+            .await?;
+        if answer.results.len() != items.len() {
+            let error = ProtocolError::new("results", "are not one for each person");
+            return Err(error.into());
+        }
+        let holders = directory.holder_keys()?;
+        let (mut enrolled, mut kept) = (Vec::new(), Vec::new());
+        for (item, result) in items.iter().zip(answer.results) {
+            let refused = match result.outcome {
+                Some(message::enrol_result::Outcome::Conversion(conversion)) => {
+                    let pseudonym = open_conversion(conversion, &item.order, 0, &holders, &key)?;
+                    kept.push((item.person.clone(), pseudonym));
+                    None
+                }
+                Some(message::enrol_result::Outcome::RefusedReason(code)) => {
+                    Some(Reason::from_code(&code).unwrap_or(Reason::Internal))
+                }
+                None => return Err(ProtocolError::new("results", "lack an outcome").into()),
+            };
+            enrolled.push(Enrolled {
+                person: item.person.clone(),
+                refused,
+            });
+        }
+        let changes = kept
+            .iter()
+            .map(|(person, point)| crate::store::pseudonym_change(&domain, person, point))
+            .collect();
+        self.outbox.commit(changes).await?;
+        Ok(enrolled)
+    }
+
+    fn enrol_items<'a>(
+        &self,
+        batch: &'a [(PersonKey, Bsn)],
+        ciphertexts: &[Ciphertext],
+        domain: &Domain,
+        context: &Context,
+    ) -> Result<Vec<Item<'a>>, ClientError> {
+        batch
+            .iter()
+            .zip(ciphertexts)
+            .map(|((person, _), ciphertext)| {
+                let template = message::Order {
+                    kind: OrderKind::Enrol.number(),
+                    source_domain: Domain::Origin.to_string(),
+                    targets: vec![message::OrderTarget {
+                        domain: domain.to_string(),
+                        context: context.to_string(),
+                    }],
+                    ..self.order_template(context, ciphertext)
+                };
+                let order = self.outbox.identity.sign_order(
+                    &template,
+                    &*self.outbox.clock,
+                    &*self.outbox.random,
+                )?;
+                Ok(Item {
+                    person,
+                    order,
+                    ciphertext: ciphertext.bytes().to_vec(),
+                })
+            })
+            .collect()
+    }
+
+    /// What every order of this desk has in common.
+    pub(super) fn order_template(
+        &self,
+        context: &Context,
+        ciphertext: &Ciphertext,
+    ) -> message::Order {
+        let identity = &self.outbox.identity;
+        message::Order {
+            version: Order::VERSION,
+            issuer_oin: identity.party.oin.to_string(),
+            issuer_desk: identity.desk.to_string(),
+            source_context: context.to_string(),
+            ciphertext_sha256: vault::digest::sha256(ciphertext.bytes()).to_vec(),
+            ..message::Order::default()
+        }
+    }
+
+    /// The holders in walking order, each with its key and its pinned commitment.
+    fn holders(
+        &self,
+        directory: &DirectoryCopy,
+    ) -> Result<Vec<(HolderKey, HolderCommitment)>, ClientError> {
+        directory
+            .holder_keys()?
+            .into_iter()
+            .map(|holder| {
+                let commitment = self.trust.commitments.get(&holder.oin).copied();
+                commitment
+                    .map(|commitment| (holder, commitment))
+                    .ok_or(ClientError::Input {
+                        what: "a key holder of the directory has no pinned commitment here",
+                        remedy: "take the commitment over from the holder itself, and configure it",
+                    })
+            })
+            .collect()
+    }
+}
+
+fn enrol_request(request_id: &RequestId, items: &[Item<'_>]) -> message::EnrolRequest {
+    message::EnrolRequest {
+        request_id: request_id.bytes().to_vec(),
+        items: items
+            .iter()
+            .map(|item| message::EnrolItem {
+                order: Some((&item.order).into()),
+                ciphertext: item.ciphertext.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// Checks a conversion of one target of `order` and decrypts it.
+pub(super) fn open_conversion(
+    conversion: message::Conversion,
+    order: &Signed<Order>,
+    target: usize,
+    holders: &[HolderKey],
+    key: &ContextKey,
+) -> Result<Pseudonym, ClientError> {
+    let vouchers = conversion
+        .vouchers
+        .into_iter()
+        .map(TryInto::try_into)
+        .collect::<Result<Vec<_>, _>>()?;
+    let outputs = [(target, conversion.ciphertext.as_slice())];
+    verify_vouchers(
+        &vouchers,
+        holders,
+        order,
+        Expectation::Whole { outputs: &outputs },
+    )?;
+    verify_final_keys(&vouchers, &[(target, *key.public().bytes())])?;
+    let wrong = |_| ProtocolError::new("ciphertext", "is not one of a person");
+    let ciphertext = Ciphertext::parse(&conversion.ciphertext).map_err(wrong)?;
+    Ok(key.decrypt(&ciphertext).map_err(wrong)?)
+}
+
+/// Checks the whole walk and every share, and makes the key.
+fn assemble_key(
+    context: &Context,
+    answer: &message::OpenContextResponse,
+    holders: &[(HolderKey, HolderCommitment)],
+    opening: &OpeningKey,
+) -> Result<ContextKey, ClientError> {
+    let wrong = |what| ProtocolError::new("context walk", what);
+    if answer.steps.len() != holders.len() || answer.shares.len() != holders.len() {
+        return Err(wrong("does not have one step and one share for each holder").into());
+    }
+    let mut opened = Vec::new();
+    let walk = answer.steps.iter().zip(&answer.shares).zip(holders);
+    for (hop, ((step, share), (holder, commitment))) in (1_u32..).zip(walk) {
+        let step = read_step(step.clone(), context, hop, holder)?;
+        let share = read_share(share, context, holder, opening)?;
+        opened.push((commitment, step, share));
+    }
+    let opened: Vec<_> = opened
+        .iter()
+        .map(|(holder, step, share)| OpenedShare {
+            holder,
+            step,
+            share,
+        })
+        .collect();
+    Ok(assemble(&opened)
+        .map_err(|_| wrong("does not hold: a proof, a share or the final point"))?)
+}
+
+fn read_step(
+    step: message::SignedContextStep,
+    context: &Context,
+    hop: u32,
+    holder: &HolderKey,
+) -> Result<Step, ClientError> {
+    let signed = Signed::<ContextStep>::try_from(step)?;
+    signed.verify(&holder.key)?;
+    let paper = signed.into_paper();
+    if paper.context != *context || paper.hop != hop || paper.holder != holder.oin {
+        return Err(
+            ProtocolError::new("context step", "is of another context, hop or holder").into(),
+        );
+    }
+    let point = |bytes: &[u8; 32]| {
+        ContextPoint::parse(bytes)
+            .map_err(|_| ProtocolError::new("context step", "holds a point that is none"))
+    };
+    Ok(Step {
+        previous: point(&paper.previous_point)?,
+        point: point(&paper.point)?,
+        share_commitment: paper.share_commitment,
+        proof: paper.proof,
+    })
+}
+
+fn read_share(
+    share: &message::SealedShare,
+    context: &Context,
+    holder: &HolderKey,
+    opening: &OpeningKey,
+) -> Result<Secret<Vec<u8>>, ClientError> {
+    let wrong = |what| ProtocolError::new("context share", what);
+    let bytes = context_share_bytes(context, &share.encapsulation, &share.sealed);
+    let signed = share.holder_oin == holder.oin.as_str()
+        && Signature::from_slice(&share.signature)
+            .is_some_and(|signature| holder.key.verify(Paper::ContextShare, &bytes, &signature));
+    if !signed {
+        return Err(wrong("is not signed by its holder").into());
+    }
+    let sealed = SealedShare {
+        encapsulation: share.encapsulation.clone(),
+        sealed: share.sealed.clone(),
+    };
+    let opened = open_share(opening, &context.to_string(), &sealed);
+    Ok(opened.map_err(|_| wrong("does not open with this desk's newest key"))?)
+}

@@ -1,0 +1,160 @@
+//! What officers, operators and the candidate's channel do: objections, the log, the directory, policy.
+//!
+//! Must never trust a log line whose hash does not fit its bytes.
+
+use super::{Client, ask};
+use crate::connection::{stub, with_deadline};
+use crate::directory::DirectoryCopy;
+use crate::error::{ClientError, ProtocolError, from_status};
+use crate::receipt::Receipt;
+use rules::id::{EntryId, HandoverId};
+use wire::audit::v1::audit_service_client::AuditServiceClient;
+use wire::audit::v1::{
+    GetEntryRequest, GetEntryResponse, SearchEntriesRequest, SearchEntriesResponse,
+};
+use wire::directory::v1::{ControllerSignature, ImportDirectoryRequest};
+use wire::handover::v1 as message;
+use wire::policy::v1::policy_service_client::PolicyServiceClient;
+use wire::policy::v1::{ActivatePolicySetRequest, ExplainDecisionRequest, ExplainDecisionResponse};
+
+pub use wire::policy::v1::PolicyFile;
+
+/// Octet in front of a log entry when it is hashed as a leaf (RFC 9162 2.1.1).
+const LEAF_PREFIX: &[u8] = &[0];
+
+impl Client {
+    /// Candidate's channel: files an objection (AVG article 21). Nothing is released until it is decided.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn object(&self, handover: &HandoverId) -> Result<Receipt, ClientError> {
+        let message = message::ObjectToHandoverRequest {
+            request_id: Vec::new(),
+            handover_id: handover.bytes().to_vec(),
+        };
+        Ok(self.run(message).await?.receipt()?)
+    }
+
+    /// Candidate's channel: restricts processing (AVG article 18).
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn restrict(&self, handover: &HandoverId) -> Result<Receipt, ClientError> {
+        let message = message::RestrictHandoverRequest {
+            request_id: Vec::new(),
+            handover_id: handover.bytes().to_vec(),
+        };
+        Ok(self.run(message).await?.receipt()?)
+    }
+
+    /// Officer: upholds or rejects an objection, or lifts a restriction.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn decide_objection(
+        &self,
+        handover: &HandoverId,
+        decision: message::ObjectionDecision,
+    ) -> Result<Receipt, ClientError> {
+        let message = message::DecideObjectionRequest {
+            request_id: Vec::new(),
+            handover_id: handover.bytes().to_vec(),
+            decision: decision.into(),
+        };
+        Ok(self.run(message).await?.receipt()?)
+    }
+
+    /// Searches the log, newest first. At least one of handover, peer, purpose or subject tag must be
+    /// given. Every search is logged itself.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn search_log(
+        &self,
+        search: SearchEntriesRequest,
+    ) -> Result<SearchEntriesResponse, ClientError> {
+        ask!(
+            self,
+            "SearchEntries",
+            AuditServiceClient.search_entries,
+            search
+        )
+    }
+
+    /// Reads one log entry whole, and checks its leaf hash against its bytes.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_AVAILABLE`, a fault, or a [`ProtocolError`] when the hash does not fit.
+    pub async fn show_entry(&self, entry: &EntryId) -> Result<GetEntryResponse, ClientError> {
+        let question = GetEntryRequest {
+            entry_id: entry.bytes().to_vec(),
+        };
+        let answer = ask!(self, "GetEntry", AuditServiceClient.get_entry, question)?;
+        let hash = vault::digest::sha256_parts(&[LEAF_PREFIX, &answer.entry_json]);
+        if answer.leaf_sha256 != hash {
+            let error = ProtocolError::new("log entry", "does not have the hash that it claims");
+            return Err(error.into());
+        }
+        Ok(answer)
+    }
+
+    /// Operator: puts a newer directory in force at the gateway. It is verified here first, so that a
+    /// mistake is found before anything is sent.
+    ///
+    /// # Errors
+    ///
+    /// A directory that does not verify, a refusal, or a fault.
+    pub async fn import_directory(
+        &self,
+        file: Vec<u8>,
+        signatures: Vec<ControllerSignature>,
+    ) -> Result<i64, ClientError> {
+        DirectoryCopy::verify(file.clone(), signatures.clone(), &self.trust.controllers)?;
+        let message = ImportDirectoryRequest {
+            request_id: Vec::new(),
+            directory_toml: file,
+            signatures,
+        };
+        Ok(self.run(message).await?.directory()?)
+    }
+
+    /// Operator: puts a policy set in force at the gateway; answers its SHA-256.
+    ///
+    /// # Errors
+    ///
+    /// A refusal, or a fault.
+    pub async fn activate_policy(
+        &self,
+        files: Vec<PolicyFile>,
+        signatures: Vec<ControllerSignature>,
+    ) -> Result<Vec<u8>, ClientError> {
+        let message = ActivatePolicySetRequest {
+            request_id: Vec::new(),
+            files,
+            signatures,
+        };
+        Ok(self.run(message).await?.policy_set()?)
+    }
+
+    /// What the active policy set answers to a question about no person, and why.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn explain(
+        &self,
+        question: ExplainDecisionRequest,
+    ) -> Result<ExplainDecisionResponse, ClientError> {
+        ask!(
+            self,
+            "ExplainDecision",
+            PolicyServiceClient.explain_decision,
+            question
+        )
+    }
+}

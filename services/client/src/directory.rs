@@ -1,0 +1,304 @@
+//! The partner's own copy of the directory, and every key that is read from it.
+//!
+//! Every role trusts its own copy only. Must never put a copy in force whose signatures (all of the
+//! controllers', every edge's, every sealing key's) were not verified, or whose version is lower.
+
+use crate::error::ProtocolError;
+use crate::paper::HolderKey;
+use rules::clock::Timestamp;
+use rules::directory::{Directory, Member, Paper as InnerPaper, Right, sealing_key_bytes};
+use rules::id::{DeskName, Oin, Party};
+use rules::pseudonym::Context;
+use rules::reason::{Reason, Violation};
+use vault::sealing::SealingKey;
+use vault::sign::{Paper, Signature, VerifyingKey};
+use wire::directory::v1::ControllerSignature;
+
+/// The desk of a key holder that signs vouchers, steps and shares.
+const HOLDER_DESK: &str = "holder";
+/// The desk of the broker that signs promises.
+const BROKER_DESK: &str = "broker";
+
+/// A controller (verwerkingsverantwoordelijke) as configured: its name and the key that signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Controller {
+    /// Its name, as in the signatures.
+    pub name: String,
+    /// Its key.
+    pub key: VerifyingKey,
+}
+
+/// Why a directory is not put in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DirectoryError {
+    /// A controller has not signed it, or another text than this one.
+    #[error(
+        "the directory is not signed by controller `{controller}`; check the file and the configured key"
+    )]
+    Unsigned {
+        /// Which controller.
+        controller: String,
+    },
+    /// No controller is configured, so nothing could ever be verified.
+    #[error("no controller is configured; take over the names and keys of all controllers")]
+    NoControllers,
+    /// The file cannot be read.
+    #[error("the directory has {} mistakes, the first is: {first}", mistakes.len())]
+    Invalid {
+        /// The first mistake, for the message.
+        first: String,
+        /// Every mistake with its place.
+        mistakes: Vec<Violation>,
+    },
+    /// An edge or a sealing key is not signed as it must be.
+    #[error("the directory's {what} has a wrong signature; tell the controllers")]
+    Inner {
+        /// Which.
+        what: String,
+    },
+    /// It is not newer than the one in force.
+    #[error("the directory has version {offered}, and version {present} is in force already")]
+    VersionLower {
+        /// The version in force.
+        present: u64,
+        /// The version that was offered.
+        offered: u64,
+    },
+}
+
+impl DirectoryError {
+    /// The reason with which a server refuses the same directory.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Unsigned { .. } | Self::NoControllers | Self::Inner { .. } => {
+                Reason::DirectorySignatureInvalid
+            }
+            Self::Invalid { .. } => Reason::DirectoryInvalid,
+            Self::VersionLower { .. } => Reason::DirectoryVersionLower,
+        }
+    }
+}
+
+/// A verified directory with the bytes and signatures that prove it.
+#[derive(Clone)]
+pub struct DirectoryCopy {
+    directory: Directory,
+    file: Vec<u8>,
+    signatures: Vec<ControllerSignature>,
+}
+
+impl std::fmt::Debug for DirectoryCopy {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "DirectoryCopy(version {})", self.directory.version())
+    }
+}
+
+impl DirectoryCopy {
+    /// Verifies a directory file: every configured controller's signature over the bytes, then the file
+    /// itself, then every signature inside it.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn verify(
+        file: Vec<u8>,
+        signatures: Vec<ControllerSignature>,
+        controllers: &[Controller],
+    ) -> Result<Self, DirectoryError> {
+        if controllers.is_empty() {
+            return Err(DirectoryError::NoControllers);
+        }
+        for controller in controllers {
+            let signed = signatures
+                .iter()
+                .filter(|given| given.controller == controller.name)
+                .filter_map(|given| Signature::from_slice(&given.signature))
+                .any(|signature| controller.key.verify(Paper::Directory, &file, &signature));
+            if !signed {
+                return Err(DirectoryError::Unsigned {
+                    controller: controller.name.clone(),
+                });
+            }
+        }
+        let directory = parse(&file)?;
+        for inner in directory.signatures() {
+            let paper = match inner.paper {
+                InnerPaper::Edge => Paper::Edge,
+                InnerPaper::SealingKey => Paper::SealingKey,
+            };
+            let key = VerifyingKey::from_bytes(inner.signing_key);
+            let signature = Signature::from_bytes(inner.signature);
+            if !key.verify(paper, &inner.bytes, &signature) {
+                return Err(DirectoryError::Inner { what: inner.what });
+            }
+        }
+        Ok(Self {
+            directory,
+            file,
+            signatures,
+        })
+    }
+
+    /// This copy, if it is newer than `present`.
+    ///
+    /// # Errors
+    ///
+    /// When its version is lower or equal.
+    pub fn newer_than(self, present: Option<&Self>) -> Result<Self, DirectoryError> {
+        match present.map(|copy| copy.directory.version()) {
+            Some(present) if self.directory.version() <= present => {
+                Err(DirectoryError::VersionLower {
+                    present,
+                    offered: self.directory.version(),
+                })
+            }
+            Some(_) | None => Ok(self),
+        }
+    }
+
+    /// What it says.
+    #[must_use]
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The file, byte for byte.
+    #[must_use]
+    pub fn file(&self) -> &[u8] {
+        &self.file
+    }
+
+    /// The controllers' signatures over the file.
+    #[must_use]
+    pub fn signatures(&self) -> &[ControllerSignature] {
+        &self.signatures
+    }
+
+    /// The key holders in walking order, with the keys that sign their vouchers, steps and shares.
+    ///
+    /// # Errors
+    ///
+    /// When a holder has no desk `holder` or it was revoked.
+    pub fn holder_keys(&self) -> Result<Vec<HolderKey>, ProtocolError> {
+        self.directory
+            .holders()
+            .iter()
+            .map(|oin| {
+                let key = self.desk_key(oin, HOLDER_DESK).ok_or(ProtocolError::new(
+                    "directory",
+                    "has no valid desk `holder` for one of the key holders",
+                ))?;
+                Ok(HolderKey {
+                    oin: oin.clone(),
+                    key,
+                })
+            })
+            .collect()
+    }
+
+    /// The key that signs the broker's promises, if its desk is there and not revoked.
+    #[must_use]
+    pub fn promise_key(&self) -> Option<VerifyingKey> {
+        self.desk_key(&self.directory.broker().oin, BROKER_DESK)
+    }
+
+    /// The key of a desk that signed something for `party`.
+    ///
+    /// # Errors
+    ///
+    /// When the desk is unknown or revoked, or belongs to another realm.
+    pub fn signer(&self, party: &Party, desk: &DeskName) -> Result<VerifyingKey, ProtocolError> {
+        self.directory
+            .member(&party.oin, desk)
+            .ok()
+            .filter(|member| member.party() == *party)
+            .map(|member| key_of(&member))
+            .ok_or(ProtocolError::new(
+                "desk",
+                "is unknown, revoked or of another realm than the one that it signed for",
+            ))
+    }
+
+    /// The present context of a realm.
+    #[must_use]
+    pub fn context(&self, party: &Party) -> Option<Context> {
+        self.directory.realm(party).map(|realm| Context {
+            party: party.clone(),
+            number: realm.context,
+        })
+    }
+
+    /// The recipient's sealing key that may be sealed to now, if this copy has one.
+    #[must_use]
+    pub fn sealing_key(&self, party: &Party, now: Timestamp) -> Option<(SealingKey, Timestamp)> {
+        let key = self.directory.sealing_key(party, now)?;
+        let read = SealingKey::parse(&key.public_key).ok()?;
+        Some((read, key.valid_until))
+    }
+
+    /// Verifies a sealing key that the gateway sent for `party`, against that realm's own desk.
+    ///
+    /// # Errors
+    ///
+    /// When it is no key, is past its end, or is not signed by a desk of the realm with the right
+    /// `represent`.
+    pub fn verify_sealing_key(
+        &self,
+        party: &Party,
+        sent: &wire::handover::v1::SealingKey,
+        now: Timestamp,
+    ) -> Result<SealingKey, ProtocolError> {
+        let wrong = |what| ProtocolError::new("sealing key", what);
+        let desk: DeskName = sent
+            .signed_by_desk
+            .parse()
+            .map_err(|_| wrong("does not name the desk that signed it"))?;
+        let may_sign = self
+            .directory
+            .member(&party.oin, &desk)
+            .is_ok_and(|member| member.has(Right::Represent));
+        if !may_sign {
+            return Err(wrong("is signed by a desk without the right to"));
+        }
+        let bytes = sealing_key_bytes(
+            &party.to_string(),
+            &sent.public_key,
+            sent.valid_until_millis,
+        );
+        let holds = Signature::from_slice(&sent.signature).is_some_and(|signature| {
+            self.signer(party, &desk)
+                .is_ok_and(|key| key.verify(Paper::SealingKey, &bytes, &signature))
+        });
+        if !holds {
+            return Err(wrong("is not signed by the recipient"));
+        }
+        if sent.valid_until_millis < now.millis() {
+            return Err(wrong("is past its end"));
+        }
+        SealingKey::parse(&sent.public_key).map_err(|_| wrong("is not a key"))
+    }
+
+    fn desk_key(&self, oin: &Oin, desk: &str) -> Option<VerifyingKey> {
+        let desk: DeskName = desk.parse().ok()?;
+        let member = self.directory.member(oin, &desk).ok()?;
+        Some(key_of(&member))
+    }
+}
+
+fn key_of(member: &Member<'_>) -> VerifyingKey {
+    VerifyingKey::from_bytes(member.desk.signing_key)
+}
+
+fn parse(file: &[u8]) -> Result<Directory, DirectoryError> {
+    let invalid = |mistakes: Vec<Violation>| DirectoryError::Invalid {
+        first: mistakes
+            .first()
+            .map(|mistake| format!("{}: {}", mistake.field, mistake.description))
+            .unwrap_or_default(),
+        mistakes,
+    };
+    let text = std::str::from_utf8(file)
+        .map_err(|_| invalid(vec![Violation::new("directory_toml", "is not UTF-8")]))?;
+    Directory::parse(text).map_err(invalid)
+}

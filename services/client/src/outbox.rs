@@ -1,0 +1,180 @@
+//! The outbox: a changing call is kept before it is sent, and sent until there is a definite answer.
+//!
+//! The request id stays the same over all attempts and restarts; an order is signed anew each time.
+//! Must never send what was not kept first, and must never send again after a definite answer.
+
+use crate::connection::Connection;
+use crate::directory::DirectoryCopy;
+use crate::error::{ClientError, from_status};
+use crate::identity::Identity;
+use crate::mutation::{Mutation, Settling};
+use crate::paper::{Order, Signed};
+use crate::receipt::Settled;
+use crate::retry::RetryPolicy;
+use crate::store::{Change, OutboxRow, Store, StoreError, Table, put, remove};
+use rules::clock::{Clock, Random};
+use rules::id::RequestId;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What the outbox needs to send and to settle.
+#[derive(Clone)]
+pub(crate) struct Outbox {
+    pub(crate) connection: Connection,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) under_way: Arc<Mutex<BTreeSet<RequestId>>>,
+}
+
+/// What `resume` made of one request that waited.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The request.
+    pub request: RequestId,
+    /// The call, for example `Offer`.
+    pub call: &'static str,
+    /// What came of it. [`ClientError::Waiting`] means that it still waits.
+    pub outcome: Result<Settled, ClientError>,
+}
+
+/// What travels beside a message: the order that it needs, and what only this side may know.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// All of the order but id and window.
+    pub(crate) order: Option<wire::pseudonym::v1::Order>,
+    /// The person, for a Prepare.
+    pub(crate) person: String,
+    /// Changes that are kept together with the request.
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Outbox {
+    /// Keeps a fresh request, sends it until there is a definite answer, and settles that.
+    pub(crate) async fn run<M: Mutation>(
+        &self,
+        mut message: M,
+        beside: Beside,
+        directory: &Arc<DirectoryCopy>,
+    ) -> Result<Settled, ClientError> {
+        let request = RequestId::draw(&*self.clock, &*self.random);
+        message.set_request_id(&request);
+        let row = OutboxRow {
+            call: M::NUMBER,
+            message: message.encode_to_vec(),
+            order: beside.order,
+            person: beside.person,
+        };
+        let mark = self.mark(request).ok_or(StoreError::Interrupted)?;
+        let mut changes = beside.changes;
+        changes.push(put(Table::Outbox, request.bytes(), &row));
+        self.commit(changes).await?;
+        let outcome = self.deliver(&request, message, &row, directory).await;
+        drop(mark);
+        outcome
+    }
+
+    /// Sends a kept request. A definite answer takes it out of the outbox together with what it
+    /// changes here; anything else leaves it there.
+    pub(crate) async fn deliver<M: Mutation>(
+        &self,
+        request: &RequestId,
+        message: M,
+        row: &OutboxRow,
+        directory: &Arc<DirectoryCopy>,
+    ) -> Result<Settled, ClientError> {
+        let sent = self
+            .policy
+            .repeat(&*self.random, || {
+                let prepared = self.attempt(message.clone(), row);
+                let connection = self.connection.clone();
+                async move {
+                    let (message, order) = prepared?;
+                    let answer = message.send(connection).await;
+                    let answer = answer.map_err(|status| from_status(M::NAME, &status))?;
+                    Ok((answer, order))
+                }
+            })
+            .await;
+        let done = remove(Table::Outbox, request.bytes());
+        match sent {
+            Ok((answer, order)) => {
+                let settling = Settling {
+                    directory,
+                    row,
+                    order: order.as_ref(),
+                    now: self.clock.now(),
+                };
+                let settled = message.settle(answer, &settling);
+                let (settled, mut changes) = match settled {
+                    Ok((settled, changes)) => (Ok(settled), changes),
+                    Err(error) => (Err(error), Vec::new()),
+                };
+                changes.push(done);
+                self.commit(changes).await?;
+                settled
+            }
+            Err(cause) if cause.is_repeatable() => Err(ClientError::Waiting {
+                request: *request,
+                cause: Box::new(cause),
+            }),
+            Err(definite) => {
+                self.commit(vec![done]).await?;
+                Err(definite)
+            }
+        }
+    }
+
+    fn attempt<M: Mutation>(
+        &self,
+        mut message: M,
+        row: &OutboxRow,
+    ) -> Result<(M, Option<Signed<Order>>), ClientError> {
+        let Some(template) = &row.order else {
+            return Ok((message, None));
+        };
+        let order = self
+            .identity
+            .sign_order(template, &*self.clock, &*self.random)?;
+        message.set_order((&order).into());
+        Ok((message, Some(order)))
+    }
+
+    /// Makes changes durable without holding up other tasks.
+    pub(crate) async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || store.commit(changes))
+            .await
+            .unwrap_or(Err(StoreError::Interrupted))
+    }
+
+    /// Marks a request as being sent by this process; none when it is already.
+    pub(crate) fn mark(&self, request: RequestId) -> Option<Mark> {
+        let fresh = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(request);
+        fresh.then(|| Mark {
+            request,
+            under_way: Arc::clone(&self.under_way),
+        })
+    }
+}
+
+/// Takes its request off the list of what is being sent, also when the call is given up half-way.
+pub(crate) struct Mark {
+    request: RequestId,
+    under_way: Arc<Mutex<BTreeSet<RequestId>>>,
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.request);
+    }
+}

@@ -1,0 +1,216 @@
+//! What a partner gets back from a changing call: the handover as it now stands, and the promise that
+//! the log will show it.
+//!
+//! Must never be made from an answer whose promise was not verified.
+
+use crate::directory::DirectoryCopy;
+use crate::error::ProtocolError;
+use rules::clock::Timestamp;
+use rules::handover::State;
+use rules::id::{EntryId, HandoverId, Label, NoticeId};
+use vault::sealing::SealingKey;
+use vault::sign::{Paper, Signature};
+use wire::audit::v1 as audit;
+use wire::handover::v1 as message;
+
+/// The broker's verified promise that an entry will be in the log. Keep it: it proves a missing line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// The log entry.
+    pub entry: EntryId,
+    /// The leaf hash of RFC 9162.
+    pub leaf_sha256: [u8; 32],
+    /// When the entry was written.
+    pub time: Timestamp,
+    /// The broker's signature.
+    pub signature: Signature,
+}
+
+impl Promise {
+    /// Verifies a promise against the broker's key in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing, ill-formed or not the broker's.
+    pub fn verify(
+        promise: Option<audit::Promise>,
+        directory: &DirectoryCopy,
+    ) -> Result<Self, ProtocolError> {
+        let wrong = |what| ProtocolError::new("promise", what);
+        let promise = promise.ok_or(wrong("is missing"))?;
+        let read = Self {
+            entry: EntryId::from_slice(&promise.entry_id).ok_or(wrong("names no entry"))?,
+            leaf_sha256: promise
+                .leaf_sha256
+                .as_slice()
+                .try_into()
+                .map_err(|_| wrong("has no leaf hash"))?,
+            time: Timestamp::from_millis(promise.time_millis),
+            signature: Signature::from_slice(&promise.signature)
+                .ok_or(wrong("has no signature"))?,
+        };
+        let key = directory.promise_key().ok_or(wrong(
+            "cannot be checked: the directory has no desk of the broker",
+        ))?;
+        if key.verify(Paper::Promise, &read.signed_bytes(), &read.signature) {
+            Ok(read)
+        } else {
+            Err(wrong("is not signed by the broker"))
+        }
+    }
+
+    /// What the broker signs: entry, leaf hash, time (big-endian).
+    #[must_use]
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        [
+            self.entry.bytes().as_slice(),
+            &self.leaf_sha256,
+            &self.time.millis().to_be_bytes(),
+        ]
+        .concat()
+    }
+}
+
+/// A handover after a changing call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The handover.
+    pub handover: HandoverId,
+    /// Its state.
+    pub state: State,
+    /// Its revision.
+    pub revision: i64,
+    /// Deadline of the present state, when there is one.
+    pub deadline: Option<Timestamp>,
+    /// The log entry and the promise.
+    pub promise: Promise,
+    /// Labels that the gateway dropped because they may not be exchanged.
+    pub dropped_labels: Vec<Label>,
+    /// Values that were not even sealed, because their labels are not permitted.
+    pub unsealed_labels: Vec<Label>,
+}
+
+impl Receipt {
+    /// Reads and verifies a receipt about `handover`; none when any handover may come.
+    pub(crate) fn verify(
+        receipt: Option<message::Receipt>,
+        handover: Option<&HandoverId>,
+        directory: &DirectoryCopy,
+    ) -> Result<Self, ProtocolError> {
+        let wrong = |what| ProtocolError::new("receipt", what);
+        let receipt = receipt.ok_or(wrong("is missing"))?;
+        let read =
+            HandoverId::from_slice(&receipt.handover_id).ok_or(wrong("names no handover"))?;
+        if handover.is_some_and(|asked| *asked != read) {
+            return Err(wrong("is about another handover"));
+        }
+        Ok(Self {
+            handover: read,
+            state: State::from_number(receipt.state).ok_or(wrong("has an unknown state"))?,
+            revision: receipt.revision,
+            deadline: receipt.deadline_millis.map(Timestamp::from_millis),
+            promise: Promise::verify(receipt.promise, directory)?,
+            dropped_labels: Vec::new(),
+            unsealed_labels: Vec::new(),
+        })
+    }
+}
+
+/// A permitted handover, to be offered.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The handover in state PREPARED.
+    pub receipt: Receipt,
+    /// Labels that the summary may have.
+    pub summary_labels: Vec<Label>,
+    /// Labels that the dossier may have.
+    pub dossier_labels: Vec<Label>,
+    /// The recipient's sealing key, verified.
+    pub sealing_key: SealingKey,
+}
+
+/// A notice after it was sent, received or answered.
+#[derive(Clone, Debug)]
+pub struct NoticeReceipt {
+    /// The notice.
+    pub notice: NoticeId,
+    /// The notice as the gateway has it; none for one that was just sent.
+    pub view: Option<message::NoticeView>,
+    /// The log entry and the promise.
+    pub promise: Promise,
+}
+
+/// What a request that went through the outbox came to.
+#[derive(Clone, Debug)]
+pub enum Settled {
+    /// A handover was prepared.
+    Prepared(Box<Prepared>),
+    /// A handover was changed.
+    Handover(Receipt),
+    /// A notice was sent, received or answered.
+    Notice(NoticeReceipt),
+    /// A directory is in force.
+    Directory {
+        /// Its version.
+        version: i64,
+    },
+    /// A policy set is in force.
+    PolicySet {
+        /// Its SHA-256.
+        sha256: Vec<u8>,
+    },
+}
+
+const ANOTHER_KIND: ProtocolError =
+    ProtocolError::new("answer", "is of another kind than the question");
+
+impl Settled {
+    pub(crate) fn prepared(self) -> Result<Prepared, ProtocolError> {
+        if let Self::Prepared(prepared) = self {
+            Ok(*prepared)
+        } else {
+            Err(ANOTHER_KIND)
+        }
+    }
+
+    pub(crate) fn receipt(self) -> Result<Receipt, ProtocolError> {
+        if let Self::Handover(receipt) = self {
+            Ok(receipt)
+        } else {
+            Err(ANOTHER_KIND)
+        }
+    }
+
+    pub(crate) fn notice(self) -> Result<NoticeReceipt, ProtocolError> {
+        if let Self::Notice(notice) = self {
+            Ok(notice)
+        } else {
+            Err(ANOTHER_KIND)
+        }
+    }
+
+    pub(crate) fn directory(self) -> Result<i64, ProtocolError> {
+        if let Self::Directory { version } = self {
+            Ok(version)
+        } else {
+            Err(ANOTHER_KIND)
+        }
+    }
+
+    pub(crate) fn policy_set(self) -> Result<Vec<u8>, ProtocolError> {
+        if let Self::PolicySet { sha256 } = self {
+            Ok(sha256)
+        } else {
+            Err(ANOTHER_KIND)
+        }
+    }
+}
+
+/// Labels from their texts.
+pub(crate) fn labels(what: &'static str, texts: &[String]) -> Result<Vec<Label>, ProtocolError> {
+    texts
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| ProtocolError::new(what, "holds a text that is no label"))
+}
