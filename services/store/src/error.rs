@@ -14,7 +14,8 @@ pub enum Error {
     Unavailable(#[source] sqlx::Error),
     /// The database does not have the tables this program was built for.
     #[error(
-        "the database has schema version {found} and this program needs {needed}; run `sluis migrate`"
+        "the database has schema version {found} and this program needs {needed} of its own role; \
+         run `sluis migrate`, or check that the path is this role's database"
     )]
     Schema {
         /// The version in the database; 0 for none.

@@ -24,8 +24,8 @@ const READERS_MAX: u32 = 4;
 
 const SELECT_SCHEMA_TABLE: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
-const SELECT_SCHEMA_VERSION: &str =
-    "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations WHERE success";
+const SELECT_MIGRATIONS: &str =
+    "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
 
 /// Whose tables a database has. Each role has its own database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +124,8 @@ impl Database {
     /// Opens a migrated database.
     ///
     /// # Errors
-    /// [`Error::Schema`] when it has another schema version than this program, whether older or
-    /// newer; otherwise when it cannot be opened.
+    /// [`Error::Schema`] when it has another schema than this program's: older, newer, edited, or
+    /// another role's; otherwise when it cannot be opened.
     pub async fn open(settings: &Settings, role: Role) -> Result<Self, Error> {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -136,31 +136,43 @@ impl Database {
             .connect_with(options(settings).read_only(true))
             .await?;
         let database = Self { writer, readers };
-        let needed = role
-            .migrator()
-            .iter()
-            .map(|migration| migration.version)
-            .max()
-            .unwrap_or(0);
-        let found = database.schema_version().await?;
-        if found == needed {
-            Ok(database)
-        } else {
-            Err(Error::Schema { found, needed })
-        }
+        database.check_schema(role).await?;
+        Ok(database)
     }
 
-    async fn schema_version(&self) -> Result<i64, Error> {
+    /// Refuses any schema but this program's own: older, newer, edited, or another role's.
+    async fn check_schema(&self, role: Role) -> Result<(), Error> {
+        let needed: Vec<(i64, Vec<u8>)> = role
+            .migrator()
+            .iter()
+            .map(|migration| (migration.version, migration.checksum.to_vec()))
+            .collect();
+        let found = self.migrations().await?;
+        if found == needed {
+            return Ok(());
+        }
+        let last =
+            |migrations: &[(i64, Vec<u8>)]| migrations.last().map_or(0, |(version, _)| *version);
+        Err(Error::Schema {
+            found: last(&found),
+            needed: last(&needed),
+        })
+    }
+
+    async fn migrations(&self) -> Result<Vec<(i64, Vec<u8>)>, Error> {
         let mut connection = self.readers.acquire().await?;
         let tables: i64 = sqlx::query_scalar(SELECT_SCHEMA_TABLE)
             .fetch_one(&mut *connection)
             .await?;
         if tables == 0 {
-            return Ok(0);
+            return Ok(Vec::new());
         }
-        Ok(sqlx::query_scalar(SELECT_SCHEMA_VERSION)
-            .fetch_one(&mut *connection)
-            .await?)
+        let rows = sqlx::query(SELECT_MIGRATIONS)
+            .fetch_all(&mut *connection)
+            .await?;
+        rows.iter()
+            .map(|row| Ok((column(row, "version")?, column(row, "checksum")?)))
+            .collect()
     }
 
     /// Runs `work` in one writing transaction and commits it; begins anew after a transient fault.
