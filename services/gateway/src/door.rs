@@ -3,6 +3,7 @@
 //! Must never let a byte of a call through before the client certificate is verified, and never log
 //! more of a failed handshake than the peer's address and the kind of fault.
 
+pub mod admission;
 pub mod certificate;
 pub mod reload;
 

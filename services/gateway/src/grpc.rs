@@ -2,4 +2,11 @@
 //!
 //! Must never decide anything: what cannot be read is refused here, everything else at the counter.
 
+pub mod audit;
+pub mod call;
+pub mod directory;
+pub mod handover;
+pub mod policy;
+pub mod pseudonym;
+pub mod reading;
 pub mod status;

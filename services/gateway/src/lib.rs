@@ -3,7 +3,14 @@
 //!
 //! Must never decide: it reads what comes in, asks the counter, and says what the counter said.
 
+pub mod arguments;
 pub mod clock;
 pub mod configuration;
 pub mod door;
+pub mod files;
 pub mod grpc;
+pub mod logging;
+pub mod operator;
+pub mod policies;
+pub mod roles;
+pub mod serving;

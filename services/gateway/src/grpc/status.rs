@@ -45,6 +45,17 @@ impl Logged {
     }
 }
 
+impl From<&counter::Promise> for Logged {
+    fn from(promise: &counter::Promise) -> Self {
+        Self {
+            entry_id: promise.entry_id,
+            leaf_sha256: promise.leaf_sha256,
+            time: promise.time,
+            signature: promise.signature,
+        }
+    }
+}
+
 /// `google.rpc.ErrorInfo` with its metadata in a fixed order; the generated type has a hash map, whose
 /// order differs from status to status.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -55,6 +66,49 @@ struct ErrorInfo {
     domain: String,
     #[prost(btree_map = "string, string", tag = "3")]
     metadata: BTreeMap<String, String>,
+}
+
+/// The status of a fault of ours. The caller learns the reason; what lies behind it goes to the
+/// operator's log, with the request id by which the two can be brought together.
+#[must_use]
+pub fn fault(error: &counter::Error, request: Option<RequestId>) -> Status {
+    let reason = error.reason();
+    let request_id = request.map(|request| request.to_string());
+    let causes = causes(error);
+    match reason.class() {
+        Class::Unavailable => {
+            tracing::warn!(
+                reason = reason.code(),
+                request_id,
+                causes,
+                "a call could not be served"
+            );
+        }
+        Class::InvalidArgument
+        | Class::NotFound
+        | Class::AlreadyExists
+        | Class::PermissionDenied
+        | Class::ResourceExhausted
+        | Class::FailedPrecondition
+        | Class::Aborted
+        | Class::Internal => {
+            tracing::error!(reason = reason.code(), request_id, causes, "a call failed");
+        }
+    }
+    refused(&Refusal::new(reason), request, None)
+}
+
+/// An error and what is behind it, in one line.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 /// The status of a refusal. `logged` is its log line, where there is one.

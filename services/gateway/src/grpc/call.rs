@@ -1,0 +1,147 @@
+//! What every call has: a caller, a trace, a moment; and the one way from a command to an answer.
+//!
+//! Must never answer before the counter has committed, and never put more in a span than the command's
+//! name.
+
+use super::reading::Reading;
+use super::status::{self, Logged};
+use counter::serve::Command;
+use counter::{Answer, Call, Caller, Counter, Error, Promise};
+use rules::audit::Trace;
+use rules::id::RequestId;
+use rules::reason::{Outcome, Reason, Refusal};
+use std::future::Future;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+use tracing::Instrument as _;
+
+/// Name of the trace context in metadata (W3C Trace Context; LDV 1.0.0 makes it mandatory over HTTP).
+const TRACEPARENT: &str = "traceparent";
+
+/// The call that a request is.
+///
+/// # Errors
+/// When the request did not come through the door, which is a fault of ours.
+pub fn arrived<T>(counter: &Counter, request: &Request<T>) -> Result<Call, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    let caller =
+        caller.ok_or_else(|| status::refused(&Refusal::new(Reason::DeskUnknown), None, None))?;
+    Ok(Call {
+        caller,
+        trace: trace(counter, request.metadata()),
+        now: counter.now(),
+    })
+}
+
+/// The trace that the caller continues; a new one when it names none or what is not one.
+fn trace(counter: &Counter, metadata: &MetadataMap) -> Trace {
+    let traceparent = metadata
+        .get(TRACEPARENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    Trace::continued(traceparent, counter.random())
+}
+
+/// A message that becomes a command.
+pub trait Incoming: Sized {
+    /// The command.
+    type Command;
+    /// The call's name, which is the command's, the span's and the entry's.
+    const NAME: &'static str;
+
+    /// The caller's id of the request, if it is one.
+    fn request_id(&self) -> Option<RequestId> {
+        None
+    }
+
+    /// Reads every field, noting all that is wrong.
+    fn read(self, reading: &mut Reading) -> Option<Self::Command>;
+}
+
+/// Serves a message whose command is one transaction at the counter.
+///
+/// # Errors
+/// The status of the refusal or the fault.
+pub async fn serve<M>(
+    counter: &Counter,
+    request: Request<M>,
+) -> Result<(<M::Command as Command>::Reply, Promise), Status>
+where
+    M: Incoming,
+    M::Command: Command,
+{
+    let call = arrived(counter, &request)?;
+    answer(counter, &call, request.into_inner(), async |command| {
+        counter.serve_and_wake(&call, &command).await
+    })
+    .await
+}
+
+/// Reads a message and has its command served under its span.
+///
+/// # Errors
+/// The status of the refusal or the fault.
+pub async fn answer<M, T, F>(
+    counter: &Counter,
+    call: &Call,
+    message: M,
+    serve: impl FnOnce(M::Command) -> F,
+) -> Result<(T, Promise), Status>
+where
+    M: Incoming,
+    F: Future<Output = Result<Answer<T>, Error>>,
+{
+    let request_id = message.request_id();
+    let mut reading = Reading::default();
+    let command = message.read(&mut reading);
+    let span = tracing::info_span!("command", command = M::NAME);
+    let served = match reading.finish(command) {
+        Ok(command) => serve(command).instrument(span.clone()).await,
+        Err(refusal) => {
+            refuse(counter, call, M::NAME, refusal)
+                .instrument(span.clone())
+                .await
+        }
+    };
+    match served {
+        Ok(Answer {
+            outcome: Outcome::Permitted(reply),
+            promise,
+        }) => Ok((reply, promise)),
+        Ok(Answer {
+            outcome: Outcome::Refused(refusal),
+            promise,
+        }) => Err(status::refused(
+            &refusal,
+            request_id,
+            Some(&Logged::from(&promise)),
+        )),
+        Err(fault) => Err(span.in_scope(|| status::fault(&fault, request_id))),
+    }
+}
+
+/// Logs the refusal of a message that could not be read. What the caller is told is what was read of
+/// it, field by field.
+async fn refuse<T>(
+    counter: &Counter,
+    call: &Call,
+    name: &'static str,
+    refusal: Refusal,
+) -> Result<Answer<T>, Error> {
+    let promise = counter.refuse(call, name, refusal.clone()).await?.promise;
+    Ok(Answer {
+        outcome: Outcome::Refused(refusal),
+        promise,
+    })
+}
+
+/// A promise on the wire.
+#[must_use]
+pub fn promise(promise: &Promise) -> wire::audit::v1::Promise {
+    wire::audit::v1::Promise {
+        entry_id: promise.entry_id.bytes().to_vec(),
+        leaf_sha256: promise.leaf_sha256.to_vec(),
+        time_millis: promise.time.millis(),
+        signature: promise.signature.to_vec(),
+    }
+}

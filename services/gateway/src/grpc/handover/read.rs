@@ -1,0 +1,418 @@
+//! Messages of the handover service, read into commands.
+//!
+//! Must never let a field through unread: what a command holds has been parsed here.
+
+use crate::grpc::call::Incoming;
+use crate::grpc::reading::{Reading, page_rows};
+use client::paper;
+use counter::handover::answer::{Act, Deed};
+use counter::handover::body::{SealedFields, SignedManifest};
+use counter::handover::manifest::Manifest;
+use counter::handover::objection::{Object, Objection};
+use counter::handover::offer::{FetchOffer, Offer};
+use counter::handover::prepare::Prepare;
+use counter::handover::release::{Fetch, Release, Reseal};
+use counter::handover::view::GetHandover;
+use counter::inbox::ListInbox;
+use counter::notice::{AckNotice, AnswerNotice, SendNotice};
+use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
+use rules::id::{GroupId, HandoverId, NoticeId, RequestId};
+use rules::notice::NoticeKind;
+use rules::policy::Stage;
+use wire::handover::v1 as message;
+
+impl Incoming for message::PrepareRequest {
+    type Command = Prepare;
+    const NAME: &'static str = "Prepare";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<Prepare> {
+        let request_id = reading.request_id(&self.request_id);
+        let recipient = reading.name("recipient", &self.recipient);
+        let purpose = reading.name("purpose", &self.purpose);
+        let basis = reading.name("basis", &self.basis);
+        let summary_labels = reading.labels("summary_labels", &self.summary_labels);
+        let dossier_labels = reading.labels("dossier_labels", &self.dossier_labels);
+        let group = reading.optional_id("group_id", &self.group_id, GroupId::from_slice);
+        let order = reading
+            .present("order", self.order)
+            .and_then(|order| reading.paper("order", order.try_into()));
+        let ciphertext = reading.octets("ciphertext", &self.ciphertext);
+        let (order, signed_order) = order?;
+        Some(Prepare {
+            request_id: request_id?,
+            recipient: recipient?,
+            purpose: purpose?,
+            basis: basis?,
+            summary_labels: summary_labels?,
+            dossier_labels: dossier_labels?,
+            group: group?,
+            order,
+            signed_order,
+            ciphertext: ciphertext?,
+        })
+    }
+}
+
+impl Incoming for message::OfferRequest {
+    type Command = Offer;
+    const NAME: &'static str = "Offer";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<Offer> {
+        let request_id = reading.request_id(&self.request_id);
+        let handover = handover_id(reading, &self.handover_id);
+        let expected_revision = reading.revision(self.expected_revision);
+        let manifest = manifest(reading, self.manifest);
+        let summary = fields(reading, "summary", self.summary);
+        let (manifest, signed_manifest) = manifest?;
+        Some(Offer {
+            request_id: request_id?,
+            handover: handover?,
+            expected_revision: expected_revision?,
+            manifest,
+            signed_manifest,
+            summary: summary?,
+        })
+    }
+}
+
+impl Incoming for message::ReleaseRequest {
+    type Command = Release;
+    const NAME: &'static str = "Release";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<Release> {
+        let request_id = reading.request_id(&self.request_id);
+        let handover = handover_id(reading, &self.handover_id);
+        let expected_revision = reading.revision(self.expected_revision);
+        let order = reading
+            .present("order", self.order)
+            .and_then(|order| reading.paper("order", order.try_into()));
+        let ciphertext = reading.octets("ciphertext", &self.ciphertext);
+        let mut prepare_vouchers = Vec::with_capacity(self.prepare_vouchers.len());
+        for (index, voucher) in self.prepare_vouchers.into_iter().enumerate() {
+            let field = format!("prepare_vouchers[{index}]");
+            let voucher = paper::Signed::<paper::Voucher>::try_from(voucher);
+            if let Some((_, as_received)) = reading.paper(&field, voucher) {
+                prepare_vouchers.push(as_received);
+            }
+        }
+        let manifest = manifest(reading, self.manifest);
+        let dossier = fields(reading, "dossier", self.dossier);
+        let (order, signed_order) = order?;
+        let (manifest, signed_manifest) = manifest?;
+        Some(Release {
+            request_id: request_id?,
+            handover: handover?,
+            expected_revision: expected_revision?,
+            order,
+            signed_order,
+            ciphertext: ciphertext?,
+            prepare_vouchers,
+            manifest,
+            signed_manifest,
+            dossier: dossier?,
+        })
+    }
+}
+
+impl Incoming for message::ResealRequest {
+    type Command = Reseal;
+    const NAME: &'static str = "Reseal";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<Reseal> {
+        let request_id = reading.request_id(&self.request_id);
+        let handover = handover_id(reading, &self.handover_id);
+        let expected_revision = reading.revision(self.expected_revision);
+        let manifest = manifest(reading, self.manifest);
+        let dossier = fields(reading, "dossier", self.dossier);
+        let (manifest, signed_manifest) = manifest?;
+        Some(Reseal {
+            request_id: request_id?,
+            handover: handover?,
+            expected_revision: expected_revision?,
+            manifest,
+            signed_manifest,
+            dossier: dossier?,
+        })
+    }
+}
+
+/// The steps that are a request id, a handover, perhaps a revision, and a deed.
+macro_rules! deeds {
+    ($($message:ident $name:literal $(($revision:ident))? |$sent:ident, $reading:ident| $deed:expr;)*) => {$(
+        impl Incoming for message::$message {
+            type Command = Act;
+            const NAME: &'static str = $name;
+
+            fn request_id(&self) -> Option<RequestId> {
+                RequestId::from_slice(&self.request_id)
+            }
+
+            fn read(self, $reading: &mut Reading) -> Option<Act> {
+                let request_id = $reading.request_id(&self.request_id);
+                let handover = handover_id($reading, &self.handover_id);
+                let expected_revision: Option<Option<i64>> = Some(None);
+                $(let expected_revision = {
+                    // Only steps with a revision get this far; the other ones keep `None`.
+                    let _ = expected_revision;
+                    $reading.revision(self.$revision).map(Some)
+                };)?
+                let $sent = self;
+                let deed = $deed;
+                Some(Act {
+                    request_id: request_id?,
+                    handover: handover?,
+                    expected_revision: expected_revision?,
+                    deed: deed?,
+                })
+            }
+        }
+    )*};
+}
+
+deeds! {
+    AckNotificationRequest "AckNotification" |_sent, reading| Some(Deed::AckNotification);
+    ProposeChangeRequest "ProposeChange" (expected_revision) |sent, reading| {
+        let question = reading.code("question", sent.question, QuestionCode::from_number);
+        question.map(|question| Deed::ProposeChange { date: sent.proposed_date, question })
+    };
+    AcceptChangeRequest "AcceptChange" (expected_revision) |_sent, reading| Some(Deed::AcceptChange);
+    RejectChangeRequest "RejectChange" (expected_revision) |_sent, reading| Some(Deed::RejectChange);
+    DeclineRequest "Decline" (expected_revision) |sent, reading| {
+        let code = reading.code("code", sent.code, DeclineCode::from_number);
+        let other = reading.optional_name("other_party", &sent.other_party);
+        code.zip(other).map(|(code, other)| Deed::Decline { code, other })
+    };
+    AcceptRequest "Accept" (expected_revision) |_sent, reading| Some(Deed::Accept);
+    RequestResealRequest "RequestReseal" |_sent, reading| Some(Deed::RequestReseal);
+    ReportMismatchRequest "ReportMismatch" |sent, reading| {
+        let labels = reading.labels("labels", &sent.labels);
+        labels.map(|labels| Deed::ReportMismatch { labels })
+    };
+    CompleteRequest "Complete" (expected_revision) |sent, reading| {
+        Some(Deed::Complete { contact: sent.contact_date })
+    };
+    ReportOutcomeRequest "ReportOutcome" |sent, reading| {
+        let outcome = reading.code("outcome", sent.outcome, OutcomeCode::from_number);
+        outcome.map(|outcome| Deed::ReportOutcome { outcome })
+    };
+    ReturnRequest "Return" (expected_revision) |sent, reading| {
+        let code = reading.code("code", sent.code, ReturnCode::from_number);
+        code.map(|code| Deed::Return { code })
+    };
+    CancelRequest "Cancel" (expected_revision) |sent, reading| {
+        let code = reading.code("code", sent.code, CancelCode::from_number);
+        code.map(|code| Deed::Cancel { code })
+    };
+}
+
+/// The calls about objections: a request id, a handover, and what is done.
+macro_rules! objections {
+    ($($message:ident $name:literal |$sent:ident, $reading:ident| $objection:expr;)*) => {$(
+        impl Incoming for message::$message {
+            type Command = Object;
+            const NAME: &'static str = $name;
+
+            fn request_id(&self) -> Option<RequestId> {
+                RequestId::from_slice(&self.request_id)
+            }
+
+            fn read(self, $reading: &mut Reading) -> Option<Object> {
+                let request_id = $reading.request_id(&self.request_id);
+                let handover = handover_id($reading, &self.handover_id);
+                let $sent = self;
+                let objection: Option<Objection> = $objection;
+                Some(Object {
+                    request_id: request_id?,
+                    handover: handover?,
+                    objection: objection?,
+                })
+            }
+        }
+    )*};
+}
+
+objections! {
+    ObjectToHandoverRequest "ObjectToHandover" |_sent, reading| Some(Objection::Object);
+    RestrictHandoverRequest "RestrictHandover" |_sent, reading| Some(Objection::Restrict);
+    DecideObjectionRequest "DecideObjection" |sent, reading| {
+        reading.code("decision", sent.decision, |number| {
+            match message::ObjectionDecision::try_from(number).ok()? {
+                message::ObjectionDecision::Unspecified => None,
+                message::ObjectionDecision::Uphold => Some(Objection::Uphold),
+                message::ObjectionDecision::Reject => Some(Objection::Reject),
+                message::ObjectionDecision::LiftRestriction => Some(Objection::LiftRestriction),
+            }
+        })
+    };
+}
+
+/// The calls that read and are decided anew each time.
+macro_rules! lookups {
+    ($($message:ident $name:literal $command:ident;)*) => {$(
+        impl Incoming for message::$message {
+            type Command = $command;
+            const NAME: &'static str = $name;
+
+            fn read(self, reading: &mut Reading) -> Option<$command> {
+                Some($command { handover: handover_id(reading, &self.handover_id)? })
+            }
+        }
+    )*};
+}
+
+lookups! {
+    FetchOfferRequest "FetchOffer" FetchOffer;
+    FetchRequest "Fetch" Fetch;
+    GetHandoverRequest "GetHandover" GetHandover;
+}
+
+impl Incoming for message::ListInboxRequest {
+    type Command = ListInbox;
+    const NAME: &'static str = "ListInbox";
+
+    fn read(self, _reading: &mut Reading) -> Option<ListInbox> {
+        Some(ListInbox {
+            cursor: self.cursor,
+            page_rows: page_rows(self.page_size),
+        })
+    }
+}
+
+impl Incoming for message::SendNoticeRequest {
+    type Command = SendNotice;
+    const NAME: &'static str = "SendNotice";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<SendNotice> {
+        let request_id = reading.request_id(&self.request_id);
+        let handover = handover_id(reading, &self.handover_id);
+        let kind = reading.code("kind", self.kind, NoticeKind::from_number);
+        Some(SendNotice {
+            request_id: request_id?,
+            handover: handover?,
+            kind: kind?,
+        })
+    }
+}
+
+impl Incoming for message::AckNoticeRequest {
+    type Command = AckNotice;
+    const NAME: &'static str = "AckNotice";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<AckNotice> {
+        let request_id = reading.request_id(&self.request_id);
+        let notice = reading.id("notice_id", &self.notice_id, NoticeId::from_slice);
+        Some(AckNotice {
+            request_id: request_id?,
+            notice: notice?,
+        })
+    }
+}
+
+impl Incoming for message::AnswerNoticeRequest {
+    type Command = AnswerNotice;
+    const NAME: &'static str = "AnswerNotice";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<AnswerNotice> {
+        let request_id = reading.request_id(&self.request_id);
+        let notice = reading.id("notice_id", &self.notice_id, NoticeId::from_slice);
+        let answer = paper::Signed::<paper::NoticeAnswer>::receive(self.answer, &self.signature);
+        let (answer, signed) = reading.paper("answer", answer)?;
+        Some(AnswerNotice {
+            request_id: request_id?,
+            notice: notice?,
+            signed_notice: answer.notice,
+            answer: answer.answer,
+            ground: answer
+                .ground
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            signed,
+        })
+    }
+}
+
+fn handover_id(reading: &mut Reading, octets: &[u8]) -> Option<HandoverId> {
+    reading.id("handover_id", octets, HandoverId::from_slice)
+}
+
+fn manifest(
+    reading: &mut Reading,
+    sent: Option<message::SignedManifest>,
+) -> Option<(Manifest, SignedManifest)> {
+    let sent = reading.present("manifest", sent)?;
+    let desk = reading.name("manifest.desk", &sent.desk);
+    let signed = paper::Signed::<paper::Manifest>::receive(sent.manifest, &sent.signature);
+    let (manifest, as_received) = reading.paper("manifest", signed)?;
+    let (stage, dossier_labels, ciphertext_sha256) = match manifest.stage {
+        paper::ManifestStage::Offer { dossier_labels } => (Stage::Offer, dossier_labels, None),
+        paper::ManifestStage::Release { ciphertext_sha256 } => {
+            (Stage::Dossier, Vec::new(), Some(ciphertext_sha256))
+        }
+    };
+    let manifest = Manifest {
+        handover: manifest.handover,
+        stage,
+        recipient: manifest.recipient,
+        purpose: manifest.purpose,
+        sealing_key_sha256: manifest.sealing_key_sha256,
+        encapsulation_sha256: manifest.encapsulation_sha256,
+        fields: manifest
+            .fields
+            .into_iter()
+            .map(|field| (field.label, field.sealed_sha256))
+            .collect(),
+        dossier_labels,
+        ciphertext_sha256,
+    };
+    let signed = SignedManifest {
+        paper: as_received,
+        desk: desk?,
+    };
+    Some((manifest, signed))
+}
+
+fn fields(
+    reading: &mut Reading,
+    name: &str,
+    sent: Option<message::SealedFields>,
+) -> Option<SealedFields> {
+    let sent = reading.present(name, sent)?;
+    let mut fields = Vec::with_capacity(sent.fields.len());
+    for (index, field) in sent.fields.into_iter().enumerate() {
+        let label = reading.name(&format!("{name}.fields[{index}].label"), &field.label);
+        fields.push(label.map(|label| (label, field.sealed)));
+    }
+    Some(SealedFields {
+        encapsulation: sent.encapsulation,
+        fields: fields.into_iter().collect::<Option<_>>()?,
+    })
+}

@@ -1,0 +1,43 @@
+//! The process's own log: what happened to the process, as lines of text or JSON.
+//!
+//! Must never be given personal data; nothing here could take it out again.
+
+use crate::configuration::{LogFormat, LogLevel, LogSettings};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, filter};
+
+/// Crates of ours, which may log at the configured level; of others only warnings are written, because
+/// their words are not ours to vouch for.
+const OWN_CRATES: &[&str] = &[
+    "gateway", "counter", "store", "vault", "client", "rules", "sluis",
+];
+
+/// Begins to log to standard error.
+pub fn begin(settings: LogSettings) {
+    let level = match settings.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let own = OWN_CRATES.iter().map(|name| (*name, level));
+    let targets = filter::Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_targets(own);
+    let lines = match settings.format {
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(std::io::stderr)
+            .with_filter(targets)
+            .boxed(),
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(std::io::stderr)
+            .with_filter(targets)
+            .boxed(),
+    };
+    // A second call, as tests make it, keeps the first log.
+    drop(tracing_subscriber::registry().with(lines).try_init());
+}

@@ -1,0 +1,251 @@
+//! `sluis policy …`: looking at a policy set on disk, signing it, and putting it in force.
+//!
+//! Must never put a set in force by itself: that is a logged call to a running broker.
+
+use crate::clock::SystemClock;
+use crate::files::{self, FileError, SignatureFile, SignatureLine};
+use client::{Connection, ConnectionError, Refused};
+use rules::hex;
+use rules::id::{Basis, NameError, PeerKind, Purpose, RequestId};
+use rules::policy::{
+    Action, AssumedConsent, BundleError, Case, ConsentState, Explanation, PolicyBundle, Question,
+    Surplus, explain, matrix,
+};
+use std::path::Path;
+use vault::chance::SystemChance;
+use vault::digest::sha256;
+use vault::sign::Paper;
+use wire::policy::v1::policy_service_client::PolicyServiceClient;
+
+/// Folder of the cases, inside the policies folder.
+const CASES: &str = "cases/";
+
+/// Why a policy command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyCommandError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The set has mistakes; all of them.
+    #[error("the policy set has {} mistake(s):{}", .0.len(), listed(.0))]
+    Bundle(Vec<BundleError>),
+    /// Cases give another answer than expected; all of them.
+    #[error("{} case(s) fail:{}", .0.len(), .0.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    Cases(Vec<String>),
+    /// A word of the question is in no list.
+    #[error("`{0}` is not in its list of codes")]
+    Unknown(&'static str),
+    /// A name is not one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The way to the broker cannot be made.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The broker said no or could not be reached.
+    #[error("{0}")]
+    Broker(String),
+}
+
+fn listed(mistakes: &[BundleError]) -> String {
+    mistakes
+        .iter()
+        .map(|mistake| format!("\n  {mistake}"))
+        .collect()
+}
+
+/// Reads and checks a policies folder.
+///
+/// # Errors
+/// With every mistake.
+pub fn load(folder: &Path) -> Result<PolicyBundle, PolicyCommandError> {
+    PolicyBundle::load(&files::policies(folder)?, &sha256).map_err(PolicyCommandError::Bundle)
+}
+
+/// What `policy check` found to be in order.
+#[derive(Debug, serde::Serialize)]
+pub struct Checked {
+    /// The set's name, in hexadecimal.
+    pub policy_set: String,
+    /// Entries in the register.
+    pub register_entries: usize,
+    /// Cases that gave the expected answer.
+    pub cases: usize,
+}
+
+/// Checks a policies folder: the set, and every case in it.
+///
+/// # Errors
+/// With every mistake, or every case that fails.
+pub fn check(folder: &Path) -> Result<Checked, PolicyCommandError> {
+    let bundle = load(folder)?;
+    let mut cases = 0_usize;
+    let mut failures = Vec::new();
+    for (path, content) in files::policies(folder)? {
+        if !path.starts_with(CASES) {
+            continue;
+        }
+        match Case::read(&path, &content) {
+            Ok(read) => {
+                for case in read {
+                    cases = cases.saturating_add(1);
+                    failures.extend(case.check(&bundle).err().map(|error| error.to_string()));
+                }
+            }
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    if failures.is_empty() {
+        Ok(Checked {
+            policy_set: hex::encode(&bundle.hash()),
+            register_entries: bundle.register().entries().count(),
+            cases,
+        })
+    } else {
+        Err(PolicyCommandError::Cases(failures))
+    }
+}
+
+/// The golden matrix of a policies folder.
+///
+/// # Errors
+/// With every mistake in the set.
+pub fn render_matrix(folder: &Path) -> Result<String, PolicyCommandError> {
+    Ok(matrix(&load(folder)?)?)
+}
+
+/// The consent state with this code, in capitals or not.
+#[must_use]
+pub fn consent_state(code: &str) -> Option<ConsentState> {
+    ConsentState::ALL
+        .iter()
+        .copied()
+        .find(|state| state.code().eq_ignore_ascii_case(code))
+}
+
+/// A question in words, as the command line has it.
+#[derive(Clone, Debug)]
+pub struct Words {
+    /// What is wanted.
+    pub action: String,
+    /// Kind of the sender.
+    pub sender: String,
+    /// Kind of the recipient.
+    pub recipient: String,
+    /// The purpose.
+    pub purpose: String,
+    /// The basis.
+    pub basis: String,
+    /// Labels; all that the register allows when there are none.
+    pub labels: Vec<String>,
+    /// Consent to assume.
+    pub consent: Option<String>,
+}
+
+impl Words {
+    fn question(&self) -> Result<Question, PolicyCommandError> {
+        let action =
+            Action::from_code(&self.action).ok_or(PolicyCommandError::Unknown("action"))?;
+        let kind =
+            |text: &str, name| PeerKind::from_code(text).ok_or(PolicyCommandError::Unknown(name));
+        let kinds = (
+            kind(&self.sender, "sender")?,
+            kind(&self.recipient, "recipient")?,
+        );
+        let purpose: Purpose = self.purpose.parse()?;
+        let basis: Basis = self.basis.parse()?;
+        let mut question = Question::new(action, kinds, purpose, basis);
+        question.surplus = Surplus::Drop;
+        if !self.labels.is_empty() {
+            let labels: Result<_, NameError> =
+                self.labels.iter().map(|text| text.parse()).collect();
+            question.labels = Some(labels?);
+        }
+        if let Some(consent) = &self.consent {
+            let state = consent_state(consent).ok_or(PolicyCommandError::Unknown("consent"))?;
+            question.consent = Some(AssumedConsent::new(state));
+        }
+        Ok(question)
+    }
+}
+
+/// What a policies folder answers to a question, and why.
+///
+/// # Errors
+/// When the set has mistakes or a word is in no list.
+pub fn explain_words(folder: &Path, words: &Words) -> Result<Explanation, PolicyCommandError> {
+    let bundle = load(folder)?;
+    let question = words.question()?;
+    Ok(question.put(bundle.register(), |request| explain(&bundle, request))?)
+}
+
+/// Adds a controller's signature over a policies folder to a signature file, in the place of an earlier
+/// one by the same controller.
+///
+/// # Errors
+/// When the set has mistakes, the key cannot be read, or the file cannot be written.
+pub fn sign(
+    folder: &Path,
+    key: &Path,
+    controller: &str,
+    out: &Path,
+) -> Result<String, PolicyCommandError> {
+    let bundle = load(folder)?;
+    let key = files::controller_key(key)?;
+    let signature = key.sign(Paper::PolicyBundle, bundle.signed_text());
+    let mut lines: Vec<SignatureLine> = if out.exists() {
+        files::signatures(out)?
+            .into_iter()
+            .filter(|(name, _)| name != controller)
+            .map(|(controller, signature)| SignatureLine {
+                controller,
+                signature: hex::encode(&signature),
+            })
+            .collect()
+    } else {
+        Vec::new()
+    };
+    lines.push(SignatureLine {
+        controller: controller.to_owned(),
+        signature: hex::encode(signature.bytes()),
+    });
+    files::write_signatures(out, &SignatureFile { signature: lines })?;
+    Ok(hex::encode(&bundle.hash()))
+}
+
+/// Sends a policies folder with its signatures to the broker, to be put in force. Gives the name of the
+/// set that is in force then, in hexadecimal.
+///
+/// # Errors
+/// When a file cannot be read, or the broker says no.
+pub async fn activate(
+    connection: &Connection,
+    folder: &Path,
+    signatures: &Path,
+) -> Result<String, PolicyCommandError> {
+    load(folder)?;
+    let mut files = files::policies(folder)?;
+    files.retain(|(path, _)| PolicyBundle::is_signed_path(path));
+    let files = files
+        .into_iter()
+        .map(|(path, content)| wire::policy::v1::PolicyFile { path, content })
+        .collect();
+    let signatures = files::signatures(signatures)?
+        .into_iter()
+        .map(
+            |(controller, signature)| wire::directory::v1::ControllerSignature {
+                controller,
+                signature,
+            },
+        )
+        .collect();
+    let request_id = RequestId::draw(&SystemClock, &SystemChance::new());
+    let answer = PolicyServiceClient::new(connection.channel())
+        .activate_policy_set(wire::policy::v1::ActivatePolicySetRequest {
+            request_id: request_id.bytes().to_vec(),
+            files,
+            signatures,
+        })
+        .await
+        .map_err(|status| PolicyCommandError::Broker(Refused::from_status(&status).to_string()))?;
+    Ok(hex::encode(&answer.into_inner().policy_set_sha256))
+}

@@ -1,0 +1,212 @@
+//! The serve loop of every role: the door, admission, health, reflection and the role's own services,
+//! until the process is told to stop.
+//!
+//! Must never mount a service in front of admission, health and reflection included.
+
+use crate::configuration::Configuration;
+use crate::door::admission::{AdmissionLayer, Registry};
+use crate::door::reload::{DoorError, DoorKeys};
+use crate::door::{self, CONNECTION_AGE_GRACE, CONNECTION_AGE_MAX};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+
+/// Calls at the same time on one connection.
+const STREAMS_MAX: u32 = 256;
+/// Largest set of request headers, in bytes.
+const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// How often a silent connection is asked for a sign of life, and how long that may take.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// How long running calls may finish once the process is told to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// Why a role cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The door's files are not good.
+    #[error("the door cannot be made")]
+    Door(#[from] DoorError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system's signals cannot be heard.
+    #[error("cannot hear the system's signals")]
+    Signal(#[source] std::io::Error),
+    /// The descriptors do not describe the services.
+    #[error("the services cannot be described")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The server failed.
+    #[error("the server failed")]
+    Server(#[from] tonic::transport::Error),
+}
+
+/// Says when the process is told to stop (SIGTERM or SIGINT).
+///
+/// # Errors
+/// When the system's signals cannot be heard.
+pub fn stopping() -> Result<watch::Receiver<bool>, ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signal)?;
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop; running calls may finish");
+        tell.send_replace(true);
+        // The channel stays open, so that `changed` never fails while calls finish.
+        std::future::pending::<()>().await;
+    });
+    Ok(told)
+}
+
+/// Waits until the process is told to stop. The channel's end means the same.
+pub async fn stop(told: &mut watch::Receiver<bool>) {
+    drop(told.wait_for(|stop| *stop).await);
+}
+
+/// Reads the door's files again on SIGHUP; bad new files leave the old ones in use.
+fn reload_on_hangup(keys: Arc<DoorKeys>) -> Result<(), ServeError> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signal)?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match keys.reload() {
+                Ok(()) => tracing::info!("certificate, key and issuer were read anew"),
+                Err(error) => {
+                    let causes = crate::grpc::status::causes(&error);
+                    tracing::error!(
+                        causes,
+                        "the new certificate files are not good; the old stay"
+                    );
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Services with their names, as they are mounted.
+pub struct Mounted {
+    routes: RoutesBuilder,
+    names: Vec<&'static str>,
+}
+
+impl Mounted {
+    /// No services yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            routes: Routes::builder(),
+            names: Vec::new(),
+        }
+    }
+
+    /// Mounts one more service.
+    #[must_use]
+    pub fn with<S>(mut self, service: S) -> Self
+    where
+        S: tower::Service<
+                Request<Body>,
+                Response = Response<Body>,
+                Error = std::convert::Infallible,
+            > + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME);
+        self.routes.add_service(service);
+        self
+    }
+}
+
+impl Default for Mounted {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A generated server with the limit on messages, both ways.
+#[macro_export]
+macro_rules! limited {
+    ($server:ty, $service:expr) => {
+        <$server>::new($service)
+            .max_decoding_message_size(::rules::limits::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(::rules::limits::MESSAGE_BYTES_MAX)
+    };
+}
+
+/// Opens the door and serves until told to stop.
+///
+/// # Errors
+/// When the door cannot be opened or the server fails.
+pub async fn serve(
+    configuration: &Configuration,
+    registry: Arc<dyn Registry>,
+    mounted: Mounted,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), ServeError> {
+    let keys = Arc::new(DoorKeys::load(&configuration.tls)?);
+    let address = configuration.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })?;
+    reload_on_hangup(Arc::clone(&keys))?;
+    let guests = door::accept(listener, keys, configuration.oin_element);
+
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let mut descriptions = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("grpc.health.v1.Health");
+    for name in &mounted.names {
+        reporter
+            .set_service_status(*name, ServingStatus::Serving)
+            .await;
+        descriptions = descriptions.with_service_name(*name);
+    }
+    let mut routes = mounted.routes;
+    routes
+        .add_service(health)
+        .add_service(descriptions.build_v1()?);
+
+    let mut told = stopping.clone();
+    let server = Server::builder()
+        .max_connection_age(CONNECTION_AGE_MAX)
+        .max_connection_age_grace(CONNECTION_AGE_GRACE)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEP_ALIVE.0))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
+        .layer(AdmissionLayer::new(registry))
+        .serve_with_incoming_shutdown(routes.routes(), guests, async move {
+            stop(&mut told).await;
+        });
+    tracing::info!(%address, role = configuration.role.name(), "the door is open");
+    let late = async {
+        stop(&mut stopping).await;
+        tokio::time::sleep(STOP_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = server => served?,
+        () = late => tracing::warn!("calls that were still running were cut off"),
+    }
+    tracing::info!("the door is closed");
+    Ok(())
+}
