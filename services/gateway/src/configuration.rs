@@ -69,6 +69,8 @@ pub struct PortalSettings {
     pub broker_address: String,
     /// The name in the broker's certificate.
     pub broker_server_name: String,
+    /// Its sealed store.
+    pub store: PathBuf,
 }
 
 /// Where a database is.
@@ -351,16 +353,20 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
                 database: database?,
             }))
         }
-        "portal" => fields.table("broker", |fields| {
-            let (address, server_name) = (
-                fields.parsed("address", address),
-                fields.text("server_name"),
-            );
+        "portal" => {
+            let store = fields.path("store");
+            let broker = fields.table("broker", |fields| {
+                let address = fields.parsed("address", address);
+                let server_name = fields.text("server_name");
+                Some((address?, server_name?))
+            });
+            let (broker_address, broker_server_name) = broker?;
             Some(Role::Portal(PortalSettings {
-                broker_address: address?,
-                broker_server_name: server_name?,
+                broker_address,
+                broker_server_name,
+                store: store?,
             }))
-        }),
+        }
         _ => {
             fields.mistake("role", "is not one of broker, holder, portal");
             None

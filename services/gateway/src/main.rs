@@ -3,13 +3,13 @@
 //! Must never hold more than the reading of the command line.
 
 use clap::{Parser, Subcommand};
-use gateway::configuration::Configuration;
-use std::path::PathBuf;
+use gateway::arguments::OperatorVerb;
+use gateway::operator;
 use std::process::ExitCode;
 
 /// Sluis: a warm handover between organisations, in which nobody between them can read along.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "sluis", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -17,39 +17,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Looks at a configuration file.
-    #[command(subcommand)]
-    Config(ConfigCommand),
+    #[command(flatten)]
+    Operator(OperatorVerb),
 }
 
-#[derive(Subcommand)]
-enum ConfigCommand {
-    /// Reads the file and the files it names, and says everything that is wrong.
-    ///
-    /// Example: sluis config check --config broker.toml
-    Check {
-        /// The configuration file.
-        #[arg(long)]
-        config: PathBuf,
-    },
-}
-
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match arguments.command {
-        Command::Config(ConfigCommand::Check { config }) => check(&config),
-    }
-}
-
-fn check(path: &std::path::Path) -> ExitCode {
-    match Configuration::load(path) {
-        Ok(configuration) => {
-            println!("{configuration}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Operator(verb) => operator::run(verb).await,
     }
 }

@@ -1,0 +1,208 @@
+//! The command line of `sluis` for operators and controllers.
+//!
+//! Must never take a secret as an argument: those are in files, because arguments are seen by everyone
+//! on the machine.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// A configuration file.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigurationFile {
+    /// The process's configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// What operators and controllers do.
+#[derive(Subcommand, Clone, Debug)]
+pub enum OperatorVerb {
+    /// Runs the role that a configuration file describes, until it is told to stop.
+    #[command(after_help = "Example: sluis serve --config broker.toml\n\n\
+        SIGTERM stops it after the running calls; SIGHUP reads certificate, key and issuer anew.")]
+    Serve(ConfigurationFile),
+    /// Brings a role's database to this program's schema; makes it when there is none.
+    #[command(after_help = "Example: sluis migrate --config broker.toml")]
+    Migrate(ConfigurationFile),
+    /// Looks at configuration files.
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Makes keys.
+    #[command(subcommand)]
+    Keys(KeysVerb),
+    /// Looks at a policy set on disk, signs it, puts it in force.
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+}
+
+/// What can be done with a configuration file.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ConfigVerb {
+    /// Reads the file and the files that it names, and says everything that is wrong at once.
+    #[command(after_help = "Example: sluis config check --config broker.toml")]
+    Check {
+        /// The file.
+        #[command(flatten)]
+        file: ConfigurationFile,
+        /// Answer as JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Whose keys.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOwner {
+    /// A broker.
+    Broker,
+    /// A key holder.
+    Holder,
+    /// A portal.
+    Portal,
+    /// A partner's desk.
+    Desk,
+    /// A controller, who signs the directory and the policy set.
+    Controller,
+}
+
+/// What can be done with keys.
+#[derive(Subcommand, Clone, Debug)]
+pub enum KeysVerb {
+    /// Makes a new key file that only its owner may read, and prints the public halves.
+    #[command(
+        after_help = "Example: sluis keys new --role desk --out desk.keys.toml\n\n\
+        Never writes over a file that is there. What it prints goes into the directory or, for a\n\
+        controller, into every role's configuration."
+    )]
+    New {
+        /// Whose.
+        #[arg(long)]
+        role: KeyOwner,
+        /// The file to make.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Answer as JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What can be done with a policy set.
+#[derive(Subcommand, Clone, Debug)]
+pub enum PolicyVerb {
+    /// Checks the set and every case in it.
+    #[command(after_help = "Example: sluis policy check --folder policies")]
+    Check {
+        /// The policies folder.
+        #[arg(long, value_name = "FOLDER", default_value = "policies")]
+        folder: PathBuf,
+        /// Answer as JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints who may do what, as in policies/expected.txt.
+    #[command(after_help = "Example: sluis policy matrix | diff policies/expected.txt -")]
+    Matrix {
+        /// The policies folder.
+        #[arg(long, value_name = "FOLDER", default_value = "policies")]
+        folder: PathBuf,
+        /// Answer as JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says what the set answers to one question about nobody, and why.
+    #[command(
+        after_help = "Example: sluis policy explain --action prepare --from UWV --to GEMEENTE \
+        --purpose HANDOVER --basis SUWI_62_1"
+    )]
+    Explain(ExplainArguments),
+    /// Adds a controller's signature to a signature file.
+    #[command(
+        after_help = "Example: sluis policy sign --folder policies --key uwv.key \
+        --controller uwv --out policies.signatures.toml"
+    )]
+    Sign {
+        /// The policies folder.
+        #[arg(long, value_name = "FOLDER", default_value = "policies")]
+        folder: PathBuf,
+        /// The controller's key file.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The controller's name, as in every role's configuration.
+        #[arg(long)]
+        controller: String,
+        /// The signature file; made when there is none.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Answer as JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Puts a signed set in force at a running broker; needs a desk with the right `operator`.
+    #[command(after_help = "Example: sluis policy activate --folder policies \
+        --signatures policies.signatures.toml --broker broker.example:7443 \
+        --server-name broker.example --certificate operator.pem --key operator.key.pem \
+        --issuer issuer.pem")]
+    Activate(ActivateArguments),
+}
+
+/// A question to a policy set.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArguments {
+    /// The policies folder.
+    #[arg(long, value_name = "FOLDER", default_value = "policies")]
+    pub folder: PathBuf,
+    /// prepare, offer, release or fetch.
+    #[arg(long)]
+    pub action: String,
+    /// Kind of the sender, for example UWV.
+    #[arg(long = "from")]
+    pub sender: String,
+    /// Kind of the recipient, for example GEMEENTE.
+    #[arg(long = "to")]
+    pub recipient: String,
+    /// The purpose.
+    #[arg(long)]
+    pub purpose: String,
+    /// The legal basis that the sender names.
+    #[arg(long)]
+    pub basis: String,
+    /// A label that would be exchanged; repeat it for more. Without any: all that the register allows.
+    #[arg(long = "label")]
+    pub labels: Vec<String>,
+    /// Consent to assume, for example given.
+    #[arg(long)]
+    pub consent: Option<String>,
+    /// Answer as JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which set, and to which broker.
+#[derive(Args, Clone, Debug)]
+pub struct ActivateArguments {
+    /// The policies folder.
+    #[arg(long, value_name = "FOLDER", default_value = "policies")]
+    pub folder: PathBuf,
+    /// The file with all controllers' signatures.
+    #[arg(long, value_name = "FILE")]
+    pub signatures: PathBuf,
+    /// The broker's address, host:port.
+    #[arg(long, value_name = "ADDRESS")]
+    pub broker: String,
+    /// The name in the broker's certificate.
+    #[arg(long)]
+    pub server_name: String,
+    /// The operator desk's certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub certificate: PathBuf,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The issuer of the broker's certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub issuer: PathBuf,
+    /// Answer as JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
+}

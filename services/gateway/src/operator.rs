@@ -1,0 +1,262 @@
+//! What operators and controllers do on the command line: run a role, migrate, look at configurations,
+//! make keys, and work with policy sets.
+//!
+//! Must never print a secret, and must never leave a fault without what, where and what to do.
+
+use crate::arguments::{
+    ActivateArguments, ConfigVerb, ExplainArguments, KeyOwner, KeysVerb, OperatorVerb, PolicyVerb,
+};
+use crate::configuration::{Configuration, Role};
+use crate::door::reload::DoorKeys;
+use crate::files;
+use crate::grpc::status::causes;
+use crate::logging;
+use crate::policies::{self, PolicyCommandError, Words};
+use crate::roles::{StartError, broker, portal};
+use client::Connection;
+use rules::hex;
+use rules::secret::Secret;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::ExitCode;
+use vault::holder::{HolderKeys, HolderSecrets};
+use vault::keyfile::{KeyFile, Role as KeyRole, SecretName};
+use vault::sealing::OpeningKey;
+use vault::sign::SigningKey;
+
+/// Does what was asked and says how it went.
+pub async fn run(verb: OperatorVerb) -> ExitCode {
+    let (json, answer) = match verb {
+        OperatorVerb::Serve(file) => (false, serve(&file.config).await),
+        OperatorVerb::Migrate(file) => (false, migrate(&file.config).await),
+        OperatorVerb::Config(ConfigVerb::Check { file, json }) => (json, check(&file.config)),
+        OperatorVerb::Keys(KeysVerb::New { role, out, json }) => (json, new_keys(role, &out)),
+        OperatorVerb::Policy(verb) => policy(verb).await,
+    };
+    match answer {
+        Ok(answer) => {
+            answer.print(json);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let text = causes(error.as_ref());
+            if json {
+                println!("{}", json!({ "error": text }));
+            }
+            eprintln!("sluis: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Fault = Box<dyn std::error::Error>;
+
+/// What a command has to say, for people and for programs.
+struct Answer {
+    text: String,
+    value: Value,
+}
+
+impl Answer {
+    fn new(text: impl Into<String>, value: Value) -> Self {
+        Self {
+            text: text.into(),
+            value,
+        }
+    }
+
+    fn print(&self, json: bool) {
+        if json {
+            println!("{}", self.value);
+        } else if !self.text.is_empty() {
+            println!("{}", self.text.trim_end());
+        }
+    }
+}
+
+async fn serve(path: &Path) -> Result<Answer, Fault> {
+    let configuration = Configuration::load(path)?;
+    logging::begin(configuration.log);
+    tracing::info!(%configuration, version = env!("CARGO_PKG_VERSION"), "starts");
+    let served = match &configuration.role {
+        Role::Broker(settings) => broker::run(&configuration, settings).await,
+        Role::Holder(_) => Err(StartError::Role {
+            found: "holder",
+            needed: "broker or portal",
+        }),
+        Role::Portal(settings) => portal::run(&configuration, settings).await,
+    };
+    if let Err(error) = &served {
+        tracing::error!(causes = causes(error), "stops");
+    }
+    served?;
+    Ok(Answer::new("", Value::Null))
+}
+
+async fn migrate(path: &Path) -> Result<Answer, Fault> {
+    let configuration = Configuration::load(path)?;
+    let role = match &configuration.role {
+        Role::Broker(_) => store::Role::Broker,
+        Role::Holder(_) => store::Role::Holder,
+        Role::Portal(_) => {
+            return Err(Box::new(StartError::Role {
+                found: "portal",
+                needed: "a role with a database",
+            }));
+        }
+    };
+    let database = configuration.database().ok_or(StartError::Role {
+        found: "portal",
+        needed: "a role with a database",
+    })?;
+    let settings = store::Settings {
+        path: database.path.clone(),
+        pages_max: database.pages_max,
+    };
+    store::tx::migrate(&settings, role).await?;
+    let path = database.path.display().to_string();
+    let text = format!("{path} has this program's schema");
+    Ok(Answer::new(text, json!({ "database": path })))
+}
+
+/// Reads the configuration and, beyond it, the door's files and the key file.
+fn check(path: &Path) -> Result<Answer, Fault> {
+    let configuration = Configuration::load(path)?;
+    DoorKeys::load(&configuration.tls)?;
+    let role = match &configuration.role {
+        Role::Broker(_) => KeyRole::Broker,
+        Role::Holder(_) => KeyRole::Holder,
+        Role::Portal(_) => KeyRole::Portal,
+    };
+    files::key_file(&configuration.key_file, role)?;
+    files::signatures(&configuration.directory.signatures)?;
+    if let Role::Broker(settings) = &configuration.role {
+        policies::load(&settings.policies.path)?;
+        files::signatures(&settings.policies.signatures)?;
+    }
+    let value = json!({ "ok": true, "role": configuration.role.name() });
+    Ok(Answer::new(format!("in order: {configuration}"), value))
+}
+
+fn new_keys(owner: KeyOwner, out: &Path) -> Result<Answer, Fault> {
+    let role = match owner {
+        KeyOwner::Broker => KeyRole::Broker,
+        KeyOwner::Holder => KeyRole::Holder,
+        KeyOwner::Portal => KeyRole::Portal,
+        KeyOwner::Desk => KeyRole::Desk,
+        KeyOwner::Controller => {
+            let seed = SigningKey::generate();
+            files::write_secret(out, &Secret::new(hex::encode(seed.expose())))?;
+            let public = hex::encode(SigningKey::from_seed(&seed).public().bytes());
+            return Ok(public_halves(&[("public_key", public)]));
+        }
+    };
+    let file = KeyFile::generate(role);
+    files::write_secret(out, &file.to_text())?;
+    let signing = SigningKey::from_seed(file.require(SecretName::SigningSeed)?);
+    let mut halves = vec![("signing_key", hex::encode(signing.public().bytes()))];
+    if let Some(seed) = file.secret(SecretName::OpeningSeed) {
+        halves.push((
+            "sealing_key",
+            hex::encode(OpeningKey::from_seed(seed).public().bytes()),
+        ));
+    }
+    if role == KeyRole::Holder {
+        let secret = |name| Ok::<_, Fault>(Secret::new(*file.require(name)?.expose()));
+        let keys = HolderKeys::from_secrets(&HolderSecrets {
+            rekeying: secret(SecretName::RekeyingSecret)?,
+            blinding: secret(SecretName::BlindingFactor)?,
+        })?;
+        halves.push(("commitment", hex::encode(&keys.commitment().bytes())));
+    }
+    Ok(public_halves(&halves))
+}
+
+fn public_halves(halves: &[(&str, String)]) -> Answer {
+    let lines: Vec<String> = halves
+        .iter()
+        .map(|(name, value)| format!("{name} = \"{value}\""))
+        .collect();
+    let value = halves
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!(value)))
+        .collect();
+    Answer::new(lines.join("\n"), Value::Object(value))
+}
+
+async fn policy(verb: PolicyVerb) -> (bool, Result<Answer, Fault>) {
+    match verb {
+        PolicyVerb::Check { folder, json } => (json, checked(&folder).map_err(Fault::from)),
+        PolicyVerb::Matrix { folder, json } => {
+            let answer = policies::render_matrix(&folder).map(|text| {
+                let value = json!({ "matrix": text });
+                Answer::new(text, value)
+            });
+            (json, answer.map_err(Fault::from))
+        }
+        PolicyVerb::Explain(arguments) => {
+            (arguments.json, explained(arguments).map_err(Fault::from))
+        }
+        PolicyVerb::Sign {
+            folder,
+            key,
+            controller,
+            out,
+            json,
+        } => {
+            let answer = policies::sign(&folder, &key, &controller, &out).map(|hash| {
+                let text = format!("{controller} signed policy set {hash} in {}", out.display());
+                Answer::new(
+                    text,
+                    json!({ "policy_set": hash, "controller": controller }),
+                )
+            });
+            (json, answer.map_err(Fault::from))
+        }
+        PolicyVerb::Activate(arguments) => (
+            arguments.json,
+            activated(arguments).await.map_err(Fault::from),
+        ),
+    }
+}
+
+fn checked(folder: &Path) -> Result<Answer, PolicyCommandError> {
+    let checked = policies::check(folder)?;
+    let text = format!(
+        "in order: policy set {}, {} register entries, {} cases",
+        checked.policy_set, checked.register_entries, checked.cases
+    );
+    let value = json!({
+        "policy_set": checked.policy_set,
+        "register_entries": checked.register_entries,
+        "cases": checked.cases,
+    });
+    Ok(Answer::new(text, value))
+}
+
+fn explained(arguments: ExplainArguments) -> Result<Answer, PolicyCommandError> {
+    let words = Words {
+        action: arguments.action,
+        sender: arguments.sender,
+        recipient: arguments.recipient,
+        purpose: arguments.purpose,
+        basis: arguments.basis,
+        labels: arguments.labels,
+        consent: arguments.consent,
+    };
+    let explanation = policies::explain_words(&arguments.folder, &words)?;
+    Ok(Answer::new(explanation.text, explanation.value))
+}
+
+async fn activated(arguments: ActivateArguments) -> Result<Answer, PolicyCommandError> {
+    let connection = Connection::from_files(
+        &arguments.certificate,
+        &arguments.key,
+        &arguments.issuer,
+        &arguments.server_name,
+        &arguments.broker,
+    )?;
+    let hash = policies::activate(&connection, &arguments.folder, &arguments.signatures).await?;
+    let text = format!("policy set {hash} is in force");
+    Ok(Answer::new(text, json!({ "policy_set": hash })))
+}

@@ -1,0 +1,141 @@
+//! The day keys: one file for each day, in a folder outside the database and its backups.
+//!
+//! Must never keep a key beyond its time: with it goes, for good, whatever only it could open.
+
+use crate::files::{self, FileError};
+use counter::Counter;
+use counter::handover::day_of;
+use rules::clock::Timestamp;
+use rules::hex;
+use rules::limits::DAY_KEY_DAYS_MAX;
+use rules::secret::Secret;
+use std::path::{Path, PathBuf};
+use vault::rest::{DayKey, DayKeys};
+
+/// How the files are called: the day since 1970 and this.
+const EXTENSION: &str = "key";
+
+/// The folder with the day keys.
+#[derive(Clone, Debug)]
+pub struct DayKeyFolder(PathBuf);
+
+impl DayKeyFolder {
+    /// The folder at this path, made when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        std::fs::create_dir_all(path).map_err(|source| FileError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Reads every key, after making those of today and tomorrow and destroying those that are too old.
+    ///
+    /// # Errors
+    /// When a file cannot be read, made or destroyed.
+    pub fn load(&self, now: Timestamp) -> Result<DayKeys, FileError> {
+        let mut days = Vec::new();
+        for day in self.days()? {
+            if is_too_old(day, now) {
+                self.destroy(day)?;
+            } else {
+                days.push((day, files::seed(&self.path(day))?));
+            }
+        }
+        let mut keys = DayKeys::new(days);
+        for day in wanted(now) {
+            if keys.current(day).is_none() {
+                keys.insert(DayKey::from_secret(day, &self.make(day)?));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Brings the keys in use and in the folder up to date.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn renew(&self, counter: &Counter) -> Result<(), FileError> {
+        let now = counter.now();
+        counter.keys().replace_days(self.load(now)?);
+        Ok(())
+    }
+
+    fn path(&self, day: u32) -> PathBuf {
+        self.0.join(format!("{day}.{EXTENSION}"))
+    }
+
+    fn make(&self, day: u32) -> Result<Secret<[u8; 32]>, FileError> {
+        let key = DayKey::generate();
+        let text = Secret::new(hex::encode(key.expose()));
+        files::write_secret(&self.path(day), &text)?;
+        Ok(key)
+    }
+
+    /// Writes over the file and removes it.
+    fn destroy(&self, day: u32) -> Result<(), FileError> {
+        let path = self.path(day);
+        let io = |source| FileError::Io {
+            path: path.clone(),
+            source,
+        };
+        std::fs::write(&path, [b'0'; 64]).map_err(io)?;
+        std::fs::remove_file(&path).map_err(io)
+    }
+
+    fn days(&self) -> Result<Vec<u32>, FileError> {
+        let io = |source| FileError::Io {
+            path: self.0.clone(),
+            source,
+        };
+        let mut days = Vec::new();
+        for entry in std::fs::read_dir(&self.0).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            let day: Option<u32> = name.to_str().and_then(|name| {
+                name.strip_suffix(EXTENSION)?
+                    .strip_suffix('.')?
+                    .parse()
+                    .ok()
+            });
+            days.extend(day);
+        }
+        days.sort_unstable();
+        Ok(days)
+    }
+}
+
+/// Today's and tomorrow's, so that there is a key at the moment at which the day begins.
+fn wanted(now: Timestamp) -> [u32; 2] {
+    let today = day_of(now);
+    [today, today.saturating_add(1)]
+}
+
+fn is_too_old(day: u32, now: Timestamp) -> bool {
+    i64::from(day) < i64::from(day_of(now)) - DAY_KEY_DAYS_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rules::limits::DAY_MILLIS;
+
+    #[test]
+    fn keys_are_made_kept_and_destroyed() {
+        let path = std::env::temp_dir().join(format!("sluis-day-keys-{}", std::process::id()));
+        let folder = DayKeyFolder::open(&path).expect("a folder");
+        let at = |day: i64| Timestamp::from_millis(day * DAY_MILLIS);
+        let check = |day: i64, expected: &[u32]| {
+            let keys = folder.load(at(day)).expect("keys");
+            assert!(expected.iter().all(|day| keys.current(*day).is_some()));
+            assert_eq!(folder.days().expect("days"), expected, "on day {day}");
+        };
+        check(100, &[100, 101]);
+        check(101, &[100, 101, 102]);
+        check(131, &[100, 101, 102, 131, 132]);
+        check(133, &[102, 131, 132, 133, 134]);
+        std::fs::remove_dir_all(&path).expect("removed");
+    }
+}

@@ -1,0 +1,346 @@
+//! The portal, in this version: its own context, its own verified copy of the directory, health,
+//! reflection and `DirectoryService`.
+//!
+//! Must never keep a pseudonym or a person: it serves nobody's pages yet, so it has no reason to know
+//! anybody.
+
+use super::{StartError, broker};
+use crate::clock::SystemClock;
+use crate::configuration::{Configuration, PortalSettings};
+use crate::door::admission::{Registry, caller_of};
+use crate::door::certificate::PeerCertificate;
+use crate::door::reload::Identity as DoorIdentity;
+use crate::files;
+use crate::grpc::directory::{Boxed, Directories, Standing, need_operator};
+use crate::grpc::status;
+use crate::limited;
+use crate::serving::{self, Mounted};
+use client::connection::Connection;
+use client::directory::{Controller, DirectoryCopy, DirectoryError};
+use client::identity::{Identity, Trust};
+use client::store::Store;
+use client::{Client, ClientParts, RetryPolicy};
+use counter::Caller;
+use rules::clock::Clock;
+use rules::id::{Oin, PeerKind, RequestId};
+use rules::reason::{Reason, Refusal, Violation};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::{Request, Status};
+use vault::chance::SystemChance;
+use vault::context::HolderCommitment;
+use vault::keyfile::Role as KeyRole;
+use vault::rest::Crypter;
+use wire::directory::v1 as message;
+use wire::directory::v1::directory_service_server::DirectoryServiceServer;
+
+/// How often the broker is asked for a newer directory.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the portal waits before it asks a broker that is away again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs a portal until the process is told to stop.
+///
+/// # Errors
+/// Everything that keeps it from starting.
+pub async fn run(
+    configuration: &Configuration,
+    settings: &PortalSettings,
+) -> Result<(), StartError> {
+    let stopping = serving::stopping()?;
+    let controllers = controllers(configuration);
+    let first = first_directory(configuration, &controllers)?;
+    let caller = own_desk(configuration, &first)?;
+    let client = client(configuration, settings, &caller, controllers.clone())?;
+    let mut stopped = stopping.clone();
+    tokio::select! {
+        () = serving::stop(&mut stopped) => return Ok(()),
+        opened = open_context(&client) => opened?,
+    }
+    let newest = newer(first, client.directory().await?);
+    let trust_level = client.status().await?.trust_level;
+    let standing = Arc::new(PortalStanding {
+        operator: caller,
+        controllers,
+        directory: RwLock::new(newest),
+        trust_level,
+    });
+    let registry: Arc<dyn Registry> = Arc::<PortalStanding>::clone(&standing);
+    let mounted = Mounted::new().with(limited!(
+        DirectoryServiceServer<_>,
+        Directories::new(Arc::<PortalStanding>::clone(&standing))
+    ));
+    let refresh = tokio::spawn(refresh(client, standing, stopping.clone()));
+    let served = serving::serve(configuration, registry, mounted, stopping).await;
+    refresh.abort();
+    Ok(served?)
+}
+
+fn controllers(configuration: &Configuration) -> Vec<Controller> {
+    broker::controllers(configuration)
+        .into_iter()
+        .map(|controller| Controller {
+            name: controller.name,
+            key: controller.key,
+        })
+        .collect()
+}
+
+fn first_directory(
+    configuration: &Configuration,
+    controllers: &[Controller],
+) -> Result<Arc<DirectoryCopy>, StartError> {
+    let file = files::read(&configuration.directory.path)?;
+    let signatures = files::signatures(&configuration.directory.signatures)?
+        .into_iter()
+        .map(|(controller, signature)| message::ControllerSignature {
+            controller,
+            signature,
+        })
+        .collect();
+    Ok(Arc::new(DirectoryCopy::verify(
+        file,
+        signatures,
+        controllers,
+    )?))
+}
+
+/// The portal's own desk, as the directory knows its certificate.
+fn own_desk(
+    configuration: &Configuration,
+    directory: &DirectoryCopy,
+) -> Result<Caller, StartError> {
+    let identity = DoorIdentity::load(&configuration.tls)?;
+    let certificate = identity
+        .chain
+        .first()
+        .and_then(|leaf| PeerCertificate::read(leaf, configuration.oin_element))
+        .ok_or_else(|| StartError::Disagreement("the own certificate cannot be read".to_owned()))?;
+    let caller = caller_of(directory.directory(), &certificate).map_err(|reason| {
+        StartError::Disagreement(format!(
+            "the directory does not know the own certificate: {reason}"
+        ))
+    })?;
+    if caller.kind == PeerKind::Portal {
+        Ok(caller)
+    } else {
+        Err(StartError::Disagreement(
+            "the own certificate is not of a portal".to_owned(),
+        ))
+    }
+}
+
+fn client(
+    configuration: &Configuration,
+    settings: &PortalSettings,
+    caller: &Caller,
+    controllers: Vec<Controller>,
+) -> Result<Client, StartError> {
+    let tls = &configuration.tls;
+    let key_file = files::key_file(&configuration.key_file, KeyRole::Portal)?;
+    let commitments = configuration
+        .commitments
+        .iter()
+        .map(|(oin, octets)| match HolderCommitment::parse(octets) {
+            Ok(commitment) => Ok((oin.clone(), commitment)),
+            Err(_) => Err(StartError::Disagreement(format!(
+                "the commitment of {oin} is not one"
+            ))),
+        })
+        .collect::<Result<_, _>>()?;
+    let random = Arc::new(SystemChance::new());
+    let crypter = Crypter::new(&key_file.rest_keys());
+    Ok(Client::new(ClientParts {
+        connection: Connection::from_files(
+            &tls.certificate,
+            &tls.key,
+            &tls.issuer,
+            &settings.broker_server_name,
+            &settings.broker_address,
+        )?,
+        identity: Identity::from_key_file(caller.party.clone(), caller.desk.clone(), &key_file)?,
+        trust: Trust {
+            controllers,
+            commitments,
+        },
+        store: Store::open(
+            &settings.store,
+            crypter,
+            Arc::<SystemChance>::clone(&random),
+        )?,
+        clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+        random,
+        retry: RetryPolicy::default(),
+    })?)
+}
+
+/// Opens the portal's own context through the broker; waits for a broker that is away.
+async fn open_context(client: &Client) -> Result<(), StartError> {
+    let mut waited = false;
+    loop {
+        match client.open_context().await {
+            Ok(context) => {
+                tracing::info!(%context, "the portal's own context is open");
+                return Ok(());
+            }
+            Err(error) if error.is_repeatable() => {
+                if !waited {
+                    tracing::warn!("waits for the broker before the door opens");
+                }
+                waited = true;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn newer(one: Arc<DirectoryCopy>, other: Arc<DirectoryCopy>) -> Arc<DirectoryCopy> {
+    if other.directory().version() > one.directory().version() {
+        other
+    } else {
+        one
+    }
+}
+
+/// Follows the broker's directory; only a newer one that verifies is taken over.
+async fn refresh(
+    client: Client,
+    standing: Arc<PortalStanding>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = serving::stop(&mut stopping) => return,
+            () = tokio::time::sleep(REFRESH_INTERVAL) => {}
+        }
+        match client.refresh_directory().await {
+            Ok(copy) => standing.follow(copy),
+            Err(error) => {
+                tracing::warn!(
+                    causes = status::causes(&error),
+                    "no newer directory could be had"
+                );
+            }
+        }
+    }
+}
+
+/// The portal's standing among the roles.
+struct PortalStanding {
+    operator: Caller,
+    controllers: Vec<Controller>,
+    directory: RwLock<Arc<DirectoryCopy>>,
+    trust_level: i32,
+}
+
+impl PortalStanding {
+    fn copy(&self) -> Arc<DirectoryCopy> {
+        Arc::clone(
+            &self
+                .directory
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn follow(&self, copy: Arc<DirectoryCopy>) {
+        let newest = newer(self.copy(), copy);
+        *self
+            .directory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = newest;
+    }
+
+    fn take_over(
+        &self,
+        request: message::ImportDirectoryRequest,
+    ) -> Result<message::ImportDirectoryResponse, Refusal> {
+        let copy = DirectoryCopy::verify(
+            request.directory_toml,
+            request.signatures,
+            &self.controllers,
+        )
+        .and_then(|copy| copy.newer_than(Some(&self.copy())))
+        .map_err(|error| refusal(&error))?;
+        self.follow(Arc::new(copy));
+        Ok(message::ImportDirectoryResponse {
+            version: self.directory_version(),
+            entry_id: Vec::new(),
+        })
+    }
+}
+
+fn refusal(error: &DirectoryError) -> Refusal {
+    let violations: Vec<Violation> = match error {
+        DirectoryError::Invalid { mistakes, .. } => mistakes.clone(),
+        DirectoryError::Unsigned { .. }
+        | DirectoryError::NoControllers
+        | DirectoryError::Inner { .. }
+        | DirectoryError::VersionLower { .. } => Vec::new(),
+    };
+    Refusal {
+        reason: error.reason(),
+        violations,
+    }
+}
+
+impl Registry for PortalStanding {
+    fn admit(&self, certificate: &PeerCertificate) -> Result<Caller, Reason> {
+        caller_of(self.copy().directory(), certificate)
+    }
+}
+
+impl Standing for PortalStanding {
+    fn directory_version(&self) -> i64 {
+        i64::try_from(self.copy().directory().version()).unwrap_or(i64::MAX)
+    }
+
+    fn organisation_name(&self, oin: &Oin) -> String {
+        let copy = self.copy();
+        copy.directory()
+            .peer(oin)
+            .map(|peer| peer.name().to_owned())
+            .unwrap_or_default()
+    }
+
+    fn signed_directory(&self) -> (Vec<u8>, Vec<message::ControllerSignature>) {
+        let copy = self.copy();
+        (copy.file().to_vec(), copy.signatures().to_vec())
+    }
+
+    fn status(&self) -> message::GetStatusResponse {
+        message::GetStatusResponse {
+            role: "portal".to_owned(),
+            operator_oin: self.operator.party.oin.to_string(),
+            trust_level: self.trust_level,
+            directory_version: self.directory_version(),
+            policy_set_sha256: Vec::new(),
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            promise_public_key: Vec::new(),
+        }
+    }
+
+    /// The portal keeps no log.
+    fn note<'a>(
+        &'a self,
+        _request: &'a Request<()>,
+        _name: &'static str,
+    ) -> Boxed<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn import(
+        &self,
+        request: Request<message::ImportDirectoryRequest>,
+    ) -> Boxed<'_, Result<message::ImportDirectoryResponse, Status>> {
+        Box::pin(async move {
+            need_operator(&request)?;
+            let request = request.into_inner();
+            let request_id = RequestId::from_slice(&request.request_id);
+            let version = self.take_over(request);
+            version.map_err(|refusal| status::refused(&refusal, request_id, None))
+        })
+    }
+}
