@@ -10,3 +10,6 @@ mod order;
 pub use judge::{OrderPlan, Quota, judge};
 pub use label::{Context, Domain, LabelError, Relation, TargetDomain};
 pub use order::{Order, OrderKind};
+
+#[cfg(test)]
+mod tests;
