@@ -20,3 +20,6 @@ pub use group::{check_release, superseded};
 pub use state::State;
 pub use table::{BasisKind, BasisRule, Row, TABLE, TimerChange};
 pub use timer::{Timers, deadline, remaining_millis, resumed_deadline};
+
+#[cfg(test)]
+mod tests;
