@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 
 /// URI of our kind of subject tag (`dpl.core.data_subject_id_type`).
 const SUBJECT_TYPE: &str = "urn:sluis:subject-tag:relation:1";
+/// Beginning of the URI of the gateway's own work; the action's name follows.
+const OWN_ACTIVITY: &str = "urn:sluis:activity:gateway:1:";
 /// Name of the event of a decision, from the Authorization Decision Log.
 const EVENT_NAME: &str = "adl.access_evaluation";
 
@@ -221,78 +223,76 @@ impl Entry {
     }
 
     fn attributes(&self) -> Map<String, Value> {
+        let standard = self.standard_attributes().into_iter();
+        standard
+            .chain(self.own_attributes())
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect()
+    }
+
+    /// LDV's and ADL's keys. With the references to the policy set, the directory (which has the
+    /// agreement) and the engine, a decision can be made again from what is kept (ADL level 4).
+    fn standard_attributes(&self) -> [(&'static str, Option<Value>); 6] {
         let subject = &self.subject;
-        let mut attributes = Map::new();
-        let mut put = |key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                attributes.insert(key.to_owned(), value);
-            }
-        };
-        let text = |value: &dyn ToString| json!(value.to_string());
-        put(
-            "dpl.core.processing_activity_id",
-            subject.processing_activity.as_ref().map(|uri| json!(uri)),
-        );
-        put(
-            "dpl.core.data_subject_id",
-            subject.person.map(|tag| json!(hex::encode(tag.bytes()))),
-        );
-        put(
-            "dpl.core.data_subject_id_type",
-            subject.person.map(|_| json!(SUBJECT_TYPE)),
-        );
-        put(
-            "adl.core.policies",
-            subject
-                .policy_set
-                .map(|hash| json!({ "cedar": hex::encode(&hash) })),
-        );
-        put("handover.id", subject.handover.map(|id| text(&id)));
-        put("handover.notice", subject.notice.map(|id| text(&id)));
-        put(
-            "handover.caller",
-            Some(json!(format!("{}/{}", self.caller.0, self.caller.1))),
-        );
-        put(
-            "handover.sender",
-            subject.sender.as_ref().map(|party| text(party)),
-        );
-        put(
-            "handover.recipient",
-            subject.recipient.as_ref().map(|party| text(party)),
-        );
-        put(
-            "handover.purpose",
-            subject.purpose.as_ref().map(|purpose| text(purpose)),
-        );
-        put(
-            "handover.basis",
-            subject.basis.as_ref().map(|(basis, _)| json!(basis)),
-        );
-        put(
-            "handover.article",
-            subject.article().map(|article| json!(article)),
-        );
-        put("handover.categories", subject.labels_value());
-        put("handover.decision", Some(json!(subject.decision())));
-        put(
-            "handover.code",
-            subject.codes.first().map(|code| json!(code.code())),
-        );
-        put(
-            "handover.event_code",
-            subject.event_code.map(|code| json!(code)),
-        );
-        put(
-            "handover.batch_items",
-            subject.batch.map(|(items, _)| json!(items)),
-        );
-        put(
-            "handover.batch_refused",
-            subject.batch.map(|(_, refused)| json!(refused)),
-        );
-        put("handover.repeat", subject.repeat.then(|| json!(true)));
-        attributes
+        let decided = |reference: Value| subject.policy_set.map(|_| reference);
+        // LDV knows no line without a processing activity: what serves no purpose of the register is
+        // the gateway's own administration.
+        let activity = subject.processing_activity.clone();
+        let activity = activity.unwrap_or_else(|| format!("{OWN_ACTIVITY}{}", self.action));
+        let engine = format!("cedar-policy@{}", cedar_policy::get_sdk_version());
+        [
+            ("dpl.core.processing_activity_id", Some(json!(activity))),
+            (
+                "dpl.core.data_subject_id",
+                subject.person.map(|tag| json!(hex::encode(tag.bytes()))),
+            ),
+            (
+                "dpl.core.data_subject_id_type",
+                subject.person.map(|_| json!(SUBJECT_TYPE)),
+            ),
+            (
+                "adl.core.policies",
+                subject
+                    .policy_set
+                    .map(|hash| json!({ "cedar": hex::encode(&hash) })),
+            ),
+            (
+                "adl.core.information",
+                decided(json!({ "agreement": format!("directory@{}", self.directory_version) })),
+            ),
+            (
+                "adl.core.configuration",
+                decided(json!({ "build": self.written_by.1, "engine": engine })),
+            ),
+        ]
+    }
+
+    fn own_attributes(&self) -> [(&'static str, Option<Value>); 15] {
+        let subject = &self.subject;
+        let caller = format!("{}/{}", self.caller.0, self.caller.1);
+        let basis = subject.basis.as_ref().map(|(basis, _)| json!(basis));
+        let code = subject.codes.first().map(|code| json!(code.code()));
+        let (items, refused) = subject.batch.unzip();
+        [
+            ("handover.id", text(subject.handover.as_ref())),
+            ("handover.notice", text(subject.notice.as_ref())),
+            ("handover.caller", Some(json!(caller))),
+            ("handover.sender", text(subject.sender.as_ref())),
+            ("handover.recipient", text(subject.recipient.as_ref())),
+            ("handover.purpose", text(subject.purpose.as_ref())),
+            ("handover.basis", basis),
+            ("handover.article", text(subject.article())),
+            ("handover.categories", subject.labels_value()),
+            ("handover.decision", Some(json!(subject.decision()))),
+            ("handover.code", code),
+            ("handover.event_code", text(subject.event_code)),
+            ("handover.batch_items", items.map(|items| json!(items))),
+            (
+                "handover.batch_refused",
+                refused.map(|refused| json!(refused)),
+            ),
+            ("handover.repeat", subject.repeat.then(|| json!(true))),
+        ]
     }
 
     /// ADL's request and response, minimised: who asked for what, and which policies said what.
@@ -350,6 +350,10 @@ impl Subject {
         labels.sort();
         (!labels.is_empty()).then(|| json!(labels))
     }
+}
+
+fn text<T: ToString>(value: Option<T>) -> Option<Value> {
+    value.map(|value| json!(value.to_string()))
 }
 
 /// RFC 8785 over values that hold only objects, arrays, strings, booleans and integers: keys in order
@@ -432,6 +436,11 @@ mod tests {
             assert!(value.get(name).is_some(), "{name} is compulsory in LDV");
         }
         assert_eq!(value["status"], "Unset");
+        assert_eq!(
+            value["attributes"]["dpl.core.processing_activity_id"],
+            "urn:sluis:activity:gateway:1:Prepare",
+            "compulsory in LDV, also without a register entry"
+        );
         assert_eq!(value["attributes"]["handover.code"], "NO_AGREEMENT");
         assert_eq!(
             value["attributes"]["dpl.core.data_subject_id"],
@@ -444,6 +453,7 @@ mod tests {
         let subject = Subject {
             handover: HandoverId::from_slice(&[4; 16]),
             batch: Some((2, 1)),
+            policy_set: Some([5; 32]),
             repeat: true,
             ..Subject::default()
         };
@@ -453,6 +463,9 @@ mod tests {
                 .iter()
                 .any(|p| key.starts_with(p));
             assert!(known, "{key}");
+        }
+        for key in ["policies", "information", "configuration"] {
+            assert!(attributes.contains_key(&format!("adl.core.{key}")), "{key}");
         }
     }
 
