@@ -195,7 +195,7 @@ fn what_the_builder_signs_is_what_the_reader_verifies() {
 }
 
 #[test]
-fn mistakes_are_found_where_they_are() {
+fn mistakes_of_organisations_are_found_where_they_are() {
     check(|_| (), &[]);
     check(|file| file.portal_epoch = 0, &["portal_epoch"]);
     check(|file| file.relation_epoch = 0, &["relation_epoch"]);
@@ -236,6 +236,10 @@ fn mistakes_are_found_where_they_are() {
         |file| file.peers[2].realms[1].sealing_key_signed_by = Some("keys".to_owned()),
         &["peer[2].realm[1].sealing_key_signed_by"],
     );
+}
+
+#[test]
+fn mistakes_of_desks_are_found_where_they_are() {
     check(
         |file| file.peers[2].desks[0].realm = "elders".to_owned(),
         &["peer[2].desk[0].realm"],
@@ -269,6 +273,10 @@ fn mistakes_are_found_where_they_are() {
         |file| file.peers[4].kind = "PORTAL".to_owned(),
         &["peer[4].desk", "peer"],
     );
+}
+
+#[test]
+fn mistakes_of_edges_are_found_where_they_are() {
     check(
         |file| file.edges[0].to = file.edges[0].from.clone(),
         &["edge[0].to"],
@@ -313,6 +321,10 @@ fn mistakes_are_found_where_they_are() {
         |file| file.revoked[1] = file.revoked[0].clone(),
         &["revoked[1].spki_sha256"],
     );
+}
+
+#[test]
+fn all_mistakes_are_found_at_once() {
     check(
         |file| {
             file.portal_epoch = 0;

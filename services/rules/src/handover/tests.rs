@@ -181,137 +181,125 @@ fn at(state: State) -> Situation {
     }
 }
 
-#[test]
-fn refusals_say_why() {
-    use {Actor as A, Event as E, State as S};
-    let objected = |state| Situation {
+fn objected(state: State) -> Situation {
+    Situation {
         objection_pending: true,
         ..at(state)
-    };
-    let restricted = |state| Situation {
+    }
+}
+
+fn restricted(state: State) -> Situation {
+    Situation {
         restricted: true,
         ..at(state)
-    };
-    let overdue = |state| Situation {
+    }
+}
+
+fn overdue(state: State) -> Situation {
+    Situation {
         overdue: true,
         ..at(state)
-    };
-    check(
-        at(S::Prepared),
-        E::Accept,
-        A::Recipient,
-        Err(Reason::NotAvailable),
-    );
-    check(
-        at(S::Prepared),
-        E::AckNotification,
-        A::Recipient,
-        Err(Reason::NotAvailable),
-    );
-    check(
-        at(S::Offered),
-        E::Accept,
-        A::Sender,
-        Err(Reason::RightMissing),
-    );
-    check(
-        at(S::Offered),
-        E::Release,
-        A::Sender,
-        Err(Reason::StateForbidsEvent),
-    );
-    check(
-        at(S::Offered),
-        E::Withdraw,
-        A::Candidate,
-        Err(Reason::StateForbidsEvent),
-    );
-    check(
-        at(S::Offered),
-        E::UpholdObjection,
-        A::Officer,
-        Err(Reason::StateForbidsEvent),
-    );
-    check(
-        objected(S::Accepted),
-        E::Release,
-        A::Sender,
-        Err(Reason::ObjectionPending),
-    );
-    check(
-        objected(S::Released),
-        E::Fetch,
-        A::Recipient,
-        Err(Reason::ObjectionPending),
-    );
-    check(
-        restricted(S::Released),
-        E::Fetch,
-        A::Recipient,
-        Err(Reason::ProcessingRestricted),
-    );
-    check(
-        objected(S::Offered),
-        E::Accept,
-        A::Recipient,
-        Ok(S::Accepted),
-    );
-    check(
-        objected(S::Offered),
-        E::Object,
-        A::Candidate,
-        Ok(S::Offered),
-    );
-    check(
-        objected(S::Offered),
-        E::UpholdObjection,
-        A::Officer,
-        Ok(S::Cancelled),
-    );
-    check(
-        objected(S::Offered),
-        E::RejectObjection,
-        A::Officer,
-        Ok(S::Offered),
-    );
-    check(
-        objected(S::Offered),
-        E::LiftRestriction,
-        A::Officer,
-        Err(Reason::StateForbidsEvent),
-    );
-    check(
-        restricted(S::Offered),
-        E::LiftRestriction,
-        A::Officer,
-        Ok(S::Offered),
-    );
-    check(
-        overdue(S::Offered),
-        E::Accept,
-        A::Recipient,
-        Err(Reason::HandoverExpired),
-    );
-    check(
-        overdue(S::Released),
-        E::Complete,
-        A::Recipient,
-        Err(Reason::HandoverExpired),
-    );
-    check(
-        overdue(S::Offered),
-        E::Decline,
-        A::Recipient,
-        Ok(S::Declined),
-    );
-    check(overdue(S::Offered), E::Object, A::Candidate, Ok(S::Offered));
-    check(overdue(S::Offered), E::Expire, A::Broker, Ok(S::Expired));
-    check(
-        at(S::Offered),
-        E::Expire,
-        A::Broker,
-        Err(Reason::StateForbidsEvent),
-    );
+    }
+}
+
+#[test]
+fn refusals_say_why() {
+    use {Actor as A, Event as E, Reason as R, State as S};
+    for (situation, event, actor, reason) in [
+        (at(S::Prepared), E::Accept, A::Recipient, R::NotAvailable),
+        (
+            at(S::Prepared),
+            E::AckNotification,
+            A::Recipient,
+            R::NotAvailable,
+        ),
+        (at(S::Offered), E::Accept, A::Sender, R::RightMissing),
+        (at(S::Offered), E::Release, A::Sender, R::StateForbidsEvent),
+        (
+            at(S::Offered),
+            E::Withdraw,
+            A::Candidate,
+            R::StateForbidsEvent,
+        ),
+        (
+            at(S::Offered),
+            E::UpholdObjection,
+            A::Officer,
+            R::StateForbidsEvent,
+        ),
+        (at(S::Offered), E::Expire, A::Broker, R::StateForbidsEvent),
+        (
+            objected(S::Offered),
+            E::LiftRestriction,
+            A::Officer,
+            R::StateForbidsEvent,
+        ),
+        (
+            objected(S::Accepted),
+            E::Release,
+            A::Sender,
+            R::ObjectionPending,
+        ),
+        (
+            objected(S::Released),
+            E::Fetch,
+            A::Recipient,
+            R::ObjectionPending,
+        ),
+        (
+            restricted(S::Released),
+            E::Fetch,
+            A::Recipient,
+            R::ProcessingRestricted,
+        ),
+        (
+            overdue(S::Offered),
+            E::Accept,
+            A::Recipient,
+            R::HandoverExpired,
+        ),
+        (
+            overdue(S::Released),
+            E::Complete,
+            A::Recipient,
+            R::HandoverExpired,
+        ),
+    ] {
+        check(situation, event, actor, Err(reason));
+    }
+}
+
+#[test]
+fn stopping_is_never_too_late_and_never_waits() {
+    use {Actor as A, Event as E, State as S};
+    for (situation, event, actor, state) in [
+        (objected(S::Offered), E::Accept, A::Recipient, S::Accepted),
+        (objected(S::Offered), E::Object, A::Candidate, S::Offered),
+        (objected(S::Offered), E::Cancel, A::Sender, S::Cancelled),
+        (
+            objected(S::Offered),
+            E::UpholdObjection,
+            A::Officer,
+            S::Cancelled,
+        ),
+        (
+            objected(S::Offered),
+            E::RejectObjection,
+            A::Officer,
+            S::Offered,
+        ),
+        (
+            restricted(S::Offered),
+            E::LiftRestriction,
+            A::Officer,
+            S::Offered,
+        ),
+        (overdue(S::Offered), E::Decline, A::Recipient, S::Declined),
+        (overdue(S::Offered), E::Object, A::Candidate, S::Offered),
+        (overdue(S::Offered), E::Expire, A::Broker, S::Expired),
+    ] {
+        check(situation, event, actor, Ok(state));
+    }
 }
 
 #[test]
