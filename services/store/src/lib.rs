@@ -7,6 +7,7 @@ pub mod audit;
 pub mod directory;
 pub mod error;
 pub mod handover;
+pub mod holder;
 pub mod inbox;
 pub mod notice;
 pub mod pseudonym;

@@ -1,0 +1,234 @@
+//! A key holder's rows: its sealed domain secrets, the contexts it helped to open, reserved quotas and
+//! its own copy of the directory.
+//!
+//! Must never hold anything about a person: no order, no point of one, no handle passes through here.
+
+use crate::directory::SignedFile;
+use crate::tx::{column, fixed};
+use crate::{Error, Tx};
+use rules::clock::Timestamp;
+use rules::id::Oin;
+
+const SELECT_DOMAIN_SECRET: &str = "SELECT sealed FROM domain_secret WHERE domain = $1";
+/// A secret is drawn once: whoever comes second reads the first one back.
+const INSERT_DOMAIN_SECRET: &str = "INSERT INTO domain_secret (domain, sealed, created_at) \
+     VALUES ($1, $2, $3) ON CONFLICT (domain) DO NOTHING";
+const SELECT_CONTEXTS: &str = "SELECT label, public_key FROM context ORDER BY label";
+const SELECT_CONTEXT: &str = "SELECT public_key FROM context WHERE label = $1";
+const INSERT_CONTEXT: &str = "INSERT INTO context (label, public_key, closed_at) \
+     VALUES ($1, $2, $3) ON CONFLICT (label) DO NOTHING";
+const SELECT_QUOTA: &str =
+    "SELECT reserved FROM quota WHERE issuer = $1 AND kind = $2 AND day = $3";
+const UPSERT_QUOTA: &str = "INSERT INTO quota (issuer, kind, day, reserved) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (issuer, kind, day) DO UPDATE \
+     SET reserved = excluded.reserved";
+const SELECT_QUOTA_DAY: &str = "SELECT COALESCE(MAX(day), 0) AS day FROM quota";
+const SELECT_HORIZON: &str = "SELECT not_before FROM horizon WHERE singleton = 1";
+const UPSERT_HORIZON: &str = "INSERT INTO horizon (singleton, not_before) VALUES (1, $1) \
+     ON CONFLICT (singleton) DO UPDATE SET not_before = excluded.not_before";
+const SELECT_NEWEST_DIRECTORY: &str = "SELECT version, content, signatures FROM directory_file \
+     ORDER BY version DESC LIMIT 1";
+
+/// The statements of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    SELECT_DOMAIN_SECRET,
+    INSERT_DOMAIN_SECRET,
+    SELECT_CONTEXTS,
+    SELECT_CONTEXT,
+    INSERT_CONTEXT,
+    SELECT_QUOTA,
+    UPSERT_QUOTA,
+    SELECT_QUOTA_DAY,
+    SELECT_HORIZON,
+    UPSERT_HORIZON,
+    SELECT_NEWEST_DIRECTORY,
+];
+
+/// A context that was opened: its label and its public key (32 bytes, RFC 9496).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextRow {
+    /// The label.
+    pub label: String,
+    /// The final point of the walk.
+    pub public_key: [u8; 32],
+}
+
+/// From which quota a reservation is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaKey {
+    /// The issuing organisation.
+    pub issuer: Oin,
+    /// Which quota, by its code.
+    pub kind: &'static str,
+    /// Days since 1970-01-01 UTC.
+    pub day: i64,
+}
+
+impl Tx {
+    /// The sealed secret of a domain.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn domain_secret(&mut self, domain: &str) -> Result<Option<Vec<u8>>, Error> {
+        let row = sqlx::query(SELECT_DOMAIN_SECRET)
+            .bind(domain)
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| column(&row, "sealed")).transpose()
+    }
+
+    /// Keeps the sealed secret of a domain; an earlier one stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_domain_secret(
+        &mut self,
+        domain: &str,
+        sealed: &[u8],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query(INSERT_DOMAIN_SECRET)
+            .bind(domain)
+            .bind(sealed)
+            .bind(now.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Every context that was opened.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn contexts(&mut self) -> Result<Vec<ContextRow>, Error> {
+        sqlx::query(SELECT_CONTEXTS)
+            .fetch_all(self.statement())
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(ContextRow {
+                    label: column(row, "label")?,
+                    public_key: fixed(row, "public_key")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The public key of one context.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn context(&mut self, label: &str) -> Result<Option<[u8; 32]>, Error> {
+        let row = sqlx::query(SELECT_CONTEXT)
+            .bind(label)
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| fixed(&row, "public_key")).transpose()
+    }
+
+    /// Keeps the final point of a context; an earlier one stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_context(
+        &mut self,
+        label: &str,
+        public_key: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query(INSERT_CONTEXT)
+            .bind(label)
+            .bind(public_key.as_slice())
+            .bind(now.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// How many orders have been reserved from a quota; 0 when none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn quota_reserved(&mut self, key: &QuotaKey) -> Result<i64, Error> {
+        let row = sqlx::query(SELECT_QUOTA)
+            .bind(key.issuer.as_str())
+            .bind(key.kind)
+            .bind(key.day)
+            .fetch_optional(self.statement())
+            .await?;
+        row.map_or(Ok(0), |row| column(&row, "reserved"))
+    }
+
+    /// Sets how many orders have been reserved from a quota.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_quota_reserved(
+        &mut self,
+        key: &QuotaKey,
+        reserved: i64,
+    ) -> Result<(), Error> {
+        sqlx::query(UPSERT_QUOTA)
+            .bind(key.issuer.as_str())
+            .bind(key.kind)
+            .bind(key.day)
+            .bind(reserved)
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// The latest day from which anything was reserved; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest_quota_day(&mut self) -> Result<i64, Error> {
+        let row = sqlx::query(SELECT_QUOTA_DAY)
+            .fetch_one(self.statement())
+            .await?;
+        column(&row, "day")
+    }
+
+    /// The latest start of a window that orders ahead of this holder's clock may have had; `None` when
+    /// there never was one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn horizon(&mut self) -> Result<Option<Timestamp>, Error> {
+        let row = sqlx::query(SELECT_HORIZON)
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| Ok(Timestamp::from_millis(column(&row, "not_before")?)))
+            .transpose()
+    }
+
+    /// Keeps the horizon.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_horizon(&mut self, not_before: Timestamp) -> Result<(), Error> {
+        sqlx::query(UPSERT_HORIZON)
+            .bind(not_before.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// The directory file with the highest version, and that version.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest_directory(&mut self) -> Result<Option<(i64, SignedFile)>, Error> {
+        let row = sqlx::query(SELECT_NEWEST_DIRECTORY)
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| {
+            let file = SignedFile {
+                content: column(&row, "content")?,
+                signatures: column(&row, "signatures")?,
+            };
+            Ok((column(&row, "version")?, file))
+        })
+        .transpose()
+    }
+}
