@@ -185,7 +185,7 @@ fn decode_policy(file: &SignedFile) -> Result<Signed<PolicyFiles>, Error> {
     })
 }
 
-fn encode_directory(file: &Signed<Vec<u8>>) -> Result<SignedFile, Error> {
+pub(crate) fn encode_directory(file: &Signed<Vec<u8>>) -> Result<SignedFile, Error> {
     let signatures = encode_signatures(&file.signatures)?;
     Ok(SignedFile {
         content: file.content.clone(),

@@ -11,6 +11,7 @@ pub mod directory;
 pub mod error;
 pub mod frame;
 pub mod handover;
+pub mod holder;
 pub mod inbox;
 pub mod notice;
 pub mod policy;

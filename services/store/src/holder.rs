@@ -163,11 +163,7 @@ impl Tx {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn put_quota_reserved(
-        &mut self,
-        key: &QuotaKey,
-        reserved: i64,
-    ) -> Result<(), Error> {
+    pub async fn put_quota_reserved(&mut self, key: &QuotaKey, reserved: i64) -> Result<(), Error> {
         sqlx::query(UPSERT_QUOTA)
             .bind(key.issuer.as_str())
             .bind(key.kind)

@@ -61,6 +61,16 @@ async fn every_statement_of_the_broker_can_be_prepared() {
 }
 
 #[tokio::test]
+async fn every_statement_of_a_holder_can_be_prepared() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder, None);
+    migrate(&settings, Role::Holder).await.unwrap();
+    let database = Database::open(&settings, Role::Holder).await.unwrap();
+    let all = PrepareAll(&[crate::holder::STATEMENTS]);
+    assert!(database.write(&all).await.unwrap() > 10);
+}
+
+#[tokio::test]
 async fn a_database_without_this_schema_is_not_opened() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder, None);

@@ -1,0 +1,74 @@
+//! What can break at a key holder.
+//!
+//! Must never stand for a refusal: those are values.
+
+use rules::reason::{Reason, Violation};
+
+/// A fault of a key holder; nothing was given out.
+#[derive(Debug, thiserror::Error)]
+pub enum HolderError {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A sealed secret does not open: the key file is not the one of this database.
+    #[error("a sealed secret does not open with this key file")]
+    Rest(#[from] vault::rest::RestError),
+    /// A row does not hold what this program writes.
+    #[error("a row of {0} does not have the form this program writes")]
+    Malformed(&'static str),
+    /// The vault refused what it never refuses.
+    #[error("the vault could not make {0}")]
+    Vault(&'static str),
+    /// Work on another thread did not end.
+    #[error("work on another thread did not end")]
+    Thread,
+}
+
+impl HolderError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+
+    /// The reason that a caller is given.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Store(store::Error::Full(_)) => Reason::StorageFull,
+            Self::Store(store::Error::Unavailable(_)) => Reason::StorageUnavailable,
+            Self::Store(_) | Self::Rest(_) | Self::Malformed(_) | Self::Vault(_) | Self::Thread => {
+                Reason::Internal
+            }
+        }
+    }
+}
+
+/// Why a key holder does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A fault.
+    #[error(transparent)]
+    Fault(#[from] HolderError),
+    /// The directory cannot be accepted: every mistake.
+    #[error("the directory cannot be accepted ({reason}):{}", lines(violations))]
+    Directory {
+        /// Why.
+        reason: Reason,
+        /// Every mistake.
+        violations: Vec<Violation>,
+    },
+    /// The directory does not have this holder, or has another voucher key for it.
+    #[error("the directory has no holder with this OIN and this signing key")]
+    NotInDirectory,
+    /// The pinned commitment of this holder is not that of its key file.
+    #[error("the pinned commitment of this holder is not that of its key file")]
+    CommitmentDiffers,
+}
+
+fn lines(violations: &[Violation]) -> String {
+    violations
+        .iter()
+        .map(|violation| format!("\n  {}: {}", violation.field, violation.description))
+        .collect()
+}
