@@ -10,6 +10,11 @@ mod load;
 mod matrix;
 mod request;
 
+#[cfg(test)]
+mod goals;
+#[cfg(test)]
+mod tests;
+
 pub use case::{AssumedConsent, Case, CaseError, Expected, OversightQuestion, Question};
 pub use explain::{Explanation, explain};
 pub use load::BundleError;

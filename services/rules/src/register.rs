@@ -6,6 +6,9 @@
 mod check;
 mod file;
 
+#[cfg(test)]
+mod tests;
+
 use crate::id::{Basis, Category, Label, PeerKind, Purpose};
 use crate::policy::{ConsentFacts, Stage};
 use jiff::civil::Date;

@@ -4,8 +4,8 @@
 //! (register entries, the hierarchy of actions) is built once at load; a decision builds its context only.
 
 use super::{
-    Decision, DecisionRequest, Determining, Effect, OversightRequest, PRECEDENCE, Permit,
-    PolicyBundle, Stage, Surplus,
+    ConsentFacts, Decision, DecisionRequest, Determining, Effect, OversightRequest, PRECEDENCE,
+    Permit, PolicyBundle, Stage, Surplus,
 };
 use crate::id::{Category, Label, Party, PeerKind, Purpose};
 use crate::reason::{Outcome, Reason, Refusal};
@@ -15,6 +15,7 @@ use cedar_policy::{
     EntityUid, PolicyId, PolicySet, Request, RestrictedExpression as Expression, Schema,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::error::Error;
 
 /// What a policy says about itself, by its id.
 #[derive(Clone, Debug)]
@@ -52,6 +53,18 @@ pub(super) struct Answer {
     pub(super) allowed: bool,
     pub(super) policies: Vec<PolicyId>,
     pub(super) errors: usize,
+}
+
+/// A register entry that names something that the schema does not have.
+fn unfit(entry: &RegisterEntry, error: &dyn Error) -> String {
+    let (purpose, sender, recipient) = (&entry.purpose, entry.sender_kind, entry.recipient_kind);
+    let mut message = format!("{purpose} {sender} to {recipient} does not fit the schema: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    message
 }
 
 fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
@@ -94,13 +107,7 @@ impl Engine {
                 let entity = exchange(&kinds.exchange, register, entry, *stage)?;
                 entities = entities
                     .add_entities([entity], Some(&schema))
-                    .map_err(|error| {
-                        let (purpose, sender, recipient) =
-                            (&entry.purpose, entry.sender_kind, entry.recipient_kind);
-                        format!(
-                            "{purpose} {sender} to {recipient} does not fit the schema: {error}"
-                        )
-                    })?;
+                    .map_err(|error| unfit(entry, &error))?;
             }
         }
         Ok(Self {
@@ -119,11 +126,19 @@ impl Engine {
         uid(&self.party, &party.to_string())
     }
 
-    /// The Cedar request of an exchange in which `categories` would travel.
+    /// The schema of the set.
+    pub(super) const fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The Cedar request of an exchange in which `categories` would travel. It is typed by its
+    /// construction, so decisions do not check it against the schema again; the loader does so once
+    /// for every register entry, and the goals do on every generated request.
     pub(super) fn request(
         &self,
         request: &DecisionRequest<'_>,
         categories: &BTreeSet<Category>,
+        schema: Option<&Schema>,
     ) -> Result<Request, String> {
         let caller = match request.action {
             super::Action::Fetch => request.recipient,
@@ -139,7 +154,7 @@ impl Engine {
             uid(&self.kinds.action, request.action.code()),
             uid(&self.kinds.exchange, &exchange),
             self.context(request, categories)?,
-            Some(&self.schema),
+            schema,
         )
         .map_err(|error| error.to_string())
     }
@@ -149,76 +164,53 @@ impl Engine {
         request: &DecisionRequest<'_>,
         categories: &BTreeSet<Category>,
     ) -> Result<Context, String> {
-        let mut pairs = vec![
-            ("requested".to_owned(), self.category_set(categories)),
-            (
-                "recipientRealm".to_owned(),
-                text(request.recipient.party.realm.as_str()),
-            ),
-            (
-                "agreementValid".to_owned(),
-                Expression::new_bool(request.edge_valid),
-            ),
-            (
-                "regionCovered".to_owned(),
-                Expression::new_bool(request.region_covered),
-            ),
-            (
-                "bsnGround".to_owned(),
-                Expression::new_bool(request.bsn_ground),
-            ),
-            (
-                "receiverReady".to_owned(),
-                Expression::new_bool(request.receiver_ready),
-            ),
-            (
-                "objectionPending".to_owned(),
-                Expression::new_bool(request.objection_pending),
-            ),
-            (
-                "restricted".to_owned(),
-                Expression::new_bool(request.restricted),
-            ),
-            (
-                "followsCompleted".to_owned(),
-                Expression::new_bool(request.follows_completed),
-            ),
-            ("now".to_owned(), Expression::new_long(request.now.millis())),
-            (
-                "expiresAt".to_owned(),
-                Expression::new_long(request.expires_at.millis()),
-            ),
+        let facts = [
+            ("agreementValid", request.edge_valid),
+            ("regionCovered", request.region_covered),
+            ("bsnGround", request.bsn_ground),
+            ("receiverReady", request.receiver_ready),
+            ("objectionPending", request.objection_pending),
+            ("restricted", request.restricted),
+            ("followsCompleted", request.follows_completed),
         ];
-        if let Some(consent) = request.consent {
-            let record = Expression::new_record([
-                (
-                    "state".to_owned(),
-                    entity(&self.kinds.consent_state, consent.state.code()),
-                ),
-                (
-                    "validUntil".to_owned(),
-                    Expression::new_long(consent.valid_until.millis()),
-                ),
-                (
-                    "categories".to_owned(),
-                    self.category_set(&consent.categories),
-                ),
-                (
-                    "recipientMatches".to_owned(),
-                    Expression::new_bool(consent.recipient_matches),
-                ),
-                (
-                    "purposeMatches".to_owned(),
-                    Expression::new_bool(consent.purpose_matches),
-                ),
-                ("waiver".to_owned(), Expression::new_bool(consent.waiver)),
-            ]);
-            pairs.push((
-                "consent".to_owned(),
-                record.map_err(|error| error.to_string())?,
-            ));
-        }
+        let facts = facts.map(|(name, value)| (name.to_owned(), Expression::new_bool(value)));
+        let times = [("now", request.now), ("expiresAt", request.expires_at)];
+        let times = times.map(|(name, at)| (name.to_owned(), Expression::new_long(at.millis())));
+        let realm = text(request.recipient.party.realm.as_str());
+        let rest = [
+            ("requested".to_owned(), self.category_set(categories)),
+            ("recipientRealm".to_owned(), realm),
+        ];
+        let consent = request
+            .consent
+            .map(|consent| self.consent(consent))
+            .transpose()?;
+        let consent = consent.map(|record| ("consent".to_owned(), record));
+        let pairs = facts.into_iter().chain(times).chain(rest).chain(consent);
         Context::from_pairs(pairs).map_err(|error| error.to_string())
+    }
+
+    fn consent(&self, consent: &ConsentFacts) -> Result<Expression, String> {
+        let until = Expression::new_long(consent.valid_until.millis());
+        let matches = Expression::new_bool(consent.recipient_matches);
+        Expression::new_record([
+            (
+                "state".to_owned(),
+                entity(&self.kinds.consent_state, consent.state.code()),
+            ),
+            ("validUntil".to_owned(), until),
+            (
+                "categories".to_owned(),
+                self.category_set(&consent.categories),
+            ),
+            ("recipientMatches".to_owned(), matches),
+            (
+                "purposeMatches".to_owned(),
+                Expression::new_bool(consent.purpose_matches),
+            ),
+            ("waiver".to_owned(), Expression::new_bool(consent.waiver)),
+        ])
+        .map_err(|error| error.to_string())
     }
 
     fn category_set(&self, categories: &BTreeSet<Category>) -> Expression {
@@ -448,7 +440,7 @@ pub(super) fn decide(bundle: &PolicyBundle, request: &DecisionRequest<'_>) -> De
     let engine = &bundle.engine;
     // The reason why a request does not build may repeat a party's name; only the code goes on.
     let (Ok(question), Some(policies)) = (
-        engine.request(request, &categories),
+        engine.request(request, &categories, None),
         engine.policies(request.purpose),
     ) else {
         return Decision {

@@ -226,7 +226,12 @@ impl Reading {
         let set: PolicySet = match text.parse() {
             Ok(set) => set,
             Err(error) => {
-                self.add(path, format!("{error}"));
+                let (line, message) = (unreadable(text), error.to_string());
+                self.errors.push(BundleError {
+                    file: path.to_owned(),
+                    line,
+                    message,
+                });
                 return Vec::new();
             }
         };
@@ -437,6 +442,20 @@ impl Reading {
     }
 }
 
+/// The line at which the first policy begins that cannot be read. Policies here end with a semicolon
+/// at the end of a line.
+fn unreadable(text: &str) -> Option<usize> {
+    let mut line = 1_usize;
+    for part in text.split_inclusive(";\n") {
+        if part.parse::<PolicySet>().is_err() {
+            let comment = |text: &&str| text.trim().is_empty() || text.trim().starts_with("//");
+            return Some(line.saturating_add(part.lines().take_while(comment).count()));
+        }
+        line = line.saturating_add(part.lines().count());
+    }
+    None
+}
+
 fn effect(policy: &Policy) -> Effect {
     match policy.effect() {
         CedarEffect::Permit => Effect::Permit,
@@ -463,11 +482,14 @@ fn faults(policy: &Policy, part: Part<'_>) -> Vec<String> {
     }
     let code = policy.annotation("deny");
     match effect(policy) {
-        Effect::Permit if code.is_some() => faults.push("@deny belongs to forbid only".to_owned()),
-        Effect::Permit if part == Part::Guards => {
-            faults.push("guards forbid; a permit belongs to a purpose".to_owned());
+        Effect::Permit => {
+            if code.is_some() {
+                faults.push("@deny belongs to forbid only".to_owned());
+            }
+            if part == Part::Guards {
+                faults.push("guards forbid; a permit belongs to a purpose".to_owned());
+            }
         }
-        Effect::Permit => {}
         Effect::Forbid => match code.map(Reason::from_code) {
             None => faults.push("a forbid without @deny".to_owned()),
             Some(Some(reason)) if PRECEDENCE.contains(&reason) => {}
@@ -515,6 +537,12 @@ fn unused(bundle: &PolicyBundle, entry: &RegisterEntry) -> Result<Option<String>
         expires_at: Timestamp::from_millis(1),
         consent: entry.needs_consent().then_some(&consent),
     };
+    let engine = &bundle.engine;
+    if let Err(message) = engine.request(&request, &consent.categories, Some(engine.schema())) {
+        return Ok(Some(format!(
+            "a question does not fit the schema: {message}"
+        )));
+    }
     Ok(bundle.decide(&request).reason().map(|reason| {
         let (sender, recipient) = (entry.sender_kind, entry.recipient_kind);
         format!("{purpose} {sender} to {recipient} can never be permitted: {reason}")

@@ -7,6 +7,7 @@ use super::{
     ConsentTerms, DataClass, LabelEntry, PrivacyNotice, Register, RegisterEntry, RegisterError,
     Timers,
 };
+use crate::calendar::parse_date;
 use crate::hex;
 use crate::id::{Basis, Category, Label, PeerKind, Purpose};
 use crate::policy::Stage;
@@ -26,7 +27,7 @@ struct HeadFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WorkingDaysFile {
-    holidays: Vec<String>,
+    holidays: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -184,11 +185,13 @@ fn read_all<'i, T: Deserialize<'i>>(
 
 fn dates(head: &HeadFile, mistakes: &mut Mistakes<'_>) -> BTreeSet<Date> {
     let mut dates = BTreeSet::new();
-    for text in &head.working_days.holidays {
-        match text.parse() {
-            Ok(date) if dates.insert(date) => {}
-            Ok(_) => mistakes.add(None, format!("holiday `{text}` occurs twice")),
-            Err(_) => mistakes.add(None, format!("`{text}` is not a date as 2026-12-25")),
+    for spanned in &head.working_days.holidays {
+        let line = Some(mistakes.line(spanned.span().start));
+        let text = spanned.get_ref();
+        match parse_date(text) {
+            Some(date) if dates.insert(date) => {}
+            Some(_) => mistakes.add(line, format!("holiday `{text}` occurs twice")),
+            None => mistakes.add(line, format!("`{text}` is not a date as 2026-12-25")),
         }
     }
     dates
