@@ -24,7 +24,7 @@ use crate::outbox::{Beside, Outbox, Resumed};
 use crate::receipt::Settled;
 use crate::retry::RetryPolicy;
 use crate::store::{DirectoryRow, OutboxRow, Store, Table, put};
-use rules::clock::{Clock, Random};
+use rules::clock::{Clock, Random, Timestamp};
 use rules::id::{HandoverId, Party};
 use rules::pseudonym::{Context, Domain};
 use std::collections::BTreeSet;
@@ -39,6 +39,17 @@ use wire::handover::v1::{GetHandoverRequest, GetHandoverResponse};
 
 /// Row key of the one directory in the store.
 const DIRECTORY_KEY: &[u8] = b"directory";
+/// Age at which the copy of the directory is asked after, in milliseconds: a new desk or key is known
+/// here this much later at most.
+const DIRECTORY_AGE_MILLIS_MAX: i64 = 15 * rules::limits::MINUTE_MILLIS;
+
+/// The copy of the directory in force here.
+#[derive(Clone)]
+struct AtHand {
+    copy: Arc<DirectoryCopy>,
+    /// When the gateway last had no newer one; none since the start of the process.
+    checked: Option<Timestamp>,
+}
 
 /// A read-only call, repeated when it fails on the way.
 macro_rules! ask {
@@ -68,7 +79,7 @@ use ask;
 pub struct Client {
     outbox: Outbox,
     trust: Arc<Trust>,
-    directory: Arc<RwLock<Option<Arc<DirectoryCopy>>>>,
+    directory: Arc<RwLock<Option<AtHand>>>,
 }
 
 /// What a client is made of.
@@ -110,7 +121,10 @@ impl Client {
         let directory = kept
             .map(|row| DirectoryCopy::verify(row.file, row.signatures, &parts.trust.controllers))
             .transpose()?
-            .map(Arc::new);
+            .map(|copy| AtHand {
+                copy: Arc::new(copy),
+                checked: None,
+            });
         let outbox = Outbox {
             connection: parts.connection,
             identity: Arc::new(parts.identity),
@@ -125,6 +139,14 @@ impl Client {
             trust: Arc::new(parts.trust),
             directory: Arc::new(RwLock::new(directory)),
         })
+    }
+
+    /// The same client with other habits of repeating; everything else is shared.
+    #[must_use]
+    pub fn with_retry(&self, retry: RetryPolicy) -> Self {
+        let mut client = self.clone();
+        client.outbox.policy = retry;
+        client
     }
 
     /// The partner's own store.
@@ -195,15 +217,26 @@ impl Client {
         Ok(shown)
     }
 
-    /// The verified directory: the copy at hand, or the gateway's when there is none yet.
+    /// The verified directory: the copy at hand, asked after every fifteen minutes. When the gateway does
+    /// not answer, the copy at hand stays in force.
     ///
     /// # Errors
     ///
-    /// A fault on the way, or a directory that does not verify.
+    /// A fault on the way when there is no copy yet, or a directory that does not verify.
     pub async fn directory(&self) -> Result<Arc<DirectoryCopy>, ClientError> {
-        match self.directory_at_hand() {
-            Some(copy) => Ok(copy),
-            None => self.refresh_directory().await,
+        let Some(at_hand) = self.directory_at_hand() else {
+            return self.refresh_directory().await;
+        };
+        let now = self.outbox.clock.now();
+        let is_fresh = at_hand
+            .checked
+            .is_some_and(|checked| now.millis_since(checked) < DIRECTORY_AGE_MILLIS_MAX);
+        if is_fresh {
+            return Ok(at_hand.copy);
+        }
+        match self.refresh_directory().await {
+            Err(error) if error.is_repeatable() => Ok(at_hand.copy),
+            refreshed => refreshed,
         }
     }
 
@@ -213,7 +246,7 @@ impl Client {
     ///
     /// A fault on the way, or a directory that does not verify or is older than ours.
     pub async fn refresh_directory(&self) -> Result<Arc<DirectoryCopy>, ClientError> {
-        let present = self.directory_at_hand();
+        let present = self.directory_at_hand().map(|at_hand| at_hand.copy);
         let known = present
             .as_ref()
             .map_or(0, |copy| copy.directory().version());
@@ -236,7 +269,7 @@ impl Client {
                 .into());
             }
             if offered == known {
-                return Ok(Arc::clone(present));
+                return Ok(self.put_in_force(Arc::clone(present)));
             }
         }
         let copy = DirectoryCopy::verify(
@@ -251,12 +284,7 @@ impl Client {
         };
         let change = put(Table::Directory, DIRECTORY_KEY, &row);
         self.outbox.commit(vec![change]).await?;
-        let copy = Arc::new(copy);
-        *self
-            .directory
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&copy));
-        Ok(copy)
+        Ok(self.put_in_force(Arc::new(copy)))
     }
 
     /// Finishes what was left in the outbox by a fault or a crash, oldest first. Requests that another
@@ -342,11 +370,23 @@ impl Client {
         Ok((context, key))
     }
 
-    fn directory_at_hand(&self) -> Option<Arc<DirectoryCopy>> {
+    fn directory_at_hand(&self) -> Option<AtHand> {
         self.directory
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    fn put_in_force(&self, copy: Arc<DirectoryCopy>) -> Arc<DirectoryCopy> {
+        let at_hand = AtHand {
+            copy: Arc::clone(&copy),
+            checked: Some(self.outbox.clock.now()),
+        };
+        *self
+            .directory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(at_hand);
+        copy
     }
 }
 

@@ -140,6 +140,27 @@ impl Connection {
         Ok(Self { channel, way })
     }
 
+    /// A connection without TLS to a server of this process, for tests of what lies above the connection.
+    #[cfg(test)]
+    pub(crate) fn plain(address: std::net::SocketAddr) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let configuration = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let way = Way {
+            address: address.to_string().into(),
+            server_name: ServerName::IpAddress(address.ip().into()),
+            configuration: Arc::new(configuration),
+        };
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        Self {
+            channel: endpoint.connect_lazy(),
+            way,
+        }
+    }
+
     /// The channel, for a generated stub.
     #[must_use]
     pub fn channel(&self) -> Channel {

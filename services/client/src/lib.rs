@@ -34,3 +34,6 @@ pub use person::PersonKey;
 pub use receipt::{NoticeReceipt, Prepared, Promise, Receipt, Settled};
 pub use retry::RetryPolicy;
 pub use store::{Opened, Store, StoreError};
+
+#[cfg(test)]
+mod tests;

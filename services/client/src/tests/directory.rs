@@ -1,0 +1,92 @@
+//! A directory is taken over only when everybody who must have signed it has.
+
+use super::world::{controller_key, controllers, file, signed};
+use crate::{Controller, DirectoryCopy, DirectoryError};
+use rules::directory::DirectoryFile;
+use rules::reason::Reason;
+use vault::sign::SigningKey;
+
+fn verify(file: &DirectoryFile) -> Result<DirectoryCopy, DirectoryError> {
+    let (bytes, signatures) = signed(file);
+    DirectoryCopy::verify(bytes, signatures, &controllers())
+}
+
+#[track_caller]
+fn check(outcome: Result<DirectoryCopy, DirectoryError>, expected: Option<Reason>) {
+    assert_eq!(outcome.err().map(|error| error.reason()), expected);
+}
+
+#[test]
+fn all_signatures_count() {
+    check(verify(&file(4)), None);
+    let (bytes, signatures) = signed(&file(4));
+    let mut changed = bytes.clone();
+    changed.push(b'\n');
+    let unsigned = Some(Reason::DirectorySignatureInvalid);
+    check(
+        DirectoryCopy::verify(changed, signatures.clone(), &controllers()),
+        unsigned,
+    );
+    check(
+        DirectoryCopy::verify(bytes.clone(), Vec::new(), &controllers()),
+        unsigned,
+    );
+    check(
+        DirectoryCopy::verify(bytes.clone(), signatures.clone(), &[]),
+        unsigned,
+    );
+    let second = Controller {
+        name: "gemeente".to_owned(),
+        key: SigningKey::from_seed(&SigningKey::generate()).public(),
+    };
+    let both = [controllers(), vec![second]].concat();
+    check(
+        DirectoryCopy::verify(bytes.clone(), signatures.clone(), &both),
+        unsigned,
+    );
+    let mut renamed = signatures;
+    renamed[0].controller = "gemeente".to_owned();
+    check(
+        DirectoryCopy::verify(bytes, renamed, &controllers()),
+        unsigned,
+    );
+}
+
+#[test]
+fn what_is_signed_inside_counts_too() {
+    let mut tampered = file(4);
+    tampered.peers[0].realms[0].sealing_key_valid_until_millis = Some(i64::MAX);
+    check(verify(&tampered), Some(Reason::DirectorySignatureInvalid));
+    let mut broken = file(4);
+    broken.holders.clear();
+    check(verify(&broken), Some(Reason::DirectoryInvalid));
+}
+
+#[test]
+fn a_lower_version_is_refused() {
+    let present = verify(&file(4)).unwrap();
+    for (version, expected) in [
+        (3, Some(Reason::DirectoryVersionLower)),
+        (4, Some(Reason::DirectoryVersionLower)),
+        (5, None),
+    ] {
+        check(
+            verify(&file(version)).unwrap().newer_than(Some(&present)),
+            expected,
+        );
+    }
+    check(verify(&file(1)).unwrap().newer_than(None), None);
+}
+
+#[test]
+fn keys_are_read_from_it() {
+    let copy = verify(&file(4)).unwrap();
+    assert_eq!(copy.holder_keys().unwrap().len(), 2);
+    assert!(copy.promise_key().is_some());
+    assert_ne!(copy.promise_key(), Some(controller_key().public()));
+    let uwv = "00000099000000001000/main".parse().unwrap();
+    assert!(copy.signer(&uwv, &"werkplein".parse().unwrap()).is_ok());
+    assert!(copy.signer(&uwv, &"broker".parse().unwrap()).is_err());
+    let other = "00000099000000001000/kassier".parse().unwrap();
+    assert!(copy.signer(&other, &"werkplein".parse().unwrap()).is_err());
+}
