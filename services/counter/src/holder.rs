@@ -297,6 +297,11 @@ impl Holder {
         Ok(Outcome::Permitted(version))
     }
 
+    /// Closes the database after the running calls.
+    pub async fn close_database(&self) {
+        self.0.database.close().await;
+    }
+
     /// The directory in force.
     #[must_use]
     pub fn directory(&self) -> Arc<Directory> {

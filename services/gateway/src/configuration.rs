@@ -9,6 +9,7 @@ mod tests;
 
 pub use fields::Mistake;
 
+use counter::holder::QuotaLimits;
 use fields::Fields;
 use rules::hex;
 use rules::id::Oin;
@@ -60,6 +61,8 @@ pub struct BrokerSettings {
 pub struct HolderSettings {
     /// Its database.
     pub database: DatabaseSettings,
+    /// How many orders an organisation may have carried out in a day, by kind.
+    pub quotas: QuotaLimits,
 }
 
 /// What only a portal needs.
@@ -349,8 +352,10 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
         }
         "holder" => {
             let database = fields.table("database", read_database);
+            let quotas = read_quotas(fields);
             Some(Role::Holder(HolderSettings {
                 database: database?,
+                quotas,
             }))
         }
         "portal" => {
@@ -371,6 +376,18 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
             fields.mistake("role", "is not one of broker, holder, portal");
             None
         }
+    }
+}
+
+/// Quotas that are not in the file are those of the design.
+fn read_quotas(fields: &mut Fields<'_>) -> QuotaLimits {
+    let usual = QuotaLimits::default();
+    let mut quota = |field, limit| fields.optional_count(field).unwrap_or(limit);
+    QuotaLimits {
+        enrol: quota("quota_enrol_per_day", usual.enrol),
+        prepare: quota("quota_prepare_per_day", usual.prepare),
+        handover: quota("quota_handover_per_day", usual.handover),
+        portal: quota("quota_portal_per_day", usual.portal),
     }
 }
 

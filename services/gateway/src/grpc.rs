@@ -6,6 +6,7 @@ pub mod audit;
 pub mod call;
 pub mod directory;
 pub mod handover;
+pub mod key_holder;
 pub mod policy;
 pub mod pseudonym;
 pub mod reading;

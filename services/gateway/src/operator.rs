@@ -12,7 +12,7 @@ use crate::files;
 use crate::grpc::status::causes;
 use crate::logging;
 use crate::policies::{self, PolicyCommandError, Words};
-use crate::roles::{StartError, broker, portal};
+use crate::roles::{StartError, broker, holder, portal};
 use client::Connection;
 use rules::hex;
 use rules::secret::Secret;
@@ -80,10 +80,7 @@ async fn serve(path: &Path) -> Result<Answer, Fault> {
     tracing::info!(%configuration, version = env!("CARGO_PKG_VERSION"), "starts");
     let served = match &configuration.role {
         Role::Broker(settings) => broker::run(&configuration, settings).await,
-        Role::Holder(_) => Err(StartError::Role {
-            found: "holder",
-            needed: "broker or portal",
-        }),
+        Role::Holder(settings) => holder::run(&configuration, settings).await,
         Role::Portal(settings) => portal::run(&configuration, settings).await,
     };
     if let Err(error) = &served {

@@ -3,6 +3,7 @@
 //! Must never open a socket before everything that can be wrong has been looked at.
 
 pub mod broker;
+pub mod holder;
 pub mod portal;
 pub mod trust;
 
@@ -84,6 +85,9 @@ pub enum StartError {
     /// The door's files are not good.
     #[error("the door cannot be made")]
     Door(#[from] DoorError),
+    /// The key holder cannot start.
+    #[error("the key holder cannot start: {0}")]
+    KeyHolder(#[from] counter::holder::StartError),
     /// The server failed.
     #[error("the role cannot serve")]
     Serve(#[from] ServeError),
