@@ -1,0 +1,85 @@
+//! The command line of a partner's desk, for a first user against a running sandbox.
+//!
+//! Must never do what a program with the client library could not do: it has no way of its own.
+
+pub mod arguments;
+mod codes;
+pub(crate) mod draft;
+pub mod error;
+pub mod identity;
+mod look;
+mod offer_file;
+pub mod output;
+mod oversight;
+mod session;
+mod verbs;
+
+pub use arguments::{Verb, Who};
+
+use error::CliError;
+use output::{Answer, line, note, print};
+use session::Session;
+use std::process::ExitCode;
+use wire::policy::v1::ExplainDecisionRequest;
+
+/// Does one verb as one identity. Exit codes: 0 done, 1 refused, 2 wrong use, 3 not reachable.
+pub async fn run(who: &Who, verb: &Verb) -> ExitCode {
+    match answer(who, verb).await {
+        Ok(answer) => {
+            print(&answer, who.json);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            if who.json {
+                line(&error.json().to_string());
+            } else {
+                note(&error.text());
+            }
+            error.exit_code()
+        }
+    }
+}
+
+async fn answer(who: &Who, verb: &Verb) -> Result<Answer, CliError> {
+    match verb {
+        Verb::Whoami => look::whoami(&session::identity(who)?).await,
+        Verb::ConnectCheck => look::connect_check(&session::identity(who)?).await,
+        Verb::Inbox { watch: true } => look::watch(&session::identity(who)?, who.json).await,
+        Verb::Inbox { watch: false } => look::inbox(&Session::open(who)?).await,
+        Verb::Show(which) => {
+            let session = Session::open(who)?;
+            let id = session.handover(&which.handover).await?;
+            look::show(&session, &id).await
+        }
+        Verb::Notices { handover } => {
+            let session = Session::open(who)?;
+            let id = match handover {
+                Some(text) => Some(session.handover(text).await?),
+                None => None,
+            };
+            look::notices(&session, id.as_ref()).await
+        }
+        Verb::Audit(verb) => oversight::audit(&Session::open(who)?, verb).await,
+        Verb::Explain {
+            action,
+            sender,
+            recipient,
+            purpose,
+            basis,
+            labels,
+            consent,
+        } => {
+            let question = ExplainDecisionRequest {
+                action: action.clone(),
+                sender_kind: sender.clone(),
+                recipient_kind: recipient.clone(),
+                purpose: purpose.clone(),
+                basis: basis.clone(),
+                labels: labels.clone(),
+                consent_state: consent.clone(),
+            };
+            oversight::explain(&Session::open(who)?, question).await
+        }
+        other => verbs::run(&Session::open(who)?, other).await,
+    }
+}

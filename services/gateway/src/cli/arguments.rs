@@ -1,0 +1,280 @@
+//! The command line of a partner's desk: who, and what to do.
+//!
+//! Must never take a BSN as anything that stays in the shell's history without saying how to avoid it.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// As whom, and how to answer.
+#[derive(Args, Clone, Debug)]
+pub struct Who {
+    /// The identity to act as, for example uwv, neutraal, regio, officer, portal.
+    #[arg(long = "as", value_name = "NAME", global = true)]
+    pub identity: Option<String>,
+    /// Folder of the running sandbox.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "./sluis-sandbox",
+        global = true
+    )]
+    pub sandbox: PathBuf,
+    /// Answer as JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// A handover, by its id.
+#[derive(Args, Clone, Debug)]
+pub struct Which {
+    /// The handover's id, `hnd_` and 32 digits, or the first digits of one in your inbox.
+    pub handover: String,
+}
+
+/// What a desk can do.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Verb {
+    /// Says who the gateway takes you for.
+    #[command(after_help = "Example: sluis --as uwv whoami")]
+    Whoami,
+    /// Walks from name to answer and says which step fails.
+    #[command(after_help = "Example: sluis --as uwv connect-check")]
+    ConnectCheck,
+    /// Makes a person known: turns a BSN into your own pseudonym, kept under your own key.
+    #[command(
+        after_help = "Example: echo 999990019 | sluis --as uwv enrol --person klant-1 --bsn -\n\n\
+            With `--bsn -` the number is read from standard input, so that it stays out of the shell's\n\
+            history and the list of processes. It is tested and hashed here and never sent."
+    )]
+    Enrol {
+        /// Your own key for this person.
+        #[arg(long)]
+        person: String,
+        /// The BSN, or `-` to read it from standard input.
+        #[arg(long)]
+        bsn: String,
+    },
+    /// Prepares and offers a handover. The dossier stays here, sealed, until the release.
+    #[command(
+        after_help = "Example: sluis --as uwv offer --person klant-1 --to neutraal --file tests/data/offer.example.toml"
+    )]
+    Offer {
+        /// Your own key for the person, as enrolled.
+        #[arg(long)]
+        person: String,
+        /// Who should take it: an identity of the sandbox, or `<OIN>/<realm>`.
+        #[arg(long)]
+        to: String,
+        /// The file with purpose, basis, summary and dossier.
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Shows what happened in your handovers.
+    #[command(
+        after_help = "Example: sluis --as neutraal inbox\nExample: sluis --as neutraal inbox --watch"
+    )]
+    Inbox {
+        /// Stay and show what happens, as it happens.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Shows a handover as it stands, with its notices.
+    #[command(after_help = "Example: sluis --as uwv show hnd_…")]
+    Show(Which),
+    /// Reads the sealed summary of an offer.
+    #[command(after_help = "Example: sluis --as neutraal fetch-offer hnd_…")]
+    FetchOffer(Which),
+    /// Takes a handover.
+    #[command(after_help = "Example: sluis --as neutraal accept hnd_…")]
+    Accept(Which),
+    /// Does not take a handover.
+    #[command(after_help = "Example: sluis --as neutraal decline hnd_… --code no-capacity")]
+    Decline {
+        #[command(flatten)]
+        which: Which,
+        /// Why: no-capacity, not-competent, cannot-provide.
+        #[arg(long)]
+        code: String,
+        /// With not-competent: who may be, as identity or `<OIN>/<realm>`.
+        #[arg(long)]
+        other: Option<String>,
+    },
+    /// Asks for a change before accepting.
+    #[command(
+        after_help = "Example: sluis --as neutraal propose-change hnd_… --question later-start --date 2027-01-15"
+    )]
+    ProposeChange {
+        #[command(flatten)]
+        which: Which,
+        /// What is asked: later-start, more-summary, joint-talk.
+        #[arg(long)]
+        question: String,
+        /// The date proposed, as YYYY-MM-DD.
+        #[arg(long)]
+        date: Option<String>,
+    },
+    /// Goes along with a proposed change.
+    #[command(after_help = "Example: sluis --as uwv accept-change hnd_…")]
+    AcceptChange(Which),
+    /// Does not go along with a proposed change; the handover ends.
+    #[command(after_help = "Example: sluis --as uwv reject-change hnd_…")]
+    RejectChange(Which),
+    /// Releases the dossier with the recipient's pseudonym, after acceptance.
+    #[command(after_help = "Example: sluis --as uwv release hnd_…")]
+    Release(Which),
+    /// Fetches and opens the dossier.
+    #[command(after_help = "Example: sluis --as neutraal fetch hnd_…")]
+    Fetch(Which),
+    /// Moves responsibility: you have had contact with the candidate.
+    #[command(after_help = "Example: sluis --as neutraal complete hnd_… --contact-date 2026-11-23")]
+    Complete {
+        #[command(flatten)]
+        which: Which,
+        /// Date of the contact, as YYYY-MM-DD: on or after the release, not in the future.
+        #[arg(long)]
+        contact_date: String,
+    },
+    /// Tells the sender how it ended.
+    #[command(after_help = "Example: sluis --as neutraal outcome hnd_… --code duurzame-baan")]
+    Outcome {
+        #[command(flatten)]
+        which: Which,
+        /// How it ended: vast-contract, tijdelijk, zzp, duurzame-baan, volgt-opleiding,
+        /// vervolgopleiding, niet-afgerond, geen-contact, buiten-regio, onbekend.
+        #[arg(long)]
+        code: String,
+    },
+    /// Gives a handover back.
+    #[command(after_help = "Example: sluis --as neutraal return hnd_… --code no-contact")]
+    Return {
+        #[command(flatten)]
+        which: Which,
+        /// Why: no-contact, not-competent, duplicate, cannot-provide.
+        #[arg(long)]
+        code: String,
+    },
+    /// Calls a handover off.
+    #[command(after_help = "Example: sluis --as uwv cancel hnd_… --code mistake")]
+    Cancel {
+        #[command(flatten)]
+        which: Which,
+        /// Why: candidate-declined, no-longer-needed, mistake.
+        #[arg(long)]
+        code: String,
+    },
+    /// Sends the recipient a notice about a handover.
+    #[command(after_help = "Example: sluis --as uwv notify hnd_… --kind rectification")]
+    Notify {
+        #[command(flatten)]
+        which: Which,
+        /// Kind: rectification, erasure, access.
+        #[arg(long)]
+        kind: String,
+    },
+    /// Lists the notices about a handover, or about all in your inbox.
+    #[command(after_help = "Example: sluis --as neutraal notices")]
+    Notices {
+        /// Only about this handover.
+        handover: Option<String>,
+    },
+    /// Says that you have received: a handover that was offered, or a notice.
+    #[command(after_help = "Example: sluis --as neutraal ack ntc_…")]
+    Ack {
+        /// `hnd_…` or `ntc_…`.
+        id: String,
+    },
+    /// Answers a notice, signed.
+    #[command(
+        after_help = "Example: sluis --as neutraal answer ntc_… --answer erased\n\
+            Example: sluis --as neutraal answer ntc_… --answer retained --ground ARCHIEFWET"
+    )]
+    Answer {
+        /// The notice's id, `ntc_…`.
+        notice: String,
+        /// The answer: erased, retained, done, not-held.
+        #[arg(long)]
+        answer: String,
+        /// With retained: the legal ground, as a code.
+        #[arg(long)]
+        ground: Option<String>,
+    },
+    /// Objects for the candidate (AVG article 21); only the portal may.
+    #[command(after_help = "Example: sluis --as portal object hnd_…")]
+    Object(Which),
+    /// Restricts processing for the candidate (AVG article 18); only the portal may.
+    #[command(after_help = "Example: sluis --as portal restrict hnd_…")]
+    Restrict(Which),
+    /// Decides an objection or lifts a restriction; only an officer may.
+    #[command(after_help = "Example: sluis --as officer decide hnd_… --decision reject")]
+    Decide {
+        #[command(flatten)]
+        which: Which,
+        /// The decision: uphold, reject, lift-restriction.
+        #[arg(long)]
+        decision: String,
+    },
+    /// Searches and reads the log; only an officer may.
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// Asks the active policy set a question about no person.
+    #[command(
+        after_help = "Example: sluis --as uwv explain --action prepare --sender UWV --recipient VAKBOND \\\n\
+            \x20          --purpose HANDOVER --basis SUWI_62_1 --label doelgroep.code"
+    )]
+    Explain {
+        /// The action: prepare, offer, release, fetch.
+        #[arg(long)]
+        action: String,
+        /// Kind of the sender, for example UWV.
+        #[arg(long)]
+        sender: String,
+        /// Kind of the recipient, for example GEMEENTE.
+        #[arg(long)]
+        recipient: String,
+        /// The purpose.
+        #[arg(long)]
+        purpose: String,
+        /// The legal basis that the sender would name.
+        #[arg(long)]
+        basis: String,
+        /// A label that would be exchanged; may be given more than once.
+        #[arg(long = "label")]
+        labels: Vec<String>,
+        /// Consent to assume: none, given, withdrawn, expired.
+        #[arg(long, default_value = "none")]
+        consent: String,
+    },
+}
+
+/// Reading the log.
+#[derive(Subcommand, Clone, Debug)]
+pub enum AuditVerb {
+    /// Lists entries, newest first. Name at least one of handover, peer or purpose.
+    #[command(after_help = "Example: sluis --as officer audit search --peer uwv --from 2026-11-23")]
+    Search {
+        /// Only about this handover, `hnd_…`.
+        #[arg(long)]
+        handover: Option<String>,
+        /// Only where this organisation is sender, recipient or caller: an identity or an OIN.
+        #[arg(long)]
+        peer: Option<String>,
+        /// Only for this purpose.
+        #[arg(long)]
+        purpose: Option<String>,
+        /// From this day (UTC) on, as YYYY-MM-DD.
+        #[arg(long)]
+        from: Option<String>,
+        /// Before this day (UTC), as YYYY-MM-DD.
+        #[arg(long)]
+        until: Option<String>,
+        /// Most entries to show.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Shows one entry whole: who, what, under which purpose, article and policy.
+    #[command(after_help = "Example: sluis --as officer audit show ent_…")]
+    Show {
+        /// The entry's id, `ent_…`.
+        entry: String,
+    },
+}

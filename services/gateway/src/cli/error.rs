@@ -1,0 +1,145 @@
+//! Why a command did not do what was asked, as a person at a keyboard needs it: what, where, what to do.
+//!
+//! Must never print a field's value, a BSN or a key.
+
+use client::{ClientError, ConnectCheckError, ConnectionError};
+use rules::reason::Reason;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit code: the gateway or the other side said no.
+pub const EXIT_REFUSED: u8 = 1;
+/// Exit code: the command, a file or the settings are wrong; nothing was sent.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit code: the gateway could not be reached.
+pub const EXIT_UNREACHABLE: u8 = 3;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// There is no sandbox in this folder.
+    #[error("there is no sandbox in `{}`; start one with `sluis sandbox --stay`, or name its folder with --sandbox", .0.display())]
+    NoSandbox(PathBuf),
+    /// The sandbox has nobody of this name.
+    #[error("nobody here is called `{name}`; use one of: {}", known.join(", "))]
+    NobodyOfThatName {
+        /// The name asked for.
+        name: String,
+        /// Everybody there is.
+        known: Vec<String>,
+    },
+    /// A file cannot be read.
+    #[error("`{}` cannot be read: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("`{}` is not right: {message}", path.display())]
+    Toml {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// What was typed is wrong.
+    #[error("{what}; {remedy}")]
+    Usage {
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// The connection cannot be set up from the files.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The connect check found something.
+    #[error(transparent)]
+    Check(#[from] ConnectCheckError),
+    /// The client library's own words.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl CliError {
+    /// What was typed is wrong, and what would be right.
+    pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Usage {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Client(ClientError::Refused(_) | ClientError::Protocol(_)) => EXIT_REFUSED,
+            Self::Client(ClientError::Transport(_) | ClientError::Waiting { .. })
+            | Self::Check(_) => EXIT_UNREACHABLE,
+            _ => EXIT_USAGE,
+        })
+    }
+
+    /// For people: reason code, what, where and what to do, in English and in Dutch.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self::Client(ClientError::Refused(refused)) = self else {
+            return format!("error: {self}");
+        };
+        let mut lines = vec![match refused.reason {
+            Some(reason) => format!(
+                "refused: {}\n  en: {}\n  nl: {}",
+                reason.code(),
+                reason.english(),
+                reason.dutch()
+            ),
+            None => format!("refused: {}", refused.message),
+        }];
+        for violation in &refused.violations {
+            lines.push(format!("  {}: {}", violation.field, violation.description));
+        }
+        if let Some(entry) = refused.entry_id {
+            lines.push(format!("  log entry: {entry}"));
+        }
+        if !refused.request_id.is_empty() {
+            lines.push(format!("  request: {}", refused.request_id));
+        }
+        lines.join("\n")
+    }
+
+    /// For programs: the same as one object.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let Self::Client(ClientError::Refused(refused)) = self else {
+            return json!({ "error": { "kind": self.kind(), "text": self.to_string() } });
+        };
+        let violations: Vec<_> = refused
+            .violations
+            .iter()
+            .map(|violation| json!({ "field": violation.field, "description": violation.description }))
+            .collect();
+        json!({ "error": {
+            "kind": self.kind(),
+            "reason": refused.reason_code,
+            "text": refused.reason.map_or(refused.message.as_str(), |reason| reason.english()),
+            "text_nl": refused.reason.map(Reason::dutch),
+            "violations": violations,
+            "entry_id": refused.entry_id.map(|id| id.to_string()),
+            "request_id": refused.request_id,
+        } })
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Client(ClientError::Refused(_)) => "refused",
+            Self::Client(ClientError::Protocol(_)) => "does-not-verify",
+            Self::Client(ClientError::Transport(_) | ClientError::Waiting { .. })
+            | Self::Check(_) => "unreachable",
+            _ => "usage",
+        }
+    }
+}

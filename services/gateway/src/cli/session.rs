@@ -1,0 +1,164 @@
+//! One identity at work: its settings, its client, and the small things that every verb needs.
+//!
+//! Must never decide for the person who types: it shows what there is.
+
+use super::arguments::Who;
+use super::error::CliError;
+use super::identity::{Identity, everybody};
+use client::{Client, InboxEvent};
+use rules::id::{HandoverId, NoticeId, Party};
+
+/// One identity at work.
+pub(crate) struct Session {
+    /// Its settings.
+    pub(crate) identity: Identity,
+    /// Its client, with its own store.
+    pub(crate) client: Client,
+    everybody: Vec<Identity>,
+}
+
+/// The identity that was named.
+///
+/// # Errors
+///
+/// When nobody was named, or nobody of that name is there.
+pub(crate) fn identity(who: &Who) -> Result<Identity, CliError> {
+    let name = who.identity.as_deref().ok_or_else(|| {
+        CliError::usage(
+            "it is not said as whom",
+            "add --as with a name, for example --as uwv",
+        )
+    })?;
+    Identity::load(&who.sandbox, name)
+}
+
+impl Session {
+    /// Reads the settings and opens the store; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When settings, files or the store cannot be used.
+    pub(crate) fn open(who: &Who) -> Result<Self, CliError> {
+        let identity = identity(who)?;
+        Ok(Self {
+            client: identity.client()?,
+            identity,
+            everybody: everybody(&who.sandbox),
+        })
+    }
+
+    /// The realm that a name or `<OIN>/<realm>` stands for.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither.
+    pub(crate) fn party(&self, text: &str) -> Result<Party, CliError> {
+        let meant = self
+            .everybody
+            .iter()
+            .find(|identity| identity.name == text)
+            .map_or_else(|| text.to_owned(), Identity::party);
+        meant.parse().map_err(|_| {
+            let names: Vec<_> = self
+                .everybody
+                .iter()
+                .map(|identity| identity.name.as_str())
+                .collect();
+            CliError::usage(
+                format!("`{text}` is nobody here"),
+                format!("use <OIN>/<realm> or one of: {}", names.join(", ")),
+            )
+        })
+    }
+
+    /// The OIN that a name stands for, or the text itself.
+    pub(crate) fn oin(&self, text: &str) -> String {
+        self.everybody
+            .iter()
+            .find(|identity| identity.name == text)
+            .map_or_else(|| text.to_owned(), |identity| identity.oin.clone())
+    }
+
+    /// A realm `<OIN>/<realm>` with its name in this sandbox.
+    pub(crate) fn called(&self, party: &str) -> String {
+        match self
+            .everybody
+            .iter()
+            .find(|identity| identity.party() == party)
+        {
+            Some(identity) => format!("{} ({}, {party})", identity.name, identity.title),
+            None => party.to_owned(),
+        }
+    }
+
+    /// The handover that a whole id or its first digits stand for; digits are looked up in the inbox.
+    ///
+    /// # Errors
+    ///
+    /// When nothing or more than one begins so.
+    pub(crate) async fn handover(&self, text: &str) -> Result<HandoverId, CliError> {
+        let begin = text.trim_end_matches('…');
+        if let Ok(id) = begin.parse() {
+            return Ok(id);
+        }
+        let mut found: Vec<HandoverId> = self
+            .events()
+            .await?
+            .iter()
+            .map(|event| event.handover)
+            .filter(|id| id.to_string().starts_with(begin))
+            .collect();
+        found.sort();
+        found.dedup();
+        match found.as_slice() {
+            [only] if begin.len() > HandoverId::PREFIX.len() => Ok(*only),
+            [] => Err(CliError::usage(
+                format!("no handover in your inbox begins with `{begin}`"),
+                "give the whole id, `hnd_` and 32 digits, as `offer` or `inbox` printed it",
+            )),
+            more => Err(CliError::usage(
+                format!("{} handovers begin with `{begin}`", more.len()),
+                "give more digits",
+            )),
+        }
+    }
+
+    /// The same, and looks at it as it stands now, so that the next step rests on its present revision.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::handover`], or as the call.
+    pub(crate) async fn present(&self, text: &str) -> Result<HandoverId, CliError> {
+        let id = self.handover(text).await?;
+        self.client.show(&id).await?;
+        Ok(id)
+    }
+
+    /// Everything in the inbox, from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// As the call.
+    pub(crate) async fn events(&self) -> Result<Vec<InboxEvent>, CliError> {
+        let mut inbox = self.client.inbox(Some(String::new()));
+        let mut events = Vec::new();
+        while let Some(event) = inbox.next().await? {
+            events.push(event);
+        }
+        Ok(events)
+    }
+}
+
+/// The notice with this id.
+///
+/// # Errors
+///
+/// When it is no id.
+pub(crate) fn notice(text: &str) -> Result<NoticeId, CliError> {
+    text.parse().map_err(|_| {
+        CliError::usage(
+            "that is no notice's id",
+            "give `ntc_` and 32 digits, as `notices` prints it",
+        )
+    })
+}

@@ -1,0 +1,457 @@
+//! Doing: enrol, offer, accept, release, fetch, complete, and what else changes a handover.
+//!
+//! Must never print a field to anybody but the desk that it was sealed to.
+
+use super::arguments::Verb;
+use super::codes::read;
+use super::draft;
+use super::error::CliError;
+use super::look::{facts_of, moment};
+use super::offer_file::OfferFile;
+use super::output::{Answer, facts, table};
+use super::session::{Session, notice};
+use client::{NoticeReceipt, PersonKey, Preparation, Receipt};
+use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
+use rules::hex;
+use rules::id::{Label, NoticeId};
+use rules::notice::{AnswerCode, NoticeKind};
+use rules::secret::Secret;
+use serde_json::{Value, json};
+use std::path::Path;
+use vault::pseudonym::Bsn;
+use vault::sealing::OpenedField;
+use wire::handover::v1::ObjectionDecision;
+
+/// Every verb that changes something.
+pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Answer, CliError> {
+    match verb {
+        Verb::Enrol { person, bsn } => enrol(session, person, bsn).await,
+        Verb::Offer { person, to, file } => offer(session, person, to, file).await,
+        Verb::FetchOffer(which) => fetch_offer(session, &which.handover).await,
+        Verb::Release(which) => release(session, &which.handover).await,
+        Verb::Fetch(which) => fetch(session, &which.handover).await,
+        Verb::Notify { which, kind } => {
+            let id = session.present(&which.handover).await?;
+            let sent = session
+                .client
+                .send_notice(&id, read::<NoticeKind>(kind)?)
+                .await?;
+            Ok(noticed("the notice is in the recipient's inbox", &sent))
+        }
+        Verb::Ack { id } => ack(session, id).await,
+        Verb::Answer {
+            notice: id,
+            answer,
+            ground,
+        } => self::answer(session, id, answer, ground.as_deref()).await,
+        other => recipient_step(session, other).await,
+    }
+}
+
+/// The recipient's steps that need nothing but a handover and a code.
+async fn recipient_step(session: &Session, verb: &Verb) -> Result<Answer, CliError> {
+    let client = &session.client;
+    let (done, receipt) = match verb {
+        Verb::Accept(which) => {
+            let id = session.present(&which.handover).await?;
+            let receipt = client.accept(&id).await?;
+            ("accepted; the sender can release the dossier now", receipt)
+        }
+        Verb::Decline { which, code, other } => {
+            let code = read::<DeclineCode>(code)?;
+            let other = other.as_deref().map(|other| session.party(other));
+            let other = other.transpose()?;
+            let id = session.present(&which.handover).await?;
+            ("declined", client.decline(&id, code, other.as_ref()).await?)
+        }
+        Verb::ProposeChange {
+            which,
+            question,
+            date,
+        } => {
+            let question = read::<QuestionCode>(question)?;
+            let id = session.present(&which.handover).await?;
+            let asked = client.propose_change(&id, question, date.as_deref());
+            ("asked; the sender decides", asked.await?)
+        }
+        Verb::Complete {
+            which,
+            contact_date,
+        } => {
+            let id = session.present(&which.handover).await?;
+            let receipt = client.complete(&id, contact_date).await?;
+            ("completed: responsibility has moved to you", receipt)
+        }
+        Verb::Outcome { which, code } => {
+            let code = read::<OutcomeCode>(code)?;
+            let id = session.present(&which.handover).await?;
+            let receipt = client.report_outcome(&id, code).await?;
+            ("the sender is told how it ended", receipt)
+        }
+        Verb::Return { which, code } => {
+            let code = read::<ReturnCode>(code)?;
+            let id = session.present(&which.handover).await?;
+            let receipt = client.return_handover(&id, code).await?;
+            ("returned; the sender stays responsible", receipt)
+        }
+        other => return sender_step(session, other).await,
+    };
+    Ok(changed(done, &receipt))
+}
+
+/// The steps of the sender, of the candidate's channel and of the officer.
+async fn sender_step(session: &Session, verb: &Verb) -> Result<Answer, CliError> {
+    let client = &session.client;
+    let (done, receipt) = match verb {
+        Verb::AcceptChange(which) => {
+            let id = session.present(&which.handover).await?;
+            let receipt = client.accept_change(&id).await?;
+            (
+                "the change is accepted; the recipient decides again",
+                receipt,
+            )
+        }
+        Verb::RejectChange(which) => {
+            let id = session.present(&which.handover).await?;
+            let receipt = client.reject_change(&id).await?;
+            ("the change is rejected and the handover has ended", receipt)
+        }
+        Verb::Cancel { which, code } => {
+            let code = read::<CancelCode>(code)?;
+            let id = session.present(&which.handover).await?;
+            ("called off", client.cancel(&id, code).await?)
+        }
+        Verb::Object(which) => {
+            let id = session.handover(&which.handover).await?;
+            let receipt = client.object(&id).await?;
+            let done = "objection noted: nothing is released until an officer decides";
+            (done, receipt)
+        }
+        Verb::Restrict(which) => {
+            let id = session.handover(&which.handover).await?;
+            let receipt = client.restrict(&id).await?;
+            let done = "restricted: nothing is released until an officer lifts it";
+            (done, receipt)
+        }
+        Verb::Decide { which, decision } => {
+            let decision = read::<ObjectionDecision>(decision)?;
+            let id = session.handover(&which.handover).await?;
+            ("decided", client.decide_objection(&id, decision).await?)
+        }
+        _ => {
+            return Err(CliError::usage(
+                "this verb changes nothing",
+                "see sluis help",
+            ));
+        }
+    };
+    Ok(changed(done, &receipt))
+}
+
+async fn enrol(session: &Session, person: &str, bsn: &str) -> Result<Answer, CliError> {
+    let key = person_key(person)?;
+    let number = number(bsn)?;
+    session.client.open_context().await?;
+    let enrolled = session.client.enrol(&[(key, number)]).await?;
+    match enrolled.first().map(|one| one.refused) {
+        Some(None) => Ok(Answer::new(
+            format!(
+                "{person} is enrolled: your own pseudonym is kept here under your own key.\n\
+                 The number was hashed and encrypted here and has not left this program."
+            ),
+            json!({ "person": person, "enrolled": true }),
+        )),
+        Some(Some(reason)) => Err(CliError::usage(
+            format!("the key holders refused: {}", reason.code()),
+            reason.english(),
+        )),
+        None => Err(CliError::usage("the gateway answered nothing", "try again")),
+    }
+}
+
+fn person_key(text: &str) -> Result<PersonKey, CliError> {
+    PersonKey::new(text).ok_or_else(|| {
+        CliError::usage(
+            "that is no person key",
+            "use 1 to 128 bytes without control characters",
+        )
+    })
+}
+
+/// The number, from the command line or from standard input. Never repeated in an error.
+fn number(text: &str) -> Result<Bsn, CliError> {
+    let mut typed = Secret::new(text.to_owned());
+    if text == "-" {
+        let mut line = String::new();
+        std::io::stdin()
+            .read_line(&mut line)
+            .map_err(|source| CliError::File {
+                path: "standard input".into(),
+                source,
+            })?;
+        typed = Secret::new(line);
+    }
+    typed
+        .expose()
+        .trim()
+        .parse()
+        .map_err(|error: vault::pseudonym::BsnError| {
+            CliError::usage(error.to_string(), "nothing was sent; check the number")
+        })
+}
+
+async fn offer(session: &Session, person: &str, to: &str, file: &Path) -> Result<Answer, CliError> {
+    let file = OfferFile::read(file)?;
+    let key = person_key(person)?;
+    let recipient = session.party(to)?;
+    session.client.open_context().await?;
+    let preparation = Preparation {
+        recipient,
+        purpose: file.purpose,
+        basis: file.basis,
+        summary_labels: file.summary.keys().cloned().collect(),
+        dossier_labels: file.dossier.keys().cloned().collect(),
+        group: None,
+    };
+    let prepared = session.client.prepare(&key, &preparation).await?;
+    let id = prepared.receipt.handover;
+    // Kept before it is offered: whoever is offered something must be able to get it.
+    draft::keep(&session.identity, &id, &file.dossier)?;
+    let receipt = session
+        .client
+        .offer(&id, &draft::values(&file.summary))
+        .await?;
+    let dropped = prepared.receipt.dropped_labels;
+    let text = format!(
+        "{}{}",
+        changed(
+            "offered; the dossier stays here, sealed, until you release it",
+            &receipt
+        )
+        .text,
+        facts(&[
+            ("summary", labels(&prepared.summary_labels)),
+            ("dossier may have", labels(&prepared.dossier_labels)),
+            ("not allowed, dropped", labels(&dropped)),
+            ("next", format!("sluis --as {to} fetch-offer {id}")),
+        ])
+    );
+    let mut json = changed("", &receipt).json;
+    add(
+        &mut json,
+        "summary_labels",
+        json!(texts(&prepared.summary_labels)),
+    );
+    add(
+        &mut json,
+        "dossier_labels",
+        json!(texts(&prepared.dossier_labels)),
+    );
+    add(&mut json, "dropped_labels", json!(texts(&dropped)));
+    Ok(Answer::new(text, json))
+}
+
+async fn fetch_offer(session: &Session, which: &str) -> Result<Answer, CliError> {
+    let id = session.handover(which).await?;
+    let summary = session.client.fetch_offer(&id).await?;
+    let text = format!(
+        "{}{}\nthe summary, opened with your own key:\n\n{}",
+        changed("somebody, not yet anybody known", &summary.receipt).text,
+        facts(&[
+            ("sender", session.called(&summary.sender.to_string())),
+            ("purpose", summary.purpose.to_string()),
+            ("dossier would have", labels(&summary.dossier_labels)),
+            ("does not open", labels(&summary.mismatched_labels)),
+        ]),
+        field_table(&summary.fields),
+    );
+    let mut json = changed("", &summary.receipt).json;
+    add(&mut json, "sender", json!(summary.sender.to_string()));
+    add(&mut json, "purpose", json!(summary.purpose.to_string()));
+    add(&mut json, "summary", fields_json(&summary.fields));
+    add(
+        &mut json,
+        "dossier_labels",
+        json!(texts(&summary.dossier_labels)),
+    );
+    add(
+        &mut json,
+        "dropped_labels",
+        json!(texts(&summary.dropped_labels)),
+    );
+    add(
+        &mut json,
+        "mismatched_labels",
+        json!(texts(&summary.mismatched_labels)),
+    );
+    Ok(Answer::new(text, json))
+}
+
+async fn release(session: &Session, which: &str) -> Result<Answer, CliError> {
+    let id = session.present(which).await?;
+    let values = draft::kept(&session.identity, &id)?;
+    let receipt = session.client.release(&id, &values).await?;
+    draft::forget(&session.identity, &id);
+    let mut answer = changed(
+        "released: sealed field by field, with the recipient's own pseudonym of the person",
+        &receipt,
+    );
+    answer.text.push_str(&facts(&[(
+        "not allowed, not sealed",
+        labels(&receipt.unsealed_labels),
+    )]));
+    add(
+        &mut answer.json,
+        "unsealed_labels",
+        json!(texts(&receipt.unsealed_labels)),
+    );
+    Ok(answer)
+}
+
+async fn fetch(session: &Session, which: &str) -> Result<Answer, CliError> {
+    let id = session.handover(which).await?;
+    let fetched = session.client.fetch(&id).await?;
+    let known = if fetched.known {
+        "yes, this pseudonym was here already"
+    } else {
+        "no, the key is new"
+    };
+    let text = format!(
+        "{}{}\nthe dossier, opened with your own key:\n\n{}",
+        changed("fetched", &fetched.receipt).text,
+        facts(&[
+            ("sender", session.called(&fetched.sender.to_string())),
+            ("your person key", fetched.person.expose().to_owned()),
+            ("known here", known.to_owned()),
+            ("dropped on the way", labels(&fetched.dropped_labels)),
+            ("does not open", labels(&fetched.mismatched_labels)),
+        ]),
+        field_table(&fetched.fields),
+    );
+    let mut json = changed("", &fetched.receipt).json;
+    add(&mut json, "sender", json!(fetched.sender.to_string()));
+    add(&mut json, "person", json!(fetched.person.expose()));
+    add(&mut json, "known", json!(fetched.known));
+    add(&mut json, "dossier", fields_json(&fetched.fields));
+    add(
+        &mut json,
+        "dropped_labels",
+        json!(texts(&fetched.dropped_labels)),
+    );
+    add(
+        &mut json,
+        "mismatched_labels",
+        json!(texts(&fetched.mismatched_labels)),
+    );
+    Ok(Answer::new(text, json))
+}
+
+async fn ack(session: &Session, id: &str) -> Result<Answer, CliError> {
+    if id.starts_with(NoticeId::PREFIX) {
+        let receipt = session.client.ack_notice(&notice(id)?).await?;
+        return Ok(noticed("received", &receipt));
+    }
+    let handover = session.handover(id).await?;
+    Ok(changed(
+        "taken notice",
+        &session.client.ack(&handover).await?,
+    ))
+}
+
+async fn answer(
+    session: &Session,
+    id: &str,
+    answer: &str,
+    ground: Option<&str>,
+) -> Result<Answer, CliError> {
+    let ground = ground
+        .map(str::parse)
+        .transpose()
+        .map_err(|error: rules::id::NameError| {
+            CliError::usage(
+                error.to_string(),
+                "name the ground as a code, for example ARCHIEFWET",
+            )
+        })?;
+    let code = read::<AnswerCode>(answer)?;
+    let receipt = session
+        .client
+        .answer_notice(&notice(id)?, code, ground)
+        .await?;
+    Ok(noticed("answered, signed by this desk", &receipt))
+}
+
+/// The answer to a call that changed a handover.
+fn changed(done: &str, receipt: &Receipt) -> Answer {
+    let deadline = receipt.deadline.map_or(0, rules::clock::Timestamp::millis);
+    let text = format!(
+        "{done}\n{}",
+        facts(&[
+            ("handover", receipt.handover.to_string()),
+            (
+                "state",
+                format!("{} (revision {})", receipt.state.code(), receipt.revision)
+            ),
+            ("until", moment(deadline)),
+            ("log entry", receipt.promise.entry.to_string()),
+        ])
+    );
+    let json = json!({
+        "handover_id": receipt.handover.to_string(),
+        "state": receipt.state.code(),
+        "revision": receipt.revision,
+        "deadline_millis": receipt.deadline.map(rules::clock::Timestamp::millis),
+        "entry_id": receipt.promise.entry.to_string(),
+        "leaf_sha256": hex::encode(&receipt.promise.leaf_sha256),
+    });
+    Answer::new(text, json)
+}
+
+/// The answer to a call that changed a notice.
+fn noticed(done: &str, receipt: &NoticeReceipt) -> Answer {
+    let mut rows = vec![("notice", receipt.notice.to_string())];
+    let mut json = json!({
+        "notice_id": receipt.notice.to_string(),
+        "entry_id": receipt.promise.entry.to_string(),
+    });
+    if let Some(view) = &receipt.view {
+        rows.extend(facts_of(view));
+        add(&mut json, "notice", super::look::notice_json(view));
+    }
+    rows.push(("log entry", receipt.promise.entry.to_string()));
+    Answer::new(format!("{done}\n{}", facts(&rows)), json)
+}
+
+fn field_table(fields: &[OpenedField]) -> String {
+    let rows: Vec<_> = fields
+        .iter()
+        .map(|field| vec![field.label.to_string(), field_text(field)])
+        .collect();
+    table(&["label", "value"], &rows)
+}
+
+fn fields_json(fields: &[OpenedField]) -> Value {
+    fields
+        .iter()
+        .map(|field| (field.label.to_string(), json!(field_text(field))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn field_text(field: &OpenedField) -> String {
+    String::from_utf8_lossy(field.value.expose()).into_owned()
+}
+
+fn labels(labels: &[Label]) -> String {
+    texts(labels).join(", ")
+}
+
+fn texts(labels: &[Label]) -> Vec<String> {
+    labels.iter().map(ToString::to_string).collect()
+}
+
+fn add(object: &mut Value, name: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+}
