@@ -4,6 +4,7 @@
 //! Must never decide: it reads what comes in, asks the counter, and says what the counter said.
 
 pub mod arguments;
+pub mod cli;
 pub mod clock;
 pub mod configuration;
 pub mod door;
@@ -13,4 +14,5 @@ pub mod logging;
 pub mod operator;
 pub mod policies;
 pub mod roles;
+pub mod sandbox;
 pub mod serving;

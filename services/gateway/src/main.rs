@@ -4,26 +4,36 @@
 
 use clap::{Parser, Subcommand};
 use gateway::arguments::OperatorVerb;
-use gateway::operator;
+use gateway::cli::{self, Verb, Who};
+use gateway::{operator, sandbox};
 use std::process::ExitCode;
 
 /// Sluis: a warm handover between organisations, in which nobody between them can read along.
 #[derive(Parser)]
 #[command(name = "sluis", version)]
 struct Arguments {
+    #[command(flatten)]
+    who: Who,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Plays a year of handovers with invented people on this machine, and shows what came of it.
+    Sandbox(sandbox::Arguments),
+    #[command(flatten)]
+    Desk(Verb),
     #[command(flatten)]
     Operator(OperatorVerb),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Sandbox(options) => sandbox::run(options, arguments.who.json).await,
+        Command::Desk(verb) => cli::run(&arguments.who, &verb).await,
         Command::Operator(verb) => operator::run(verb).await,
     }
 }

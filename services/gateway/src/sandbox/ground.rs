@@ -1,0 +1,432 @@
+//! Lays the ground: every file that the sandbox's processes and identities need, in one fresh folder.
+//!
+//! Must never touch a folder that is not a sandbox: what is wiped at the start carries a marker.
+
+use super::cast::{self, DeskRole, Organisation};
+use super::certificates::{Authority, SERVER_NAME};
+use super::directory::{DeskKeys, directory};
+use super::dossier::Case;
+use super::policies::write_policies;
+use super::processes::{Plan, Server};
+use super::progress::Progress;
+use super::{SandboxError, write, write_secret};
+use crate::cli::identity::{ControllerKey, HolderPin, Identity};
+use client::Connection;
+use rules::clock::Timestamp;
+use rules::hex;
+use rules::secret::Secret;
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use vault::holder::{HolderKeys, HolderSecrets};
+use vault::keyfile::{KeyFile, Role, SecretName};
+use vault::sign::{Paper, SigningKey};
+
+/// The file that says that a folder is a sandbox and may be wiped.
+const MARKER: &str = "sandbox.txt";
+const MARKER_TEXT: &str =
+    "A Sluis sandbox. Everything here is throw-away and is wiped by the next `sluis sandbox`.\n";
+
+/// The example for whoever tries by hand.
+const OFFER_EXAMPLE: &str = include_str!("../../../../tests/data/offer.example.toml");
+
+/// The ground as it lies.
+pub(crate) struct Ground {
+    /// The folder, absolute.
+    pub(crate) folder: PathBuf,
+    /// What to start, in this order.
+    pub(crate) plans: Vec<Plan>,
+}
+
+/// A controller with its key, which signs and then goes to its folder.
+struct ControllerSigner {
+    name: &'static str,
+    seed: Secret<[u8; 32]>,
+    key: SigningKey,
+}
+
+/// A file of signatures by all controllers.
+#[derive(Serialize)]
+struct SignatureFile {
+    signature: Vec<SignatureLine>,
+}
+
+#[derive(Serialize)]
+struct SignatureLine {
+    controller: &'static str,
+    signature: String,
+}
+
+impl Ground {
+    /// Wipes `folder` and lays everything anew.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is something else than a sandbox, or a file cannot be made.
+    pub(crate) fn lay(folder: &Path, now: Timestamp) -> Result<Self, SandboxError> {
+        let folder = wipe(folder)?;
+        let authority = Authority::new(now)?;
+        write(&folder.join("ca.pem"), authority.pem().as_bytes())?;
+        write(&folder.join("offer.example.toml"), OFFER_EXAMPLE.as_bytes())?;
+        let controllers: Vec<_> = cast::CONTROLLERS.iter().copied().map(signer).collect();
+        let public: Vec<_> = controllers.iter().map(public).collect();
+        let mut keys = BTreeMap::new();
+        for (organisation, desk) in cast::desks() {
+            keys.insert(
+                desk.identity,
+                equip(&folder, &authority, organisation, desk)?,
+            );
+        }
+        let text = toml::to_string(&directory(&keys, now)?).map_err(SandboxError::Write)?;
+        write(&folder.join("directory.toml"), text.as_bytes())?;
+        write_signatures(
+            &folder.join("directory.signatures.toml"),
+            &controllers,
+            Paper::Directory,
+            text.as_bytes(),
+        )?;
+        let bundle = write_policies(&folder.join("policies"))?;
+        write_signatures(
+            &folder.join("policies.signatures.toml"),
+            &controllers,
+            Paper::PolicyBundle,
+            &bundle,
+        )?;
+        for controller in &controllers {
+            let path = folder
+                .join("controllers")
+                .join(format!("{}.key", controller.name));
+            let digits = Secret::new(hex::encode(controller.seed.expose()));
+            write_secret(&path, digits.expose().as_bytes())?;
+        }
+        let pins = commitments(&keys)?;
+        let plans = processes(&folder, &public, &pins)?;
+        let broker = plans
+            .iter()
+            .find(|plan| plan.name == "broker")
+            .map(|plan| plan.address.clone())
+            .unwrap_or_default();
+        for (organisation, desk) in cast::desks().filter(|(_, desk)| cast::is_caller(desk)) {
+            let settings = identity(&folder, organisation, desk, &broker, &public, &pins);
+            let text = toml::to_string(&settings).map_err(SandboxError::Write)?;
+            write(
+                &folder
+                    .join("identities")
+                    .join(format!("{}.toml", desk.identity)),
+                text.as_bytes(),
+            )?;
+        }
+        Ok(Self { folder, plans })
+    }
+
+    /// Starts all processes, one after the other as they need each other.
+    ///
+    /// # Errors
+    ///
+    /// The first that does not come to serve.
+    pub(crate) async fn start(&self, progress: &Progress) -> Result<Vec<Server>, SandboxError> {
+        let mut servers = Vec::new();
+        for plan in &self.plans {
+            progress.say(&format!("starting {} on {}", plan.name, plan.address));
+            let door = self.door(plan)?;
+            servers.push(Server::start(plan, &door).await?);
+        }
+        Ok(servers)
+    }
+
+    /// The settings of one identity.
+    ///
+    /// # Errors
+    ///
+    /// When there is nobody of that name.
+    pub(crate) fn identity(&self, name: &str) -> Result<Identity, SandboxError> {
+        Ok(Identity::load(&self.folder, name)?)
+    }
+
+    /// Writes down who was invented, for whoever searches the databases for what must not be there.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub(crate) fn write_people(&self, cases: &[Case]) -> Result<(), SandboxError> {
+        let people: Vec<_> = cases
+            .iter()
+            .map(|case| {
+                json!({
+                    "sender": case.sender, "recipient": case.recipient, "key": case.person.key,
+                    "bsn": case.person.bsn.expose(), "name": case.person.name,
+                })
+            })
+            .collect();
+        let path = self.folder.join("people.json");
+        write_secret(
+            &path,
+            serde_json::Value::from(people).to_string().as_bytes(),
+        )
+    }
+
+    /// A way to one process for asking how it is. The portal asks: every process knows its certificate.
+    fn door(&self, plan: &Plan) -> Result<Connection, SandboxError> {
+        let home = self.folder.join("processes").join("portal");
+        Ok(Connection::from_files(
+            &home.join("certificate.pem"),
+            &home.join("certificate.key.pem"),
+            &self.folder.join("ca.pem"),
+            SERVER_NAME,
+            &plan.address,
+        )?)
+    }
+}
+
+fn wipe(folder: &Path) -> Result<PathBuf, SandboxError> {
+    let fault = |source| SandboxError::File {
+        path: folder.to_owned(),
+        source,
+    };
+    if folder.exists() {
+        let empty = std::fs::read_dir(folder).map_err(fault)?.next().is_none();
+        if !empty && !folder.join(MARKER).is_file() {
+            return Err(SandboxError::NoSandbox(folder.to_owned()));
+        }
+        std::fs::remove_dir_all(folder).map_err(fault)?;
+    }
+    std::fs::create_dir_all(folder).map_err(fault)?;
+    write(&folder.join(MARKER), MARKER_TEXT.as_bytes())?;
+    folder.canonicalize().map_err(fault)
+}
+
+fn signer(name: &'static str) -> ControllerSigner {
+    let seed = SigningKey::generate();
+    let key = SigningKey::from_seed(&seed);
+    ControllerSigner { name, seed, key }
+}
+
+fn public(controller: &ControllerSigner) -> ControllerKey {
+    ControllerKey {
+        name: controller.name.to_owned(),
+        public_key: hex::encode(controller.key.public().bytes()),
+    }
+}
+
+/// Where an identity's certificate and keys lie.
+fn home(folder: &Path, desk: &DeskRole) -> PathBuf {
+    let shelf = if cast::is_process(desk) {
+        "processes"
+    } else {
+        "identities"
+    };
+    folder.join(shelf).join(desk.identity)
+}
+
+fn equip(
+    folder: &Path,
+    authority: &Authority,
+    organisation: &Organisation,
+    desk: &DeskRole,
+) -> Result<DeskKeys, SandboxError> {
+    let home = home(folder, desk);
+    let issued = authority.issue(organisation, desk, &home)?;
+    let role = match desk.desk {
+        "broker" => Role::Broker,
+        "holder" => Role::Holder,
+        "portal" => Role::Portal,
+        _ => Role::Desk,
+    };
+    let key_file = KeyFile::generate(role);
+    write_secret(
+        &home.join("keys.toml"),
+        key_file.to_text().expose().as_bytes(),
+    )?;
+    Ok(DeskKeys {
+        spki_sha256: issued.spki_sha256,
+        key_file,
+    })
+}
+
+fn write_signatures(
+    path: &Path,
+    controllers: &[ControllerSigner],
+    paper: Paper,
+    bytes: &[u8],
+) -> Result<(), SandboxError> {
+    let lines = controllers.iter().map(|controller| SignatureLine {
+        controller: controller.name,
+        signature: hex::encode(controller.key.sign(paper, bytes).bytes()),
+    });
+    let file = SignatureFile {
+        signature: lines.collect(),
+    };
+    let text = toml::to_string(&file).map_err(SandboxError::Write)?;
+    write(path, text.as_bytes())
+}
+
+/// Writes a configuration for each process, each on a port that is free now.
+fn processes(
+    folder: &Path,
+    controllers: &[ControllerKey],
+    holders: &[HolderPin],
+) -> Result<Vec<Plan>, SandboxError> {
+    // All are held at once, so that none is given out twice.
+    let ports: Result<Vec<_>, _> = cast::PROCESSES
+        .iter()
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect();
+    let addresses: Result<Vec<SocketAddr>, _> = ports
+        .map_err(SandboxError::Port)?
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect();
+    let doors: Vec<(&'static str, SocketAddr)> = cast::PROCESSES
+        .iter()
+        .copied()
+        .zip(addresses.map_err(SandboxError::Port)?)
+        .collect();
+    let trust = trust_settings(controllers, holders);
+    let mut plans = Vec::new();
+    for (name, address) in &doors {
+        let home = folder.join("processes").join(name);
+        let configuration = home.join("sluis.toml");
+        write(
+            &configuration,
+            configure(name, *address, &doors, &trust).as_bytes(),
+        )?;
+        plans.push(Plan {
+            name,
+            configuration,
+            log: home.join("log.txt"),
+            address: address.to_string(),
+            has_database: *name != "portal",
+        });
+    }
+    Ok(plans)
+}
+
+fn configure(
+    name: &str,
+    address: SocketAddr,
+    doors: &[(&'static str, SocketAddr)],
+    trust: &str,
+) -> String {
+    let (role, own) = match name {
+        "broker" => ("broker", broker_settings(doors)),
+        "portal" => ("portal", portal_settings(doors)),
+        _ => (
+            "holder",
+            "[database]\npath = \"holder.sqlite\"\n".to_owned(),
+        ),
+    };
+    // Top-level keys go before the first table.
+    let first = match role {
+        "broker" => "day_keys = \"day-keys\"\n",
+        "portal" => "store = \"store\"\n",
+        _ => "",
+    };
+    format!(
+        "role = \"{role}\"\nprofile = \"sandbox\"\nlisten = \"{address}\"\n\
+         oin_element = \"serialNumber\"\nkey_file = \"keys.toml\"\n{first}\n\
+         [tls]\ncertificate = \"certificate.pem\"\nkey = \"certificate.key.pem\"\nissuer = \"../../ca.pem\"\n\n\
+         [directory]\nfile = \"../../directory.toml\"\nsignatures = \"../../directory.signatures.toml\"\n\n\
+         [log]\nlevel = \"info\"\nformat = \"json\"\n\n{own}\n{trust}"
+    )
+}
+
+/// Whose word counts in every process: the controllers' keys and the holders' pinned commitments.
+fn trust_settings(controllers: &[ControllerKey], holders: &[HolderPin]) -> String {
+    let keys = controllers.iter().map(|controller| {
+        format!(
+            "[[controllers]]\nname = \"{}\"\npublic_key = \"{}\"\n",
+            controller.name, controller.public_key
+        )
+    });
+    let pins = holders.iter().map(|holder| {
+        format!(
+            "[[commitments]]\nholder = \"{}\"\ncommitment = \"{}\"\n",
+            holder.oin, holder.commitment
+        )
+    });
+    keys.chain(pins).collect()
+}
+
+fn broker_settings(doors: &[(&'static str, SocketAddr)]) -> String {
+    let holders: String = doors
+        .iter()
+        .filter_map(|(name, address)| {
+            let (organisation, desk) = cast::desk(name)?;
+            (desk.desk == "holder").then(|| {
+                format!(
+                    "[[holders]]\noin = \"{}\"\naddress = \"{address}\"\nserver_name = \"{SERVER_NAME}\"\n",
+                    organisation.oin
+                )
+            })
+        })
+        .collect();
+    format!(
+        "[database]\npath = \"broker.sqlite\"\n\n\
+         [policies]\nfolder = \"../../policies\"\nsignatures = \"../../policies.signatures.toml\"\n\n{holders}"
+    )
+}
+
+fn portal_settings(doors: &[(&'static str, SocketAddr)]) -> String {
+    let broker = doors
+        .iter()
+        .find(|(name, _)| *name == "broker")
+        .map(|(_, address)| address.to_string())
+        .unwrap_or_default();
+    format!("[broker]\naddress = \"{broker}\"\nserver_name = \"{SERVER_NAME}\"\n")
+}
+
+/// Each holder's commitment to its blinding factor. Outside a sandbox a partner takes these over from the
+/// holders themselves, once.
+fn commitments(keys: &BTreeMap<&'static str, DeskKeys>) -> Result<Vec<HolderPin>, SandboxError> {
+    cast::desks()
+        .filter(|(organisation, _)| organisation.kind == "HOLDER")
+        .map(|(organisation, desk)| {
+            let key_file = &keys
+                .get(desk.identity)
+                .ok_or_else(|| SandboxError::Cast(desk.identity.to_owned()))?
+                .key_file;
+            let copy = |name| Ok::<_, SandboxError>(Secret::new(*key_file.require(name)?.expose()));
+            let secrets = HolderSecrets {
+                rekeying: copy(SecretName::RekeyingSecret)?,
+                blinding: copy(SecretName::BlindingFactor)?,
+            };
+            let holder = HolderKeys::from_secrets(&secrets).map_err(|_| {
+                SandboxError::Unexpected("a key holder's fresh blinding factor is none".to_owned())
+            })?;
+            Ok(HolderPin {
+                oin: organisation.oin.to_owned(),
+                commitment: hex::encode(&holder.commitment().bytes()),
+            })
+        })
+        .collect()
+}
+
+fn identity(
+    folder: &Path,
+    organisation: &Organisation,
+    desk: &DeskRole,
+    broker: &str,
+    controllers: &[ControllerKey],
+    holders: &[HolderPin],
+) -> Identity {
+    let home = home(folder, desk);
+    Identity {
+        name: desk.identity.to_owned(),
+        title: organisation.title.to_owned(),
+        oin: organisation.oin.to_owned(),
+        kind: organisation.kind.to_owned(),
+        realm: desk.realm.to_owned(),
+        desk: desk.desk.to_owned(),
+        broker_address: broker.to_owned(),
+        broker_server_name: SERVER_NAME.to_owned(),
+        certificate: home.join("certificate.pem"),
+        key: home.join("certificate.key.pem"),
+        issuer: folder.join("ca.pem"),
+        key_file: home.join("keys.toml"),
+        store: folder.join("identities").join(desk.identity).join("store"),
+        controllers: controllers.to_vec(),
+        holders: holders.to_vec(),
+    }
+}

@@ -1,0 +1,28 @@
+//! The policy set that is built into the program, written out for the sandbox's controllers to sign.
+//!
+//! Must never change a file: what the sandbox runs on is what the repository holds.
+
+use super::{SandboxError, write};
+use rules::policy::PolicyBundle;
+use std::path::Path;
+
+/// Path within the policies folder, and content.
+static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/policies.rs"));
+
+/// Writes all files into `folder` and gives the bytes that the controllers sign.
+///
+/// # Errors
+///
+/// When a file cannot be written, or the set is not whole: a fault of the build.
+pub(crate) fn write_policies(folder: &Path) -> Result<Vec<u8>, SandboxError> {
+    let mut files = Vec::new();
+    for (path, content) in FILES {
+        write(&folder.join(path), content)?;
+        files.push(((*path).to_owned(), content.to_vec()));
+    }
+    let bundle = PolicyBundle::load(&files, &vault::digest::sha256).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        SandboxError::Unexpected(format!("the policy set is not whole: {}", lines.join("; ")))
+    })?;
+    Ok(bundle.signed_text().to_vec())
+}

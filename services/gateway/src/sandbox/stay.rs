@@ -1,0 +1,58 @@
+//! After the play: the servers stay up, and the screen says how to call them.
+//!
+//! Must never print a command that does not work as it stands.
+
+use super::SandboxError;
+use super::people::numbers_by_hand;
+use super::processes::Server;
+use crate::cli::output::note;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often the servers are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Prints how to call the servers and keeps them up until one ends or the sandbox is stopped.
+///
+/// # Errors
+///
+/// When a server ends by itself.
+pub(crate) async fn stay(folder: &Path, servers: &mut [Server]) -> Result<(), SandboxError> {
+    note(&commands(folder));
+    note("sandbox: the servers stay up; stop them with Ctrl-C");
+    loop {
+        for server in servers.iter_mut() {
+            server.check()?;
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+fn commands(folder: &Path) -> String {
+    let program = std::env::current_exe()
+        .map_or_else(|_| "sluis".to_owned(), |path| path.display().to_string());
+    // Commands are to be copied as they stand, so the folder is named unless it is the default.
+    let sandbox = if folder == Path::new("./sluis-sandbox") {
+        String::new()
+    } else {
+        format!(" --sandbox {}", folder.display())
+    };
+    let number = numbers_by_hand(1).pop().unwrap_or_default();
+    format!(
+        "\nThe next handover by hand. In another terminal, in this folder:\n\n\
+         \x20 sluis() {{ {program}{sandbox} \"$@\"; }}\n\n\
+         \x20 sluis --as uwv whoami\n\
+         \x20 echo {number} | sluis --as uwv enrol --person klant-1 --bsn -\n\
+         \x20 sluis --as uwv offer --person klant-1 --to neutraal --file {example}\n\
+         \x20 sluis --as neutraal inbox\n\
+         \x20 sluis --as neutraal fetch-offer hnd_…          (the id that `offer` printed)\n\
+         \x20 sluis --as neutraal accept hnd_…\n\
+         \x20 sluis --as uwv release hnd_…\n\
+         \x20 sluis --as neutraal fetch hnd_…\n\
+         \x20 sluis --as neutraal complete hnd_… --contact-date $(date +%F)\n\
+         \x20 sluis --as officer audit search --handover hnd_…\n\n\
+         Everybody: uwv, centrum, neutraal, regio, elders, vakbond, officer, operator, portal.\n\
+         `sluis help` lists all verbs, `sluis help offer` one with an example; --json answers as JSON.\n",
+        example = folder.join("offer.example.toml").display(),
+    )
+}
