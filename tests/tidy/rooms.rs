@@ -58,6 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing", EVERYWHERE),
     ("proptest", TESTS_ONLY),
     ("tempfile", TESTS_ONLY),
+    ("aho-corasick", TESTS_ONLY),
 ];
 
 const TESTS_ONLY: &[&str] = &[];

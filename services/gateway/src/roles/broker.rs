@@ -197,6 +197,21 @@ async fn start(
         },
         in_force,
     ));
+    found(&counter, settings, first, trust_level).await?;
+    Ok(Started {
+        counter,
+        chain,
+        days,
+    })
+}
+
+/// What the broker writes before the door opens: the first files in force, and an override of trust.
+async fn found(
+    counter: &Counter,
+    settings: &BrokerSettings,
+    first: Option<FirstFiles>,
+    trust_level: u32,
+) -> Result<(), StartError> {
     if let Some(first) = first {
         if let Outcome::Refused(refusal) =
             counter.first_start(&first.directory, &first.policy).await?
@@ -211,11 +226,7 @@ async fn start(
     if settings.trust_override.is_some() && trust_level < 2 {
         counter.note(&counter.own_call(), "TrustOverride").await?;
     }
-    Ok(Started {
-        counter,
-        chain,
-        days,
-    })
+    Ok(())
 }
 
 async fn open(settings: &BrokerSettings) -> Result<Database, StartError> {

@@ -1,0 +1,145 @@
+//! Existence is hidden: an id that is unknown and one that is not the caller's get one answer, and so
+//! do a person without consent and one whom nobody knows.
+//!
+//! Must never compare less than the whole status and its trailers.
+
+use crate::house::{House, enrol, offer, preparation};
+use client::PersonKey;
+use rules::handover::State;
+use rules::id::HandoverId;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+use wire::handover::v1 as message;
+use wire::handover::v1::handover_service_client::HandoverServiceClient;
+
+/// The same request id in every case, on fresh databases: what differs then is the answer's own.
+const REQUEST_ID: [u8; 16] = [0x5a; 16];
+
+/// A status and its trailers with what may differ blanked: entry, promise and time are of fixed length.
+#[derive(Debug, PartialEq, Eq)]
+struct Shape {
+    code: tonic::Code,
+    message: String,
+    details_bytes: usize,
+    reason: String,
+    metadata: Vec<(String, usize)>,
+    trailers: Vec<(String, usize)>,
+}
+
+fn shape(status: &Status) -> Shape {
+    let details = status.get_error_details();
+    let info = details.error_info().cloned().unwrap();
+    let mut metadata: Vec<_> = info
+        .metadata
+        .iter()
+        .map(|(key, value)| (key.clone(), value.len()))
+        .collect();
+    metadata.sort();
+    let mut trailers: Vec<_> = status
+        .metadata()
+        .iter()
+        .filter_map(|pair| match pair {
+            tonic::metadata::KeyAndValueRef::Ascii(key, value) if key.as_str() != "date" => {
+                Some((key.to_string(), value.len()))
+            }
+            tonic::metadata::KeyAndValueRef::Binary(key, value) => {
+                Some((key.to_string(), value.as_encoded_bytes().len()))
+            }
+            tonic::metadata::KeyAndValueRef::Ascii(..) => None,
+        })
+        .collect();
+    trailers.sort();
+    Shape {
+        code: status.code(),
+        message: status.message().to_owned(),
+        details_bytes: status.details().len(),
+        reason: info.reason,
+        metadata,
+        trailers,
+    }
+}
+
+/// Calls with the same request id, on a house in which `foreign` decides which id is asked about.
+async fn ask(foreign: bool) -> Vec<Shape> {
+    let house = House::start().await;
+    let uwv = house.client("uwv").await;
+    let who = enrol(&uwv, "ww-1", 3).await;
+    let theirs = offer(&uwv, &who, &house.identity("neutraal")).await;
+    let id = if foreign {
+        theirs
+    } else {
+        HandoverId::from_slice(&[0x77; 16]).unwrap()
+    };
+    let stranger = house.identity("elders").connect().unwrap();
+    let mut service = HandoverServiceClient::new(stranger.channel());
+    let (handover_id, request_id) = (id.bytes().to_vec(), REQUEST_ID.to_vec());
+    let get = message::GetHandoverRequest {
+        handover_id: handover_id.clone(),
+    };
+    let fetch = message::FetchRequest {
+        handover_id: handover_id.clone(),
+    };
+    let accept = message::AcceptRequest {
+        request_id: request_id.clone(),
+        handover_id: handover_id.clone(),
+        expected_revision: 2,
+    };
+    let cancel = message::CancelRequest {
+        request_id: [0x5b; 16].to_vec(),
+        handover_id,
+        expected_revision: 2,
+        code: message::CancelCode::Mistake.into(),
+    };
+    let answers = [
+        service.get_handover(get).await.unwrap_err(),
+        service.fetch(fetch).await.unwrap_err(),
+        service.accept(accept).await.unwrap_err(),
+        service.cancel(cancel).await.unwrap_err(),
+    ];
+    let still = uwv.show(&theirs).await.unwrap().handover.unwrap();
+    assert_eq!(
+        still.state,
+        State::Offered.number(),
+        "a stranger changed nothing"
+    );
+    answers.iter().map(shape).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_and_not_yours_are_one_answer() {
+    let (unknown, foreign) = (ask(false).await, ask(true).await);
+    assert_eq!(unknown, foreign);
+    for answer in &unknown {
+        assert_eq!(answer.reason, "NOT_AVAILABLE");
+        assert_eq!(answer.code, tonic::Code::NotFound);
+    }
+}
+
+/// Asks for a handover to the vakbond, for which the person's consent would be needed.
+async fn ask_without_consent(enrolled: bool) -> (Option<rules::reason::Reason>, String) {
+    let house = House::start().await;
+    let uwv = house.client("uwv").await;
+    let who: PersonKey = if enrolled {
+        enrol(&uwv, "ww-1", 4).await
+    } else {
+        let key = crate::house::person("nobody");
+        uwv.enrol_without_number(&key).await.unwrap();
+        key
+    };
+    let mut asked = preparation(&house.identity("vakbond"), None);
+    asked.basis = "CONSENT".parse().unwrap();
+    match uwv.prepare(&who, &asked).await {
+        Err(client::ClientError::Refused(refused)) => (refused.reason, refused.message),
+        other => panic!("was not refused: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_consent_and_nobody_are_one_answer() {
+    let (known, nobody) = (
+        ask_without_consent(true).await,
+        ask_without_consent(false).await,
+    );
+    assert_eq!(known, nobody);
+    assert_eq!(known.0, Some(rules::reason::Reason::NotAvailable));
+}

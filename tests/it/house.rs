@@ -1,0 +1,216 @@
+//! The test house: a sandbox that plays nothing, and the identities in it.
+//!
+//! Must never leave a process behind, and must never use a folder that it did not make.
+
+use client::{Client, ClientError, PersonKey, Preparation, Prepared};
+use gateway::cli::identity::Identity;
+use rules::id::{GroupId, HandoverId, Label};
+use rules::reason::Reason;
+use rules::secret::Secret;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use vault::pseudonym::Bsn;
+
+/// How long the servers may take until they serve.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The summary and dossier that tests hand over.
+pub(crate) const SUMMARY: &[(&str, &str)] = &[("werk.denkniveau", "4"), ("regio.pc4", "1701")];
+pub(crate) const DOSSIER: &[(&str, &str)] = &[
+    ("identiteit.naam", "Jip Dijkwachter"),
+    ("contact.telefoon", "0600000000"),
+    ("doelgroep.code", "WW"),
+];
+
+/// A running sandbox.
+pub(crate) struct House {
+    folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl House {
+    /// Lays a sandbox and waits until its broker serves.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Command::new(program())
+            .args(["sandbox", "--stay", "--empty", "--folder"])
+            .arg(folder.path().join("sandbox"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("sandbox.log")).unwrap())
+            .spawn()
+            .unwrap();
+        let house = Self { folder, process };
+        house.wait().await;
+        house
+    }
+
+    async fn wait(&self) {
+        let begun = Instant::now();
+        loop {
+            if self.folder.path().join("sandbox/ready.txt").is_file() {
+                return;
+            }
+            let log = std::fs::read_to_string(self.folder.path().join("sandbox.log"));
+            assert!(
+                begun.elapsed() < READY_TIMEOUT,
+                "the sandbox does not serve:\n{log:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The sandbox's folder.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("sandbox")
+    }
+
+    /// The settings of an identity.
+    pub(crate) fn identity(&self, name: &str) -> Identity {
+        Identity::load(&self.path(), name).unwrap()
+    }
+
+    /// The client library of an identity, with its own store, its context opened.
+    pub(crate) async fn client(&self, name: &str) -> Client {
+        let client = self.identity(name).client().unwrap();
+        client.open_context().await.unwrap();
+        client
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        // A termination, not a kill: the sandbox then stops its own servers.
+        let id = self.process.id().to_string();
+        drop(Command::new("kill").args(["-TERM", &id]).status());
+        drop(self.process.wait());
+    }
+}
+
+/// The binary beside the test's own: `target/release/sluis`.
+pub(crate) fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let program = own.ancestors().nth(2).unwrap().join("sluis");
+    assert!(
+        program.is_file(),
+        "no {}: run `cargo build --release` first",
+        program.display()
+    );
+    program
+}
+
+/// A test person's number: `9999xxxxx`, passing the eleven-test, the `number`th of them.
+pub(crate) fn bsn(number: usize) -> Bsn {
+    let digits = (999_900_000_u32..=999_999_999)
+        .filter(|digits| {
+            let places = (0..9).map(|place| i64::from(digits / 10_u32.pow(place) % 10));
+            let sum: i64 = places
+                .enumerate()
+                .map(|(place, digit)| {
+                    if place == 0 {
+                        -digit
+                    } else {
+                        digit * (place as i64 + 1)
+                    }
+                })
+                .sum();
+            sum % 11 == 0
+        })
+        .nth(number)
+        .unwrap();
+    digits.to_string().parse().unwrap()
+}
+
+/// A person key.
+pub(crate) fn person(name: &str) -> PersonKey {
+    PersonKey::new(name).unwrap()
+}
+
+/// Enrols one person.
+pub(crate) async fn enrol(client: &Client, name: &str, number: usize) -> PersonKey {
+    let key = person(name);
+    let enrolled = client.enrol(&[(key.clone(), bsn(number))]).await.unwrap();
+    assert_eq!(enrolled.len(), 1);
+    assert_eq!(enrolled[0].refused, None);
+    key
+}
+
+/// What is asked before a handover.
+pub(crate) fn preparation(to: &Identity, group: Option<GroupId>) -> Preparation {
+    let labels = |values: &[(&str, &str)]| -> Vec<Label> {
+        values
+            .iter()
+            .map(|(label, _)| label.parse().unwrap())
+            .collect()
+    };
+    Preparation {
+        recipient: to.party().parse().unwrap(),
+        purpose: "HANDOVER".parse().unwrap(),
+        basis: "SUWI_62_1".parse().unwrap(),
+        summary_labels: labels(SUMMARY),
+        dossier_labels: labels(DOSSIER),
+        group,
+    }
+}
+
+/// Values to be sealed.
+pub(crate) fn values(pairs: &[(&str, &str)]) -> Vec<(Label, Secret<Vec<u8>>)> {
+    pairs
+        .iter()
+        .map(|(label, value)| {
+            (
+                label.parse().unwrap(),
+                Secret::new(value.as_bytes().to_vec()),
+            )
+        })
+        .collect()
+}
+
+/// Prepares and offers.
+pub(crate) async fn offer(from: &Client, who: &PersonKey, to: &Identity) -> HandoverId {
+    let prepared: Prepared = from.prepare(who, &preparation(to, None)).await.unwrap();
+    let handover = prepared.receipt.handover;
+    from.offer(&handover, &values(SUMMARY)).await.unwrap();
+    handover
+}
+
+/// Reads a handover anew, as a sender does before it decides, and releases it.
+pub(crate) async fn release(
+    from: &Client,
+    handover: &HandoverId,
+) -> Result<client::Receipt, ClientError> {
+    from.show(handover).await.unwrap();
+    from.release(handover, &values(DOSSIER)).await
+}
+
+/// The reason of a refusal.
+#[track_caller]
+pub(crate) fn reason<T: std::fmt::Debug>(result: Result<T, ClientError>) -> Reason {
+    match result {
+        Ok(reply) => panic!("was not refused: {reply:?}"),
+        Err(error) => error
+            .reason()
+            .unwrap_or_else(|| panic!("no refusal: {error:?}")),
+    }
+}
+
+/// Today in Amsterdam, as YYYY-MM-DD.
+pub(crate) fn today() -> String {
+    let calendar = rules::calendar::Calendar::new::<&str>(&[]).unwrap();
+    let now = rules::clock::Clock::now(&gateway::clock::SystemClock);
+    calendar.date(now).unwrap().to_string()
+}
+
+/// All files below a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}

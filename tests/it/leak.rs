@@ -1,0 +1,195 @@
+//! The whole play, and then a search of everything that broker, holders and portal wrote: none of its
+//! BSNs, names and points may be anywhere, nor that a vakbond takes part.
+//!
+//! A search that finds nothing proves nothing until it finds what was planted: that is tried too.
+//! Must never print what it found, only what kind of thing and where.
+
+use crate::house::{files, program};
+use aho_corasick::AhoCorasick;
+use gateway::cli::identity::Identity;
+use rules::pseudonym::Domain;
+use sqlx::Connection as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The OIN of the sandbox's vakbond.
+const UNION: &str = "00000099000000005000";
+
+/// What must not be found, in every form in which it might lie: raw, hexadecimal, base64.
+struct Wanted {
+    forms: Vec<Vec<u8>>,
+    names: Vec<String>,
+}
+
+impl Wanted {
+    fn add(&mut self, what: &str, value: &[u8]) {
+        let hex = rules::hex::encode(value);
+        let forms = [
+            value.to_vec(),
+            hex.to_uppercase().into_bytes(),
+            hex.into_bytes(),
+        ];
+        for form in forms.into_iter().chain(base64_forms(value)) {
+            self.forms.push(form);
+            self.names.push(what.to_owned());
+        }
+    }
+
+    /// Where anything of it lies, as kind and file; never the value.
+    fn search(&self, paths: &[PathBuf]) -> Vec<String> {
+        let automaton = AhoCorasick::new(&self.forms).unwrap();
+        let mut found = Vec::new();
+        for path in paths {
+            let content = std::fs::read(path).unwrap();
+            for hit in automaton.find_overlapping_iter(&content) {
+                let name = &self.names[hit.pattern().as_usize()];
+                found.push(format!("{name} in {} at {}", path.display(), hit.start()));
+            }
+        }
+        found
+    }
+}
+
+/// The three ways in which octets can lie within base64 text, without their ends, which depend on what
+/// stands beside them.
+fn base64_forms(value: &[u8]) -> Vec<Vec<u8>> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    (0..3_usize)
+        .map(|shift| {
+            let padded: Vec<u8> = std::iter::repeat_n(0, shift)
+                .chain(value.iter().copied())
+                .collect();
+            let bits: Vec<u8> = padded
+                .iter()
+                .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
+                .collect();
+            let text: Vec<u8> = bits
+                .chunks(6)
+                .filter(|chunk| chunk.len() == 6)
+                .map(|chunk| {
+                    ALPHABET[chunk
+                        .iter()
+                        .fold(0, |sum, bit| sum << 1 | usize::from(*bit))]
+                })
+                .collect();
+            text[(shift * 8).div_ceil(6)..].to_vec()
+        })
+        .collect()
+}
+
+/// Everybody who was invented, with the pseudonyms that both sides know them by.
+fn wanted(sandbox: &Path) -> Wanted {
+    let mut wanted = Wanted {
+        forms: Vec::new(),
+        names: Vec::new(),
+    };
+    let people: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(sandbox.join("people.json")).unwrap()).unwrap();
+    let people = people.as_array().unwrap();
+    assert!(people.len() > 200, "the play has {} people", people.len());
+    let mut points = 0;
+    for person in people {
+        let text = |key: &str| person[key].as_str().unwrap().to_owned();
+        wanted.add("a BSN", text("bsn").as_bytes());
+        wanted.add("a name", text("name").as_bytes());
+    }
+    for name in ["uwv", "regio", "centrum"] {
+        let identity = Identity::load(sandbox, name).unwrap();
+        let client = identity.client().unwrap();
+        let party = identity.party().parse().unwrap();
+        let domain = Domain::Partner { party, epoch: 1 };
+        for person in people.iter().filter(|person| person["sender"] == name) {
+            let key = client::PersonKey::new(person["key"].as_str().unwrap()).unwrap();
+            if let Some(pseudonym) = client.store().pseudonym(&domain, &key).unwrap() {
+                wanted.add("a point", pseudonym.bytes());
+                points += 1;
+            }
+        }
+    }
+    assert!(points > 200, "{points} points");
+    wanted
+}
+
+/// A copy of the broker's database without the directory's own table.
+async fn without_directory(database: &Path, folder: &Path) -> PathBuf {
+    let copy = folder.join("broker-copy.sqlite");
+    for ending in ["", "-wal"] {
+        let from = PathBuf::from(format!("{}{ending}", database.display()));
+        if from.is_file() {
+            std::fs::copy(from, format!("{}{ending}", copy.display())).unwrap();
+        }
+    }
+    let url = format!("sqlite://{}", copy.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    for statement in [
+        "DELETE FROM directory_file",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+        "VACUUM",
+    ] {
+        sqlx::query(statement)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    connection.close().await.unwrap();
+    copy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = folder.path().join("sandbox");
+    let played = Command::new(program())
+        .args(["sandbox", "--json", "--folder"])
+        .arg(&sandbox)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&played.stderr).into_owned();
+    assert!(played.status.success(), "{told}");
+
+    let processes = sandbox.join("processes");
+    let written: Vec<PathBuf> = files(&processes)
+        .into_iter()
+        .filter(|path| !path.to_string_lossy().ends_with(".pem"))
+        .collect();
+    for server in ["broker", "holder-1", "holder-2", "portal"] {
+        let log = processes.join(server).join("log.txt");
+        assert!(
+            std::fs::metadata(&log).unwrap().len() > 0,
+            "{server} logged nothing"
+        );
+    }
+    let mut wanted = wanted(&sandbox);
+    assert_eq!(wanted.search(&written), Vec::<String>::new());
+    assert_eq!(
+        wanted.search(&[save(folder.path(), "stderr", &played.stderr)]),
+        Vec::<String>::new()
+    );
+
+    let copy = without_directory(&processes.join("broker/broker.sqlite"), folder.path()).await;
+    let logs: Vec<PathBuf> = written
+        .iter()
+        .filter(|path| path.ends_with("log.txt"))
+        .cloned()
+        .chain([copy])
+        .collect();
+    let mut union = Wanted {
+        forms: Vec::new(),
+        names: Vec::new(),
+    };
+    union.add("a vakbond's OIN", UNION.as_bytes());
+    assert_eq!(union.search(&logs), Vec::<String>::new());
+
+    // What is planted is found, in each form.
+    wanted.add("a planted BSN", b"999999990");
+    for planted in ["x999999990y", "393939393939393930", "eDk5OTk5OTk5MHk"] {
+        let path = save(folder.path(), "planted", planted.as_bytes());
+        assert!(!wanted.search(&[path]).is_empty(), "{planted}");
+    }
+}
+
+fn save(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    path
+}
