@@ -1,6 +1,6 @@
 //! The partner's own sealed store: keys, pseudonyms, what was prepared and opened, and what still waits.
 //!
-//! One journal file; see [`journal`]. Must never hold a citizen service number, and must never say that
+//! One journal file; see `journal`. Must never hold a citizen service number, and must never say that
 //! something is kept before the disk has it.
 
 mod journal;
