@@ -25,6 +25,8 @@ use wire::pseudonym::v1::key_holder_service_client::KeyHolderServiceClient;
 
 /// How long one holder may take for one hop of one batch.
 const HOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Orders in one call to a holder: with the vouchers of earlier hops they must fit in one message.
+const HOP_ITEMS_MAX: usize = 250;
 /// Name of the desk with which a holder signs.
 const HOLDER_DESK: &str = "holder";
 
@@ -125,13 +127,19 @@ impl Chain {
             if travellers.is_empty() {
                 break;
             }
-            let (onward, refusals) = self.hop(hop, stop, travellers).await?;
-            travellers = onward;
-            for (place, reason) in refusals {
-                if let Some(outcome) = outcomes.get_mut(place) {
-                    *outcome = Some(refused(reason));
+            let mut onward = Vec::with_capacity(travellers.len());
+            while !travellers.is_empty() {
+                let rest = travellers.split_off(travellers.len().min(HOP_ITEMS_MAX));
+                let (passed, refusals) = self.hop(hop, stop, travellers).await?;
+                onward.extend(passed);
+                for (place, reason) in refusals {
+                    if let Some(outcome) = outcomes.get_mut(place) {
+                        *outcome = Some(refused(reason));
+                    }
                 }
+                travellers = rest;
             }
+            travellers = onward;
         }
         let keys: Vec<HolderKey> = stops.into_iter().map(|stop| stop.key).collect();
         for traveller in travellers {
