@@ -5,7 +5,7 @@
 //! is made here and nowhere else.
 
 use super::certificate::PeerCertificate;
-use crate::grpc::status;
+use crate::grpc::status::{self, Logged};
 use counter::Caller;
 use rules::directory::Directory;
 use rules::limits::DEADLINE_MILLIS_MAX;
@@ -30,6 +30,16 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// `CERTIFICATE_REVOKED`, `OIN_UNKNOWN` or `DESK_UNKNOWN`.
     fn admit(&self, certificate: &PeerCertificate) -> Result<Caller, Reason>;
+
+    /// Logs that a caller sent what could not be read, and gives the log line; roles without a log have
+    /// none.
+    fn unreadable(
+        &self,
+        _caller: Caller,
+        _refusal: Refusal,
+    ) -> Pin<Box<dyn Future<Output = Option<Logged>> + Send + '_>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// The caller that `directory` knows for this certificate.
@@ -82,14 +92,14 @@ pub struct Admission<S> {
 }
 
 impl<S> Admission<S> {
-    fn admit(&self, request: &mut Request<Body>) -> Result<(), Reason> {
+    fn admit(&self, request: &mut Request<Body>) -> Result<Caller, Reason> {
         let certificate = request
             .extensions()
             .get::<PeerCertificate>()
             .ok_or(Reason::DeskUnknown)?;
         let caller = self.registry.admit(certificate)?;
-        request.extensions_mut().insert(caller);
-        Ok(())
+        request.extensions_mut().insert(caller.clone());
+        Ok(caller)
     }
 }
 
@@ -109,21 +119,32 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let deadline = deadline(request.headers());
-        if let Err(reason) = self.admit(&mut request) {
-            tracing::info!(reason = reason.code(), "a call was refused at the door");
-            let status = status::refused(&Refusal::new(reason), None, None);
-            return Box::pin(std::future::ready(Ok(status.into_http())));
-        }
+        let caller = match self.admit(&mut request) {
+            Ok(caller) => caller,
+            Err(reason) => {
+                tracing::info!(reason = reason.code(), "a call was refused at the door");
+                let status = status::refused(&Refusal::new(reason), None, None);
+                return Box::pin(std::future::ready(Ok(status.into_http())));
+            }
+        };
+        let registry = Arc::clone(&self.registry);
         let served = self.inner.call(request);
         // Made here and not when first polled, so that it ends before tonic's own, which would answer
         // without details.
         let limit = tokio::time::sleep(deadline);
         Box::pin(async move {
-            tokio::select! {
+            let response = tokio::select! {
                 biased;
-                response = served => response.map(explain),
-                () = limit => Ok(too_late().into_http()),
-            }
+                response = served => response?,
+                () = limit => return Ok(too_late().into_http()),
+            };
+            let Some(reason) = unreadable(&response) else {
+                return Ok(response);
+            };
+            tracing::info!(reason = reason.code(), "a message could not be read");
+            let refusal = Refusal::new(reason);
+            let logged = registry.unreadable(caller, refusal.clone()).await;
+            Ok(status::refused(&refusal, None, logged.as_ref()).into_http())
         })
     }
 }
@@ -160,22 +181,17 @@ fn too_late() -> Status {
 }
 
 /// tonic answers an unreadable or oversized message itself, without details and with the decoder's own
-/// words; those statuses are replaced by ours.
-fn explain(response: Response<Body>) -> Response<Body> {
+/// words; those answers are replaced by ours.
+fn unreadable(response: &Response<Body>) -> Option<Reason> {
     let headers = response.headers();
     if headers.contains_key("grpc-status-details-bin") {
-        return response;
+        return None;
     }
-    let code = headers
-        .get("grpc-status")
-        .map(|value| Code::from_bytes(value.as_bytes()));
-    let reason = match code {
-        Some(Code::OutOfRange) => Reason::MessageTooLarge,
-        Some(Code::Internal) => Reason::InvalidRequest,
-        _ => return response,
-    };
-    tracing::info!(reason = reason.code(), "a message could not be read");
-    status::refused(&Refusal::new(reason), None, None).into_http()
+    match Code::from_bytes(headers.get("grpc-status")?.as_bytes()) {
+        Code::OutOfRange => Some(Reason::MessageTooLarge),
+        Code::Internal => Some(Reason::InvalidRequest),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -8,14 +8,18 @@ use crate::door::certificate::PeerCertificate;
 use crate::grpc::call::{Incoming, answer, arrived};
 use crate::grpc::directory::{Boxed, Standing, signatures};
 use crate::grpc::reading::Reading;
-use crate::grpc::status;
+use crate::grpc::status::{self, Logged};
 use counter::directory::{Signed, decode_signatures};
-use counter::{Caller, Counter};
+use counter::{Call, Caller, Counter};
+use rules::audit::Trace;
 use rules::id::{Oin, RequestId};
-use rules::reason::Reason;
+use rules::reason::{Reason, Refusal};
 use std::sync::Arc;
 use tonic::{Request, Status};
 use wire::directory::v1 as message;
+
+/// The name in the log of a call whose message could not be read, whichever call it was.
+const UNREADABLE: &str = "UnreadableMessage";
 
 /// The broker as a server of the directory, and as the one who knows the callers.
 pub struct BrokerStanding {
@@ -34,6 +38,24 @@ impl BrokerStanding {
 impl Registry for BrokerStanding {
     fn admit(&self, certificate: &PeerCertificate) -> Result<Caller, Reason> {
         caller_of(&self.counter.in_force().directory, certificate)
+    }
+
+    fn unreadable(&self, caller: Caller, refusal: Refusal) -> Boxed<'_, Option<Logged>> {
+        Box::pin(async move {
+            let call = Call {
+                caller,
+                trace: Trace::draw(self.counter.random()),
+                now: self.counter.now(),
+            };
+            match self.counter.refuse(&call, UNREADABLE, refusal).await {
+                Ok(answer) => Some(Logged::from(&answer.promise)),
+                Err(fault) => {
+                    // The caller is refused either way; the operator hears of the missing line.
+                    drop(status::fault(&fault, None));
+                    None
+                }
+            }
+        })
     }
 }
 
