@@ -210,3 +210,6 @@ pub async fn serve(
     tracing::info!("the door is closed");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! The door as a stranger meets it: real sockets, real TLS, real certificates.
+
+use super::*;
+use crate::configuration::{
+    LogFormat, LogLevel, LogSettings, OinElement, PortalSettings, Profile, Role, SignedPath,
+    TlsFiles,
+};
+use crate::door::certificate::PeerCertificate;
+use crate::grpc::directory::{Boxed, Directories, Standing};
+use crate::limited;
+use client::connection::Connection;
+use counter::Caller;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rules::id::{Oin, Party, PeerKind};
+use rules::reason::Reason;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use tonic::Status;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
+use wire::directory::v1 as message;
+use wire::directory::v1::directory_service_client::DirectoryServiceClient;
+use wire::directory::v1::directory_service_server::DirectoryServiceServer;
+
+const KNOWN: &str = "00000099000000001000";
+const UNKNOWN: &str = "00000099000000009000";
+
+/// Knows one organisation, by its number alone.
+struct OneOrganisation;
+
+impl Registry for OneOrganisation {
+    fn admit(&self, certificate: &PeerCertificate) -> Result<Caller, Reason> {
+        let oin = certificate.oin.clone().filter(|oin| oin.as_str() == KNOWN);
+        let party = Party {
+            oin: oin.ok_or(Reason::OinUnknown)?,
+            realm: "main".parse().expect("a realm"),
+        };
+        Ok(Caller {
+            party,
+            desk: "desk".parse().expect("a desk"),
+            kind: PeerKind::Uwv,
+            region: None,
+            rights: BTreeSet::new(),
+            signing_key: [0; 32],
+        })
+    }
+}
+
+impl Standing for OneOrganisation {
+    fn directory_version(&self) -> i64 {
+        7
+    }
+
+    fn organisation_name(&self, _oin: &Oin) -> String {
+        "the known one".to_owned()
+    }
+
+    fn signed_directory(&self) -> (Vec<u8>, Vec<message::ControllerSignature>) {
+        (Vec::new(), Vec::new())
+    }
+
+    fn status(&self) -> message::GetStatusResponse {
+        message::GetStatusResponse::default()
+    }
+
+    fn note<'a>(
+        &'a self,
+        _request: &'a tonic::Request<()>,
+        _name: &'static str,
+    ) -> Boxed<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn import(
+        &self,
+        _request: tonic::Request<message::ImportDirectoryRequest>,
+    ) -> Boxed<'_, Result<message::ImportDirectoryResponse, Status>> {
+        Box::pin(std::future::ready(Ok(
+            message::ImportDirectoryResponse::default(),
+        )))
+    }
+}
+
+/// An authority with a folder for what it issues.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    folder: PathBuf,
+    name: &'static str,
+}
+
+impl Authority {
+    fn new(folder: &Path, name: &'static str) -> Self {
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = parameters.self_signed(&key).expect("a certificate");
+        std::fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("written");
+        Self {
+            issuer: Issuer::new(parameters, key),
+            folder: folder.to_owned(),
+            name,
+        }
+    }
+
+    fn files(&self, name: &str) -> TlsFiles {
+        let path = |end: &str| self.folder.join(format!("{name}.{end}"));
+        TlsFiles {
+            certificate: path("pem"),
+            key: path("key"),
+            issuer: self.folder.join(format!("{}.pem", self.name)),
+        }
+    }
+
+    fn issue(&self, name: &str, oin: &str) -> TlsFiles {
+        let mut parameters =
+            CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        parameters
+            .distinguished_name
+            .push(DnType::CustomDnType(vec![2, 5, 4, 5]), oin);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = parameters
+            .signed_by(&key, &self.issuer)
+            .expect("a certificate");
+        let files = self.files(name);
+        std::fs::write(&files.certificate, certificate.pem()).expect("written");
+        std::fs::write(&files.key, key.serialize_pem()).expect("written");
+        files
+    }
+}
+
+fn configuration(listen: std::net::SocketAddr, tls: TlsFiles) -> Configuration {
+    let nowhere = SignedPath {
+        path: PathBuf::new(),
+        signatures: PathBuf::new(),
+    };
+    Configuration {
+        role: Role::Portal(PortalSettings {
+            broker_address: String::new(),
+            broker_server_name: String::new(),
+            store: PathBuf::new(),
+        }),
+        profile: Profile::Sandbox,
+        listen,
+        tls,
+        oin_element: OinElement::SerialNumber,
+        key_file: PathBuf::new(),
+        controllers: Vec::new(),
+        commitments: BTreeMap::new(),
+        directory: nowhere,
+        log: LogSettings {
+            level: LogLevel::Error,
+            format: LogFormat::Text,
+        },
+    }
+}
+
+/// A door that is open, and the authority that it trusts.
+struct House {
+    authority: Authority,
+    address: String,
+    stop: watch::Sender<bool>,
+    served: tokio::task::JoinHandle<Result<(), ServeError>>,
+}
+
+impl House {
+    async fn open(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("sluis-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let authority = Authority::new(&folder, "authority");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listen = free.local_addr().expect("an address");
+        drop(free);
+        let configuration = configuration(listen, authority.issue("server", KNOWN));
+        let (stop, stopping) = watch::channel(false);
+        let mounted = Mounted::new().with(limited!(
+            DirectoryServiceServer<_>,
+            Directories::new(Arc::new(OneOrganisation))
+        ));
+        let served = tokio::spawn(async move {
+            serve(&configuration, Arc::new(OneOrganisation), mounted, stopping).await
+        });
+        Self {
+            authority,
+            address: listen.to_string(),
+            stop,
+            served,
+        }
+    }
+
+    fn connect(&self, own: &TlsFiles, issuer: &Path) -> Connection {
+        Connection::from_files(
+            &own.certificate,
+            &own.key,
+            issuer,
+            "localhost",
+            &self.address,
+        )
+        .expect("a connection")
+    }
+
+    async fn health(&self, own: &TlsFiles) -> Result<i32, Status> {
+        let connection = self.connect(own, &self.authority.files("server").issuer);
+        let mut last = Status::unavailable("never asked");
+        // The door may still be opening.
+        for _ in 0..50 {
+            let answer = HealthClient::new(connection.channel())
+                .check(HealthCheckRequest {
+                    service: String::new(),
+                })
+                .await;
+            match answer {
+                Ok(answer) => return Ok(answer.into_inner().status),
+                Err(status) if status.get_error_details().error_info().is_some() => {
+                    return Err(status);
+                }
+                Err(status) => last = status,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(last)
+    }
+
+    async fn close(self) {
+        self.stop.send_replace(true);
+        let served = tokio::time::timeout(Duration::from_secs(5), self.served).await;
+        served
+            .expect("stops in time")
+            .expect("no panic")
+            .expect("no fault");
+        std::fs::remove_dir_all(&self.authority.folder).expect("removed");
+    }
+}
+
+fn reason(status: &Status) -> String {
+    status
+        .get_error_details()
+        .error_info()
+        .map(|info| info.reason.clone())
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn only_known_desks_of_the_right_issuer_come_in() {
+    let house = House::open("admission").await;
+    let known = house.authority.issue("known", KNOWN);
+    assert_eq!(house.health(&known).await.expect("serving"), 1);
+
+    let unknown = house.authority.issue("unknown", UNKNOWN);
+    let refused = house
+        .health(&unknown)
+        .await
+        .expect_err("no such organisation");
+    assert_eq!(reason(&refused), "OIN_UNKNOWN");
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+
+    let stranger = Authority::new(&house.authority.folder, "stranger").issue("forged", KNOWN);
+    let refused = house.health(&stranger).await.expect_err("another issuer");
+    assert_eq!(reason(&refused), "", "the handshake already failed");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_the_door_says_of_a_caller_and_what_it_does_not_serve() {
+    let house = House::open("calls").await;
+    let known = house.authority.issue("known", KNOWN);
+    house.health(&known).await.expect("serving");
+    let channel = house
+        .connect(&known, &house.authority.files("server").issuer)
+        .channel();
+
+    let me = DirectoryServiceClient::new(channel.clone())
+        .who_am_i(message::WhoAmIRequest {})
+        .await
+        .expect("an answer")
+        .into_inner();
+    assert_eq!(
+        (me.oin.as_str(), me.desk.as_str(), me.directory_version),
+        (KNOWN, "desk", 7)
+    );
+    assert!(me.certificate_valid_until_millis > 0);
+
+    let large = message::ImportDirectoryRequest {
+        request_id: vec![1; 16],
+        directory_toml: vec![b' '; 2 * rules::limits::MESSAGE_BYTES_MAX],
+        signatures: Vec::new(),
+    };
+    let refused = DirectoryServiceClient::new(channel.clone())
+        .max_encoding_message_size(usize::MAX)
+        .import_directory(large)
+        .await
+        .expect_err("too large");
+    assert_eq!(reason(&refused), "MESSAGE_TOO_LARGE");
+
+    let refused = wire::consent::v1::consent_service_client::ConsentServiceClient::new(channel)
+        .get_consent(wire::consent::v1::GetConsentRequest::default())
+        .await
+        .expect_err("not mounted");
+    assert_eq!(refused.code(), tonic::Code::Unimplemented);
+    house.close().await;
+}
