@@ -242,8 +242,8 @@ impl From<crate::paper::PaperError> for ClientError {
 }
 
 /// A status that came back for `doing`, as the error it is: a refusal when the gateway said it, a
-/// transport fault when the connection did.
-pub(crate) fn from_status(doing: &'static str, status: &tonic::Status) -> ClientError {
+/// transport fault when the connection did. For callers that use a generated stub directly.
+pub fn from_status(doing: &'static str, status: &tonic::Status) -> ClientError {
     let refused = Refused::from_status(status);
     let from_server = !refused.reason_code.is_empty() || !refused.request_id.is_empty();
     let on_the_way = matches!(
