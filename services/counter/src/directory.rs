@@ -4,11 +4,12 @@
 //! that is not higher.
 
 use crate::Error;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, Promise};
 use crate::counter::{Controller, Counter, InForce};
 use crate::frame::{FrameReader, FrameWriter};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
+use rules::audit::{Stranger, Trace};
 use rules::calendar::Calendar;
 use rules::directory::{Directory, Right};
 use rules::policy::PolicyBundle;
@@ -328,6 +329,7 @@ impl Command for PutInForce<'_> {
 struct Note {
     name: &'static str,
     refusal: Option<Refusal>,
+    stranger: Option<Stranger>,
 }
 
 impl Command for Note {
@@ -342,9 +344,13 @@ impl Command for Note {
         _room: &'a Room<'a>,
         _tx: &'a mut Tx,
     ) -> Result<Verdict<()>, Error> {
+        let record = Record {
+            stranger: self.stranger.clone(),
+            ..Record::default()
+        };
         Ok(match &self.refusal {
-            Some(refusal) => Verdict::refused(refusal.clone(), Record::default()),
-            None => Verdict::permitted((), Record::default()),
+            Some(refusal) => Verdict::refused(refusal.clone(), record),
+            None => Verdict::permitted((), record),
         })
     }
 }
@@ -360,13 +366,14 @@ impl Counter {
             &Note {
                 name,
                 refusal: None,
+                stranger: None,
             },
         )
         .await
     }
 
     /// Logs a refusal that was clear before a command could be made: a wrong message, a missing right,
-    /// a certificate that is no desk's.
+    /// key holders that cannot be reached.
     ///
     /// # Errors
     /// A fault of ours.
@@ -381,9 +388,48 @@ impl Counter {
             &Note {
                 name,
                 refusal: Some(refusal),
+                stranger: None,
             },
         )
         .await
+    }
+
+    /// Logs that somebody with a valid certificate, who is no desk, was turned away at the door.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn turn_away(
+        &self,
+        stranger: Stranger,
+        refusal: Refusal,
+    ) -> Result<Answer<()>, Error> {
+        let call = Call {
+            caller: self.operator().clone(),
+            trace: Trace::draw(self.random()),
+            now: self.now(),
+        };
+        let note = Note {
+            name: "TurnAway",
+            refusal: Some(refusal),
+            stranger: Some(stranger),
+        };
+        self.serve(&call, &note).await
+    }
+
+    /// Logs a call that failed outside the database, so that it has its line too. A fault of the
+    /// database itself leaves none: there is nowhere to write it.
+    pub async fn note_fault(
+        &self,
+        call: &Call,
+        name: &'static str,
+        fault: &Error,
+    ) -> Option<Promise> {
+        match fault {
+            Error::HolderUnavailable | Error::HolderDishonest(_) => {}
+            Error::Store(_) | Error::Vault(_) | Error::Malformed(_) | Error::Stale => return None,
+        }
+        let answer = self.refuse(call, name, Refusal::new(fault.reason())).await;
+        answer.ok().map(|answer| answer.promise)
     }
 
     /// Keeps what the counter was made with as what is in force, in a database that has nothing yet.

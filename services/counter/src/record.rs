@@ -4,6 +4,7 @@
 //! transaction of what it tells.
 
 use crate::Error;
+use crate::call::Caller;
 use crate::counter::Keys;
 use crate::serve::Room;
 use rules::audit::{Entry, Subject, year_of};
@@ -91,12 +92,20 @@ impl Room<'_> {
             leaf_sha256: vault::digest::sha256_parts(&[&[LEAF_PREFIX], &json]),
             year: year_of(end),
             time: end,
-            tags: tags(counter.keys(), year_of(end), record, &caller.party.oin),
+            tags: tags(counter.keys(), year_of(end), record, caller_of(record, caller)),
             body: counter.keys().seal(&body_place(&id), &json)?,
         };
         tx.insert_entry(&row).await?;
         Ok(Written::of(&row))
     }
+}
+
+/// Under whose number a line is found: a stranger's own where somebody was turned away.
+fn caller_of<'a>(record: &'a Subject, caller: &'a Caller) -> &'a Oin {
+    let stranger = record.stranger.as_ref();
+    stranger
+        .and_then(|stranger| stranger.oin.as_ref())
+        .unwrap_or(&caller.party.oin)
 }
 
 fn tags(keys: &Keys, year: i64, record: &Subject, caller: &Oin) -> EntryTags {

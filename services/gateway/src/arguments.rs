@@ -40,14 +40,7 @@ pub enum OperatorVerb {
 pub enum ConfigVerb {
     /// Reads the file and the files that it names, and says everything that is wrong at once.
     #[command(after_help = "Example: sluis config check --config broker.toml")]
-    Check {
-        /// The file.
-        #[command(flatten)]
-        file: ConfigurationFile,
-        /// Answer as JSON, for programs.
-        #[arg(long)]
-        json: bool,
-    },
+    Check(ConfigurationFile),
 }
 
 /// Whose keys.
@@ -81,9 +74,6 @@ pub enum KeysVerb {
         /// The file to make.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// Answer as JSON, for programs.
-        #[arg(long)]
-        json: bool,
     },
 }
 
@@ -96,9 +86,6 @@ pub enum PolicyVerb {
         /// The policies folder.
         #[arg(long, value_name = "FOLDER", default_value = "policies")]
         folder: PathBuf,
-        /// Answer as JSON, for programs.
-        #[arg(long)]
-        json: bool,
     },
     /// Prints who may do what, as in policies/expected.txt.
     #[command(after_help = "Example: sluis policy matrix | diff policies/expected.txt -")]
@@ -106,9 +93,6 @@ pub enum PolicyVerb {
         /// The policies folder.
         #[arg(long, value_name = "FOLDER", default_value = "policies")]
         folder: PathBuf,
-        /// Answer as JSON, for programs.
-        #[arg(long)]
-        json: bool,
     },
     /// Says what the set answers to one question about nobody, and why.
     #[command(
@@ -134,9 +118,6 @@ pub enum PolicyVerb {
         /// The signature file; made when there is none.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// Answer as JSON, for programs.
-        #[arg(long)]
-        json: bool,
     },
     /// Puts a signed set in force at a running broker; needs a desk with the right `operator`.
     #[command(after_help = "Example: sluis policy activate --folder policies \
@@ -173,9 +154,6 @@ pub struct ExplainArguments {
     /// Consent to assume, for example given.
     #[arg(long)]
     pub consent: Option<String>,
-    /// Answer as JSON, for programs.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Which set, and to which broker.
@@ -202,7 +180,4 @@ pub struct ActivateArguments {
     /// The issuer of the broker's certificate (PEM).
     #[arg(long, value_name = "FILE")]
     pub issuer: PathBuf,
-    /// Answer as JSON, for programs.
-    #[arg(long)]
-    pub json: bool,
 }

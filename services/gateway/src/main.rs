@@ -34,6 +34,6 @@ async fn main() -> ExitCode {
     match arguments.command {
         Command::Sandbox(options) => sandbox::run(options, arguments.who.json).await,
         Command::Desk(verb) => cli::run(&arguments.who, &verb).await,
-        Command::Operator(verb) => operator::run(verb).await,
+        Command::Operator(verb) => operator::run(verb, arguments.who.json).await,
     }
 }

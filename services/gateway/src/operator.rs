@@ -25,13 +25,13 @@ use vault::sealing::OpeningKey;
 use vault::sign::SigningKey;
 
 /// Does what was asked and says how it went.
-pub async fn run(verb: OperatorVerb) -> ExitCode {
-    let (json, answer) = match verb {
-        OperatorVerb::Serve(file) => (false, serve(&file.config).await),
-        OperatorVerb::Migrate(file) => (false, migrate(&file.config).await),
-        OperatorVerb::Config(ConfigVerb::Check { file, json }) => (json, check(&file.config)),
-        OperatorVerb::Keys(KeysVerb::New { role, out, json }) => (json, new_keys(role, &out)),
-        OperatorVerb::Policy(verb) => policy(verb).await,
+pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
+    let answer = match verb {
+        OperatorVerb::Serve(file) => serve(&file.config).await,
+        OperatorVerb::Migrate(file) => migrate(&file.config).await,
+        OperatorVerb::Config(ConfigVerb::Check(file)) => check(&file.config),
+        OperatorVerb::Keys(KeysVerb::New { role, out }) => new_keys(role, &out),
+        OperatorVerb::Policy(verb) => policy(verb).await.map_err(Fault::from),
     };
     match answer {
         Ok(answer) => {
@@ -181,39 +181,27 @@ fn public_halves(halves: &[(&str, String)]) -> Answer {
     Answer::new(lines.join("\n"), Value::Object(value))
 }
 
-async fn policy(verb: PolicyVerb) -> (bool, Result<Answer, Fault>) {
+async fn policy(verb: PolicyVerb) -> Result<Answer, PolicyCommandError> {
     match verb {
-        PolicyVerb::Check { folder, json } => (json, checked(&folder).map_err(Fault::from)),
-        PolicyVerb::Matrix { folder, json } => {
-            let answer = policies::render_matrix(&folder).map(|text| {
-                let value = json!({ "matrix": text });
-                Answer::new(text, value)
-            });
-            (json, answer.map_err(Fault::from))
+        PolicyVerb::Check { folder } => checked(&folder),
+        PolicyVerb::Matrix { folder } => {
+            let text = policies::render_matrix(&folder)?;
+            let value = json!({ "matrix": text });
+            Ok(Answer::new(text, value))
         }
-        PolicyVerb::Explain(arguments) => {
-            (arguments.json, explained(arguments).map_err(Fault::from))
-        }
+        PolicyVerb::Explain(arguments) => explained(arguments),
         PolicyVerb::Sign {
             folder,
             key,
             controller,
             out,
-            json,
         } => {
-            let answer = policies::sign(&folder, &key, &controller, &out).map(|hash| {
-                let text = format!("{controller} signed policy set {hash} in {}", out.display());
-                Answer::new(
-                    text,
-                    json!({ "policy_set": hash, "controller": controller }),
-                )
-            });
-            (json, answer.map_err(Fault::from))
+            let hash = policies::sign(&folder, &key, &controller, &out)?;
+            let text = format!("{controller} signed policy set {hash} in {}", out.display());
+            let value = json!({ "policy_set": hash, "controller": controller });
+            Ok(Answer::new(text, value))
         }
-        PolicyVerb::Activate(arguments) => (
-            arguments.json,
-            activated(arguments).await.map_err(Fault::from),
-        ),
+        PolicyVerb::Activate(arguments) => activated(arguments).await,
     }
 }
 

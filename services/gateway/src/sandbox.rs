@@ -51,6 +51,9 @@ pub struct Arguments {
     /// Start the servers and play nothing: an empty stage for trying things by hand.
     #[arg(long)]
     pub empty: bool,
+    /// Only make the folder, and say how to start each server yourself: for killing them one by one.
+    #[arg(long, conflicts_with_all = ["stay", "empty"])]
+    pub lay: bool,
     /// The folder for everything; wiped at the start.
     #[arg(long, value_name = "FOLDER", default_value = "./sluis-sandbox")]
     pub folder: PathBuf,
@@ -159,6 +162,10 @@ async fn play(arguments: &Arguments, as_json: bool) -> Result<(), SandboxError> 
     progress
         .say("making a throw-away authority, certificates, keys, a directory and signed policies");
     let ground = Ground::lay(&arguments.folder, SystemClock.now())?;
+    if arguments.lay {
+        print(&stay::by_hand(&ground.plans), as_json);
+        return Ok(());
+    }
     let mut servers = ground.start(&progress).await?;
     write(&ground.folder.join(READY), READY_TEXT.as_bytes())?;
     if arguments.empty {

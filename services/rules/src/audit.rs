@@ -6,7 +6,7 @@
 
 use crate::clock::{Random, Timestamp};
 use crate::hex;
-use crate::id::{EntryId, HandoverId, Label, NoticeId, Party, Purpose, Tag};
+use crate::id::{EntryId, HandoverId, Label, NoticeId, Oin, Party, Purpose, Tag};
 use crate::limits::ENTRY_BYTES_MAX;
 use crate::reason::Reason;
 use serde_json::{Map, Value, json};
@@ -125,6 +125,15 @@ pub struct Entry {
     pub subject: Subject,
 }
 
+/// Somebody with a valid certificate who is no desk of the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// The OIN in its certificate, when that has one.
+    pub oin: Option<Oin>,
+    /// SHA-256 of its certificate's public key info (RFC 7469 section 2.4).
+    pub spki_sha256: [u8; 32],
+}
+
 /// What a command tells of itself. All of it is optional, because a line about an enrolment has no
 /// handover and a refusal may know nothing yet.
 #[derive(Clone, Debug, Default)]
@@ -159,6 +168,8 @@ pub struct Subject {
     pub batch: Option<(u64, u64)>,
     /// True when the call repeated an earlier one and got its stored outcome.
     pub repeat: bool,
+    /// Who was turned away at the door; then the line's caller is the broker itself.
+    pub stranger: Option<Stranger>,
 }
 
 /// A line longer than the log can take.
@@ -267,12 +278,13 @@ impl Entry {
         ]
     }
 
-    fn own_attributes(&self) -> [(&'static str, Option<Value>); 15] {
+    fn own_attributes(&self) -> [(&'static str, Option<Value>); 17] {
         let subject = &self.subject;
         let caller = format!("{}/{}", self.caller.0, self.caller.1);
         let basis = subject.basis.as_ref().map(|(basis, _)| json!(basis));
         let code = subject.codes.first().map(|code| json!(code.code()));
         let (items, refused) = subject.batch.unzip();
+        let stranger = subject.stranger.as_ref();
         [
             ("handover.id", text(subject.handover.as_ref())),
             ("handover.notice", text(subject.notice.as_ref())),
@@ -292,6 +304,14 @@ impl Entry {
                 refused.map(|refused| json!(refused)),
             ),
             ("handover.repeat", subject.repeat.then(|| json!(true))),
+            (
+                "handover.stranger",
+                text(stranger.and_then(|stranger| stranger.oin.as_ref())),
+            ),
+            (
+                "handover.stranger_certificate",
+                stranger.map(|stranger| json!(hex::encode(&stranger.spki_sha256))),
+            ),
         ]
     }
 

@@ -33,14 +33,18 @@ pub trait Registry: Send + Sync {
 
     /// Logs that a caller sent what could not be read, and gives the log line; roles without a log have
     /// none.
-    fn unreadable(
-        &self,
-        _caller: Caller,
-        _refusal: Refusal,
-    ) -> Pin<Box<dyn Future<Output = Option<Logged>> + Send + '_>> {
+    fn unreadable(&self, _caller: Caller, _refusal: Refusal) -> Logging<'_> {
+        Box::pin(std::future::ready(None))
+    }
+
+    /// Logs that a certificate was turned away, and gives the log line; roles without a log have none.
+    fn turned_away(&self, _certificate: PeerCertificate, _refusal: Refusal) -> Logging<'_> {
         Box::pin(std::future::ready(None))
     }
 }
+
+/// The writing of a log line, if one is to be written.
+pub type Logging<'a> = Pin<Box<dyn Future<Output = Option<Logged>> + Send + 'a>>;
 
 /// The caller that `directory` knows for this certificate.
 ///
@@ -92,12 +96,17 @@ pub struct Admission<S> {
 }
 
 impl<S> Admission<S> {
-    fn admit(&self, request: &mut Request<Body>) -> Result<Caller, Reason> {
-        let certificate = request
-            .extensions()
-            .get::<PeerCertificate>()
-            .ok_or(Reason::DeskUnknown)?;
-        let caller = self.registry.admit(certificate)?;
+    /// Who calls; otherwise why nobody does, and with which certificate.
+    fn admit(
+        &self,
+        request: &mut Request<Body>,
+    ) -> Result<Caller, (Reason, Option<PeerCertificate>)> {
+        let certificate = request.extensions().get::<PeerCertificate>();
+        let certificate = certificate.ok_or((Reason::DeskUnknown, None))?;
+        let caller = self
+            .registry
+            .admit(certificate)
+            .map_err(|reason| (reason, Some(certificate.clone())))?;
         request.extensions_mut().insert(caller.clone());
         Ok(caller)
     }
@@ -119,15 +128,17 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let deadline = deadline(request.headers());
+        let registry = Arc::clone(&self.registry);
         let caller = match self.admit(&mut request) {
             Ok(caller) => caller,
-            Err(reason) => {
-                tracing::info!(reason = reason.code(), "a call was refused at the door");
-                let status = status::refused(&Refusal::new(reason), None, None);
-                return Box::pin(std::future::ready(Ok(status.into_http())));
+            Err((reason, certificate)) => {
+                return Box::pin(async move {
+                    Ok(turn_away(registry.as_ref(), reason, certificate)
+                        .await
+                        .into_http())
+                });
             }
         };
-        let registry = Arc::clone(&self.registry);
         let served = self.inner.call(request);
         // Made here and not when first polled, so that it ends before tonic's own, which would answer
         // without details.
@@ -147,6 +158,20 @@ where
             Ok(status::refused(&refusal, None, logged.as_ref()).into_http())
         })
     }
+}
+
+async fn turn_away(
+    registry: &dyn Registry,
+    reason: Reason,
+    certificate: Option<PeerCertificate>,
+) -> Status {
+    tracing::info!(reason = reason.code(), "a call was refused at the door");
+    let refusal = Refusal::new(reason);
+    let logged = match certificate {
+        Some(certificate) => registry.turned_away(certificate, refusal.clone()).await,
+        None => None,
+    };
+    status::refused(&refusal, None, logged.as_ref())
 }
 
 /// The caller's deadline, thirty seconds at most.

@@ -116,7 +116,11 @@ where
             request_id,
             Some(&Logged::from(&promise)),
         )),
-        Err(fault) => Err(span.in_scope(|| status::fault(&fault, request_id))),
+        Err(fault) => {
+            let promise = counter.note_fault(call, M::NAME, &fault).await;
+            let logged = promise.as_ref().map(Logged::from);
+            Err(span.in_scope(|| status::fault(&fault, request_id, logged.as_ref())))
+        }
     }
 }
 

@@ -71,7 +71,11 @@ struct ErrorInfo {
 /// The status of a fault of ours. The caller learns the reason; what lies behind it goes to the
 /// operator's log, with the request id by which the two can be brought together.
 #[must_use]
-pub fn fault(error: &counter::Error, request: Option<RequestId>) -> Status {
+pub fn fault(
+    error: &counter::Error,
+    request: Option<RequestId>,
+    logged: Option<&Logged>,
+) -> Status {
     let reason = error.reason();
     let request_id = request.map(|request| request.to_string());
     let causes = causes(error);
@@ -95,7 +99,7 @@ pub fn fault(error: &counter::Error, request: Option<RequestId>) -> Status {
             tracing::error!(reason = reason.code(), request_id, causes, "a call failed");
         }
     }
-    refused(&Refusal::new(reason), request, None)
+    refused(&Refusal::new(reason), request, logged)
 }
 
 /// An error and what is behind it, in one line.

@@ -49,13 +49,22 @@ pub(crate) const ORGANISATIONS: &[Organisation] = &[
         oin: "00000099000000001000",
         title: "UWV",
         kind: "UWV",
-        desks: &[DeskRole {
-            identity: "uwv",
-            desk: "ww",
-            realm: "main",
-            region: Some(REGION),
-            rights: &["bsn", "represent"],
-        }],
+        desks: &[
+            DeskRole {
+                identity: "uwv",
+                desk: "ww",
+                realm: "main",
+                region: Some(REGION),
+                rights: &["bsn", "represent"],
+            },
+            DeskRole {
+                identity: "uwv-fg",
+                desk: "fg",
+                realm: "main",
+                region: None,
+                rights: &["officer"],
+            },
+        ],
     },
     Organisation {
         oin: "00000099000000002000",

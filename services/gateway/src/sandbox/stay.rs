@@ -4,8 +4,9 @@
 
 use super::SandboxError;
 use super::people::numbers_by_hand;
-use super::processes::Server;
-use crate::cli::output::note;
+use super::processes::{Plan, Server};
+use crate::cli::output::{Answer, note};
+use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,9 +29,31 @@ pub(crate) async fn stay(folder: &Path, servers: &mut [Server]) -> Result<(), Sa
     }
 }
 
+/// How to start each server of a folder that was only laid, in the order in which they need each other.
+pub(crate) fn by_hand(plans: &[Plan]) -> Answer {
+    let program = program();
+    let mut lines = vec!["Nothing runs yet. Start each in a terminal of its own, in this order:\n".to_owned()];
+    let mut servers = Vec::new();
+    for plan in plans {
+        let configuration = plan.configuration.display().to_string();
+        if plan.has_database {
+            lines.push(format!("  {program} migrate --config {configuration}"));
+        }
+        lines.push(format!("  {program} serve --config {configuration}\n"));
+        servers.push(json!({
+            "name": plan.name, "configuration": configuration, "address": plan.address,
+            "has_database": plan.has_database,
+        }));
+    }
+    Answer::new(lines.join("\n"), json!({ "servers": servers }))
+}
+
+fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "sluis".to_owned(), |path| path.display().to_string())
+}
+
 fn commands(folder: &Path) -> String {
-    let program = std::env::current_exe()
-        .map_or_else(|_| "sluis".to_owned(), |path| path.display().to_string());
+    let program = program();
     // Commands are to be copied as they stand, so the folder is named unless it is the default.
     let sandbox = if folder == Path::new("./sluis-sandbox") {
         String::new()
@@ -51,7 +74,7 @@ fn commands(folder: &Path) -> String {
          \x20 sluis --as neutraal fetch hnd_…\n\
          \x20 sluis --as neutraal complete hnd_… --contact-date $(date +%F)\n\
          \x20 sluis --as officer audit search --handover hnd_…\n\n\
-         Everybody: uwv, centrum, neutraal, regio, elders, vakbond, officer, operator, portal.\n\
+         Everybody: uwv, uwv-fg, centrum, neutraal, regio, elders, vakbond, officer, operator, portal.\n\
          `sluis help` lists all verbs, `sluis help offer` one with an example; --json answers as JSON.\n",
         example = folder.join("offer.example.toml").display(),
     )

@@ -141,7 +141,7 @@ impl Watch {
         self.counter
             .inbox_has_more(&self.call, &self.cursor)
             .await
-            .map_err(|fault| status::fault(&fault, None))
+            .map_err(|fault| status::fault(&fault, None, None))
     }
 
     /// Takes the next item with its entry; `None` when there is none.
@@ -153,7 +153,7 @@ impl Watch {
             .counter
             .serve(&self.call, &command)
             .await
-            .map_err(|fault| status::fault(&fault, None))?;
+            .map_err(|fault| status::fault(&fault, None, None))?;
         let page = match answer.outcome {
             Outcome::Permitted(page) => page,
             Outcome::Refused(refusal) => {

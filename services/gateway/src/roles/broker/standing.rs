@@ -3,35 +3,47 @@
 //! Must never look at another directory than the one in force.
 
 use super::chain::Chain;
-use crate::door::admission::{Registry, caller_of};
+use crate::door::admission::{Logging, Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
 use crate::grpc::call::{Incoming, answer, arrived};
 use crate::grpc::directory::{Boxed, Standing, signatures};
 use crate::grpc::reading::Reading;
 use crate::grpc::status::{self, Logged};
 use counter::directory::{Signed, decode_signatures};
-use counter::{Call, Caller, Counter};
-use rules::audit::Trace;
+use counter::{Answer, Call, Caller, Counter};
+use rules::audit::{Stranger, Trace};
+use rules::clock::Timestamp;
 use rules::id::{Oin, RequestId};
 use rules::reason::{Reason, Refusal};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use tonic::{Request, Status};
 use wire::directory::v1 as message;
 
 /// The name in the log of a call whose message could not be read, whichever call it was.
 const UNREADABLE: &str = "UnreadableMessage";
 
+/// How long after a line about a stranger's certificate the next may be written.
+const STRANGER_INTERVAL_MILLIS: i64 = 1_000;
+/// Strangers that are kept apart at the same time; beyond, only the process's own log tells of them.
+const STRANGERS_MAX: usize = 1_024;
+
 /// The broker as a server of the directory, and as the one who knows the callers.
 pub struct BrokerStanding {
     counter: Arc<Counter>,
     chain: Arc<Chain>,
+    strangers: Strangers,
 }
 
 impl BrokerStanding {
     /// The standing of this counter.
     #[must_use]
-    pub const fn new(counter: Arc<Counter>, chain: Arc<Chain>) -> Self {
-        Self { counter, chain }
+    pub fn new(counter: Arc<Counter>, chain: Arc<Chain>) -> Self {
+        Self {
+            counter,
+            chain,
+            strangers: Strangers::default(),
+        }
     }
 }
 
@@ -40,22 +52,57 @@ impl Registry for BrokerStanding {
         caller_of(&self.counter.in_force().directory, certificate)
     }
 
-    fn unreadable(&self, caller: Caller, refusal: Refusal) -> Boxed<'_, Option<Logged>> {
+    fn unreadable(&self, caller: Caller, refusal: Refusal) -> Logging<'_> {
         Box::pin(async move {
             let call = Call {
                 caller,
                 trace: Trace::draw(self.counter.random()),
                 now: self.counter.now(),
             };
-            match self.counter.refuse(&call, UNREADABLE, refusal).await {
-                Ok(answer) => Some(Logged::from(&answer.promise)),
-                Err(fault) => {
-                    // The caller is refused either way; the operator hears of the missing line.
-                    drop(status::fault(&fault, None));
-                    None
-                }
-            }
+            line_of(self.counter.refuse(&call, UNREADABLE, refusal).await)
         })
+    }
+
+    fn turned_away(&self, certificate: PeerCertificate, refusal: Refusal) -> Logging<'_> {
+        Box::pin(async move {
+            if !self.strangers.is_due(certificate.spki_sha256, self.counter.now()) {
+                return None;
+            }
+            let stranger = Stranger {
+                oin: certificate.oin,
+                spki_sha256: certificate.spki_sha256,
+            };
+            line_of(self.counter.turn_away(stranger, refusal).await)
+        })
+    }
+}
+
+/// The line of a refusal. When it could not be written the caller is refused all the same, and the
+/// operator hears of it.
+fn line_of(written: Result<Answer<()>, counter::Error>) -> Option<Logged> {
+    match written {
+        Ok(answer) => Some(Logged::from(&answer.promise)),
+        Err(fault) => {
+            drop(status::fault(&fault, None, None));
+            None
+        }
+    }
+}
+
+/// When each stranger was last logged, so that nobody without a desk can fill the log.
+#[derive(Debug, Default)]
+struct Strangers(Mutex<HashMap<[u8; 32], Timestamp>>);
+
+impl Strangers {
+    /// Whether a line is due for this certificate; if so, the next is due a while later.
+    fn is_due(&self, spki_sha256: [u8; 32], now: Timestamp) -> bool {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|_, time| time.plus_millis(STRANGER_INTERVAL_MILLIS) > now);
+        if logged.contains_key(&spki_sha256) || logged.len() >= STRANGERS_MAX {
+            return false;
+        }
+        logged.insert(spki_sha256, now);
+        true
     }
 }
 
@@ -127,7 +174,7 @@ impl Standing for BrokerStanding {
             let call = arrived(&self.counter, request)?;
             match self.counter.note(&call, name).await {
                 Ok(_) => Ok(()),
-                Err(fault) => Err(status::fault(&fault, None)),
+                Err(fault) => Err(status::fault(&fault, None, None)),
             }
         })
     }
@@ -148,5 +195,20 @@ impl Standing for BrokerStanding {
                 entry_id: promise.entry_id.bytes().to_vec(),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_logged_once_in_a_while_and_never_in_anothers_place() {
+        let strangers = Strangers::default();
+        let begin = Timestamp::from_millis(1_000_000);
+        assert!(strangers.is_due([1; 32], begin));
+        assert!(!strangers.is_due([1; 32], begin.plus_millis(STRANGER_INTERVAL_MILLIS - 1)));
+        assert!(strangers.is_due([2; 32], begin.plus_millis(1)));
+        assert!(strangers.is_due([1; 32], begin.plus_millis(STRANGER_INTERVAL_MILLIS)));
     }
 }
