@@ -125,7 +125,9 @@ fn dependencies() -> Vec<Dependency> {
                     from: text(package, "name"),
                     to: text(dependency, "name"),
                     ours: dependency["path"].is_string(),
-                    in_tests: package["name"] == "tests" || dependency["kind"] == "dev",
+                    in_tests: package["name"] == "tests"
+                        || package["name"] == "bench"
+                        || dependency["kind"] == "dev",
                 })
         })
         .collect()

@@ -25,7 +25,7 @@ pub use replay::REPLAY_ORDERS_MAX;
 
 use crate::counter::Controller;
 use crate::directory::{Signed, verify_directory};
-use convert::{Bench, Judged, Plan, Ready, Tools};
+use convert::{Hearing, Judged, Plan, Ready, Tools};
 use quota::Quotas;
 use registry::Registry;
 use replay::Replay;
@@ -177,7 +177,7 @@ impl Holder {
         let orders: Vec<_> = items.iter().map(|item| item.order.paper.id).collect();
         let holder = self.clone();
         let judged = lanes::each(items, move |item| {
-            holder.bench(now, |bench| bench.judge(item))
+            holder.hearing(now, |hearing| hearing.judge(item))
         });
         let mut ready = Vec::with_capacity(orders.len());
         for one in judged.await? {
@@ -351,8 +351,8 @@ impl Holder {
             .clone()
     }
 
-    fn bench<T>(&self, now: Timestamp, work: impl FnOnce(&Bench<'_>) -> T) -> T {
-        work(&Bench {
+    fn hearing<T>(&self, now: Timestamp, work: impl FnOnce(&Hearing<'_>) -> T) -> T {
+        work(&Hearing {
             oin: &self.0.oin,
             voucher_key: self.0.signing.public(),
             directory: &self.directory(),

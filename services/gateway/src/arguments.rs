@@ -20,7 +20,14 @@ pub enum OperatorVerb {
     /// Runs the role that a configuration file describes, until it is told to stop.
     #[command(after_help = "Example: sluis serve --config broker.toml\n\n\
         SIGTERM stops it after the running calls; SIGHUP reads certificate, key and issuer anew.")]
-    Serve(ConfigurationFile),
+    Serve {
+        /// The file.
+        #[command(flatten)]
+        file: ConfigurationFile,
+        /// Stop when standard input ends, as it does when the program that started this one is gone.
+        #[arg(long)]
+        until_input_ends: bool,
+    },
     /// Brings a role's database to this program's schema; makes it when there is none.
     #[command(after_help = "Example: sluis migrate --config broker.toml")]
     Migrate(ConfigurationFile),

@@ -27,7 +27,10 @@ use vault::sign::SigningKey;
 /// Does what was asked and says how it went.
 pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
     let answer = match verb {
-        OperatorVerb::Serve(file) => serve(&file.config).await,
+        OperatorVerb::Serve {
+            file,
+            until_input_ends,
+        } => serve(&file.config, until_input_ends).await,
         OperatorVerb::Migrate(file) => migrate(&file.config).await,
         OperatorVerb::Config(ConfigVerb::Check(file)) => check(&file.config),
         OperatorVerb::Keys(KeysVerb::New { role, out }) => new_keys(role, &out),
@@ -74,9 +77,12 @@ impl Answer {
     }
 }
 
-async fn serve(path: &Path) -> Result<Answer, Fault> {
+async fn serve(path: &Path, until_input_ends: bool) -> Result<Answer, Fault> {
     let configuration = Configuration::load(path)?;
     logging::begin(configuration.log);
+    if until_input_ends {
+        end_with_input();
+    }
     tracing::info!(%configuration, version = env!("CARGO_PKG_VERSION"), "starts");
     let served = match &configuration.role {
         Role::Broker(settings) => broker::run(&configuration, settings).await,
@@ -88,6 +94,16 @@ async fn serve(path: &Path) -> Result<Answer, Fault> {
     }
     served?;
     Ok(Answer::new("", Value::Null))
+}
+
+/// Ends the process at once when its standard input ends: whoever held the other end was killed, and a
+/// server must stand being killed too.
+fn end_with_input() {
+    std::thread::spawn(|| {
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        tracing::warn!("standard input ended; stops");
+        std::process::exit(0);
+    });
 }
 
 async fn migrate(path: &Path) -> Result<Answer, Fault> {

@@ -71,7 +71,7 @@ impl fmt::Debug for Hop {
 }
 
 /// What an order is judged by: all of it this holder's own.
-pub(crate) struct Bench<'a> {
+pub(crate) struct Hearing<'a> {
     /// Who this holder is.
     pub(crate) oin: &'a Oin,
     /// With which key it signs vouchers.
@@ -96,7 +96,7 @@ pub(crate) enum Judged {
     Planned(Box<Plan>),
 }
 
-/// A hop that may be made: only [`Bench::judge`] makes one.
+/// A hop that may be made: only [`Hearing::judge`] makes one.
 pub(crate) struct Plan {
     pub(crate) order: OrderPlan,
     key: OrderKey,
@@ -114,7 +114,7 @@ enum PlannedInputs {
     Previous(Vec<Keyed>),
 }
 
-impl Bench<'_> {
+impl Hearing<'_> {
     /// Judges one order: issuer and signature, the closed table with the window, age, repetition,
     /// place in the walk, earlier vouchers, ciphertexts, parent, contexts. Quotas come after.
     ///

@@ -43,9 +43,7 @@ pub async fn run(
     settings: &HolderSettings,
 ) -> Result<(), StartError> {
     let stopping = serving::stopping()?;
-    let parts = parts(configuration, settings).await?;
-    let holder = Holder::start(parts).await?;
-    check_certificate(configuration, &holder)?;
+    let holder = assemble(configuration, settings).await?;
     tracing::info!(
         trust_level = holder.trust_level(),
         directory = holder.directory().version(),
@@ -67,6 +65,20 @@ pub async fn run(
     let served = serving::serve(configuration, registry, mounted, stopping).await;
     holder.close_database().await;
     Ok(served?)
+}
+
+/// A key holder from its files and its database, checked; no socket is open yet.
+///
+/// # Errors
+/// When a file, the database or the directory is not good.
+pub async fn assemble(
+    configuration: &Configuration,
+    settings: &HolderSettings,
+) -> Result<Holder, StartError> {
+    let parts = parts(configuration, settings).await?;
+    let holder = Holder::start(parts).await?;
+    check_certificate(configuration, &holder)?;
+    Ok(holder)
 }
 
 async fn parts(

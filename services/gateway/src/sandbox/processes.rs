@@ -1,6 +1,7 @@
 //! The sandbox's servers: migrated, started, waited for, and stopped with the sandbox.
 //!
-//! Must never leave a process behind: each is killed when its handle is dropped.
+//! Must never leave a process behind: each is killed when its handle is dropped, and ends by itself when
+//! the sandbox was killed.
 
 use super::SandboxError;
 use client::Connection;
@@ -59,7 +60,10 @@ impl Server {
                 ));
             }
         }
+        // The pipe ends with the sandbox, whatever ends it, and the server with the pipe.
         let child = command(&program, "serve", plan)?
+            .arg("--until-input-ends")
+            .stdin(Stdio::piped())
             .spawn()
             .map_err(|source| SandboxError::Program { source })?;
         let mut server = Self {

@@ -7,7 +7,6 @@ use crate::configuration::{
 };
 use crate::door::certificate::PeerCertificate;
 use crate::grpc::directory::{Boxed, Directories, Standing};
-use crate::limited;
 use client::connection::Connection;
 use counter::Caller;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};

@@ -1,0 +1,123 @@
+//! The bare relay: the same door and transport, one durable INSERT with the same settings, no more.
+//!
+//! Must never do anything that a relay without privacy would not do.
+
+use gateway::configuration::{OinElement, TlsFiles};
+use gateway::door::{accept, reload::DoorKeys};
+use rules::clock::{Random as _, Timestamp};
+use rules::id::{EntryId, Tag};
+use std::path::Path;
+use std::sync::Arc;
+use store::audit::{EntryRow, EntryTags};
+use store::{Database, Error, Role, Settings, Tx, Work};
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+use vault::chance::SystemChance;
+use wire::directory::v1 as message;
+use wire::directory::v1::directory_service_server::{DirectoryService, DirectoryServiceServer};
+
+struct Relay {
+    database: Database,
+}
+
+struct Insert(EntryRow);
+
+impl Work for Insert {
+    type Output = ();
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "BareRelay"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), Error> {
+        tx.insert_entry(&self.0).await
+    }
+
+    fn is_transient(error: &Error) -> bool {
+        error.is_transient()
+    }
+}
+
+fn row(body: Vec<u8>) -> EntryRow {
+    let mut id = [0; 16];
+    SystemChance::new().fill(&mut id);
+    EntryRow {
+        entry_id: EntryId::from_slice(&id).expect("chance is not zero"),
+        leaf_index: None,
+        leaf_sha256: [0; 32],
+        year: 2026,
+        time: Timestamp::from_millis(1),
+        tags: EntryTags {
+            caller: Tag::new([1; 16]),
+            ..EntryTags::default()
+        },
+        body,
+    }
+}
+
+#[tonic::async_trait]
+impl DirectoryService for Relay {
+    async fn who_am_i(
+        &self,
+        _: Request<message::WhoAmIRequest>,
+    ) -> Result<Response<message::WhoAmIResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_directory(
+        &self,
+        _: Request<message::GetDirectoryRequest>,
+    ) -> Result<Response<message::GetDirectoryResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    /// The one call that the relay serves: keeps what it is sent.
+    async fn import_directory(
+        &self,
+        request: Request<message::ImportDirectoryRequest>,
+    ) -> Result<Response<message::ImportDirectoryResponse>, Status> {
+        let insert = Insert(row(request.into_inner().directory_toml));
+        match self.database.write(&insert).await {
+            Ok(()) => Ok(Response::new(message::ImportDirectoryResponse::default())),
+            Err(error) => Err(Status::unavailable(error.to_string())),
+        }
+    }
+
+    async fn get_status(
+        &self,
+        _: Request<message::GetStatusRequest>,
+    ) -> Result<Response<message::GetStatusResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+/// Serves on a free port, which it prints, until it is killed.
+pub(crate) async fn serve(folder: &Path, database: &Path) {
+    let settings = Settings {
+        path: database.join("relay.sqlite"),
+        pages_max: None,
+    };
+    store::tx::migrate(&settings, Role::Broker)
+        .await
+        .expect("a migrated database");
+    let database = Database::open(&settings, Role::Broker)
+        .await
+        .expect("a database");
+    let home = folder.join("processes").join("broker");
+    let keys = DoorKeys::load(&TlsFiles {
+        certificate: home.join("certificate.pem"),
+        key: home.join("certificate.key.pem"),
+        issuer: folder.join("ca.pem"),
+    })
+    .expect("the broker's certificate");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    println!("{}", listener.local_addr().expect("its address"));
+    let guests = accept(listener, Arc::new(keys), OinElement::SerialNumber);
+    Server::builder()
+        .add_service(DirectoryServiceServer::new(Relay { database }))
+        .serve_with_incoming(guests)
+        .await
+        .expect("the relay serves");
+}
