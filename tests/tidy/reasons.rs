@@ -119,6 +119,11 @@ const CHAPTERS: &[(i32, &str, &str)] = &[
         "Faults",
         "The caller. Nothing was done and nothing was released.",
     ),
+    (
+        72,
+        "Consent",
+        "The portal or the assisting desk. A sender or recipient never gets these.",
+    ),
 ];
 
 fn page() -> String {

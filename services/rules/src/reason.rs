@@ -302,6 +302,31 @@ reasons! {
     Internal, "INTERNAL", 71, Internal,
         "Something is wrong on our side. Nothing was released. Tell the operator the request id.",
         "Er is bij ons iets mis. Er is niets vrijgegeven. Geef de beheerder het verzoeknummer.";
+    // consent
+    StatementInvalid, "STATEMENT_INVALID", 72, InvalidArgument,
+        "The consent statement is not in the form of this gateway: one record, one sender, one recipient, canonical JSON (RFC 8785). The details say what differs; make it anew.",
+        "De toestemmingsverklaring heeft niet de vorm van deze gateway: een dossier, een verstrekker, een ontvanger, canonieke JSON (RFC 8785). De details zeggen wat afwijkt; maak haar opnieuw.";
+    StatementSignatureInvalid, "STATEMENT_SIGNATURE_INVALID", 73, PermissionDenied,
+        "The consent statement is not signed by the portal or by the calling desk. Sign it with the key that the directory has for this desk.",
+        "De toestemmingsverklaring is niet ondertekend door het portaal of door het aanroepende loket. Onderteken met de sleutel die in het register bij dit loket staat.";
+    ConsentTermExceeded, "CONSENT_TERM_EXCEEDED", 74, FailedPrecondition,
+        "The consent would last longer than the register allows, or ends before it begins. Choose an earlier end.",
+        "De toestemming zou langer duren dan het doelregister toestaat, of eindigt voor zij begint. Kies een eerdere einddatum.";
+    PrivacyNoticeOutdated, "PRIVACY_NOTICE_OUTDATED", 75, FailedPrecondition,
+        "The person saw another version of the privacy notice than the register has now. Show the present one and ask again.",
+        "De persoon zag een andere versie van de privacyverklaring dan het doelregister nu heeft. Toon de huidige en vraag opnieuw.";
+    AssistanceNotAllowed, "ASSISTANCE_NOT_ALLOWED", 76, FailedPrecondition,
+        "The register does not let a desk register this consent. The person gives it in the portal.",
+        "Het doelregister staat niet toe dat een loket deze toestemming vastlegt. De persoon geeft haar zelf in het portaal.";
+    ConsentWidened, "CONSENT_WIDENED", 77, FailedPrecondition,
+        "A consent can be made narrower, never wider. For more, the person gives a new consent.",
+        "Een toestemming kan worden beperkt, niet verruimd. Voor meer geeft de persoon een nieuwe toestemming.";
+    TriesExhausted, "TRIES_EXHAUSTED", 78, ResourceExhausted,
+        "Too many wrong codes were tried. Wait ten minutes, then read the code again with care.",
+        "Er zijn te veel verkeerde codes geprobeerd. Wacht tien minuten en lees de code dan nog eens goed.";
+    LoginRefused, "LOGIN_REFUSED", 79, PermissionDenied,
+        "The proof of identity was not accepted, or the session has ended. Log in again.",
+        "Het bewijs van identiteit is niet aanvaard, of de sessie is voorbij. Log opnieuw in.";
 }
 
 impl fmt::Display for Reason {
