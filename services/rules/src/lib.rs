@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod clock;
 pub mod consent;
 pub mod directory;
+pub mod feed;
 pub mod handover;
 pub mod hex;
 pub mod id;

@@ -25,6 +25,8 @@ const SELECT_OPEN_OF_GROUP: &str = "SELECT handover_id FROM handover \
      WHERE group_tag = $1 AND wrapped_key IS NOT NULL AND handover_id <> $2 ORDER BY handover_id";
 const SELECT_OPEN_OF_SUBJECT: &str = "SELECT handover_id FROM handover \
      WHERE subject_index = $1 AND wrapped_key IS NOT NULL ORDER BY handover_id";
+const SELECT_OPENED_OF_SUBJECT: &str = "SELECT handover_id FROM handover \
+     WHERE subject_index = $1 AND opened_at IS NOT NULL AND wrapped_key IS NULL ORDER BY handover_id";
 const SELECT_DUE: &str = "SELECT handover_id FROM handover \
      WHERE deadline_at IS NOT NULL AND deadline_at <= $1 ORDER BY deadline_at LIMIT $2";
 const SELECT_OF_DAYS_BEFORE: &str = "SELECT handover_id FROM handover \
@@ -41,6 +43,7 @@ pub const STATEMENTS: &[&str] = &[
     UPDATE_HANDOVER,
     SELECT_OPEN_OF_GROUP,
     SELECT_OPEN_OF_SUBJECT,
+    SELECT_OPENED_OF_SUBJECT,
     SELECT_DUE,
     SELECT_OF_DAYS_BEFORE,
     UPSERT_PAYLOAD,
@@ -172,6 +175,21 @@ impl Tx {
         index: &[u8; 32],
     ) -> Result<Vec<HandoverId>, Error> {
         let rows = sqlx::query(SELECT_OPEN_OF_SUBJECT)
+            .bind(index.as_slice())
+            .fetch_all(self.statement())
+            .await?;
+        rows.iter().map(handover_id).collect()
+    }
+
+    /// All ended handovers of a person in a relation of which the recipient opened something.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ended_handovers_opened_of_subject(
+        &mut self,
+        index: &[u8; 32],
+    ) -> Result<Vec<HandoverId>, Error> {
+        let rows = sqlx::query(SELECT_OPENED_OF_SUBJECT)
             .bind(index.as_slice())
             .fetch_all(self.statement())
             .await?;

@@ -4,11 +4,14 @@
 //! times. Must never decide anything.
 
 pub mod audit;
+pub mod consent;
 pub mod directory;
 pub mod error;
+pub mod feed;
 pub mod handover;
 pub mod holder;
 pub mod inbox;
+pub mod link;
 pub mod notice;
 pub mod pseudonym;
 pub mod request;

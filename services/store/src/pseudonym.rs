@@ -6,7 +6,7 @@
 use crate::tx::{column, fixed};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
-use rules::id::Tag;
+use rules::id::{ConsentId, Tag};
 
 const SELECT_CONTEXT_KEY: &str = "SELECT public_key, sealed_key FROM context_key WHERE label = $1";
 const INSERT_CONTEXT_KEY: &str = "INSERT INTO context_key (label, public_key, sealed_key, opened_at) \
@@ -15,7 +15,7 @@ const UPSERT_SUBJECT: &str = "INSERT INTO relation_subject \
      (subject_index, relation_tag, sealed_handle, objected_at, restricted_at, created_at) \
      VALUES ($1, $2, $3, NULL, NULL, $4) ON CONFLICT (subject_index) DO NOTHING";
 /// On PostgreSQL this ends in FOR SHARE; on SQLite every deciding command holds the only writer.
-const LOCK_SUBJECT: &str = "SELECT relation_tag, objected_at, restricted_at FROM relation_subject \
+const LOCK_SUBJECT: &str = "SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
      WHERE subject_index = $1";
 const UPDATE_SUBJECT_FLAGS: &str = "UPDATE relation_subject \
      SET objected_at = $2, restricted_at = $3 WHERE subject_index = $1";
@@ -47,6 +47,8 @@ pub struct SubjectRow {
     pub objected_at: Option<Timestamp>,
     /// Since when processing is restricted.
     pub restricted_at: Option<Timestamp>,
+    /// The consent record that decisions look at.
+    pub consent: Option<ConsentId>,
 }
 
 impl Tx {
@@ -121,10 +123,17 @@ impl Tx {
         row.map(|row| {
             let objected_at: Option<i64> = column(&row, "objected_at")?;
             let restricted_at: Option<i64> = column(&row, "restricted_at")?;
+            let consent: Option<Vec<u8>> = column(&row, "consent_id")?;
+            let consent = consent
+                .map(|octets| {
+                    ConsentId::from_slice(&octets).ok_or(Error::Malformed("relation_subject"))
+                })
+                .transpose()?;
             Ok(SubjectRow {
                 relation_tag: Tag::new(fixed(&row, "relation_tag")?),
                 objected_at: objected_at.map(Timestamp::from_millis),
                 restricted_at: restricted_at.map(Timestamp::from_millis),
+                consent,
             })
         })
         .transpose()

@@ -50,9 +50,12 @@ async fn every_statement_of_the_broker_can_be_prepared() {
     let database = Database::open(&settings, Role::Broker).await.unwrap();
     let all = PrepareAll(&[
         crate::audit::STATEMENTS,
+        crate::consent::STATEMENTS,
         crate::directory::STATEMENTS,
+        crate::feed::STATEMENTS,
         crate::handover::STATEMENTS,
         crate::inbox::STATEMENTS,
+        crate::link::STATEMENTS,
         crate::notice::STATEMENTS,
         crate::pseudonym::STATEMENTS,
         crate::request::STATEMENTS,

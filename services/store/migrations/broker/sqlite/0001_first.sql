@@ -39,7 +39,69 @@ CREATE TABLE relation_subject (
     sealed_handle  BLOB    NOT NULL,
     objected_at    INTEGER,
     restricted_at  INTEGER,
+    -- The consent that is looked at; no reference, because the two rows name each other.
+    consent_id     BLOB,
     created_at     INTEGER NOT NULL
+) STRICT;
+
+-- Consent records. The body holds the latest consent statement, sealed; `state` and `valid_until` are in
+-- clear for sweeps only: decisions read the statement.
+CREATE TABLE consent (
+    consent_id    BLOB    NOT NULL PRIMARY KEY,
+    subject_index BLOB    NOT NULL REFERENCES relation_subject (subject_index),
+    version       INTEGER NOT NULL,
+    state         INTEGER NOT NULL,
+    valid_until   INTEGER NOT NULL,
+    stop_tag      BLOB,
+    created_at    INTEGER NOT NULL,
+    body          BLOB    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX consent_stop ON consent (stop_tag) WHERE stop_tag IS NOT NULL;
+CREATE INDEX consent_subject ON consent (subject_index);
+
+-- Every change of a record, appended; never changed.
+CREATE TABLE consent_event (
+    consent_id BLOB    NOT NULL REFERENCES consent (consent_id),
+    version    INTEGER NOT NULL,
+    state      INTEGER NOT NULL,
+    time       INTEGER NOT NULL,
+    body       BLOB    NOT NULL,
+    PRIMARY KEY (consent_id, version)
+) STRICT;
+
+-- Who asked a person for consent and waits for it.
+CREATE TABLE question (
+    question_id   BLOB    NOT NULL PRIMARY KEY,
+    subject_index BLOB    NOT NULL REFERENCES relation_subject (subject_index),
+    created_at    INTEGER NOT NULL,
+    body          BLOB    NOT NULL
+) STRICT;
+CREATE INDEX question_subject ON question (subject_index);
+
+-- A person's pseudonym at a vakbond, waiting to be fetched with the code. Each row under a data key of its
+-- own.
+CREATE TABLE link_code (
+    code_sha256 BLOB    NOT NULL PRIMARY KEY,
+    party_tag   BLOB    NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    wrapped_key BLOB    NOT NULL,
+    sealed      BLOB    NOT NULL
+) STRICT;
+CREATE INDEX link_code_expires ON link_code (expires_at);
+
+-- Wrong codes, counted for each desk or source. Gone after ten minutes.
+CREATE TABLE wrong_code (
+    attempt_id BLOB    NOT NULL PRIMARY KEY,
+    source_tag BLOB    NOT NULL,
+    time       INTEGER NOT NULL
+) STRICT;
+CREATE INDEX wrong_code_source ON wrong_code (source_tag, time);
+
+-- What the portal has not taken over yet. Each row under a data key of its own.
+CREATE TABLE feed (
+    line_id     BLOB    NOT NULL PRIMARY KEY,
+    wrapped_key BLOB    NOT NULL,
+    sealed      BLOB    NOT NULL
 ) STRICT;
 
 CREATE TABLE handover (
@@ -61,6 +123,7 @@ CREATE TABLE handover (
 ) STRICT;
 CREATE INDEX handover_deadline ON handover (deadline_at) WHERE deadline_at IS NOT NULL;
 CREATE INDEX handover_subject ON handover (subject_index);
+CREATE INDEX handover_opened ON handover (subject_index) WHERE opened_at IS NOT NULL;
 CREATE INDEX handover_group ON handover (group_tag) WHERE group_tag IS NOT NULL;
 CREATE INDEX handover_day ON handover (day) WHERE wrapped_key IS NOT NULL;
 

@@ -1,0 +1,136 @@
+//! Link codes that wait to be redeemed, and the count of wrong codes.
+//!
+//! Must never give a code's content twice: taking it deletes it.
+
+use crate::tx::column;
+use crate::{Error, Tx};
+use rules::clock::Timestamp;
+use rules::id::{RequestId, Tag};
+
+const INSERT_CODE: &str = "INSERT INTO link_code (code_sha256, party_tag, expires_at, wrapped_key, \
+     sealed) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (code_sha256) DO NOTHING";
+const TAKE_CODE: &str = "DELETE FROM link_code WHERE code_sha256 = $1 AND party_tag = $2 \
+     AND expires_at > $3 RETURNING wrapped_key, sealed";
+const DELETE_EXPIRED: &str = "DELETE FROM link_code WHERE expires_at <= $1";
+const INSERT_WRONG: &str =
+    "INSERT INTO wrong_code (attempt_id, source_tag, time) VALUES ($1, $2, $3)";
+const COUNT_WRONG: &str =
+    "SELECT COUNT(*) AS wrong FROM wrong_code WHERE source_tag = $1 AND time > $2";
+const DELETE_OLD_WRONG: &str = "DELETE FROM wrong_code WHERE time <= $1";
+
+/// The statements of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    INSERT_CODE,
+    TAKE_CODE,
+    DELETE_EXPIRED,
+    INSERT_WRONG,
+    COUNT_WRONG,
+    DELETE_OLD_WRONG,
+];
+
+/// A link code's content.
+#[derive(Clone, Debug)]
+pub struct LinkRow {
+    /// Its data key, wrapped under a day key.
+    pub wrapped_key: Vec<u8>,
+    /// Ciphertext and vouchers, sealed.
+    pub sealed: Vec<u8>,
+}
+
+impl Tx {
+    /// Keeps a code for one party until it expires; `false` when the code is taken.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_link_code(
+        &mut self,
+        code_sha256: &[u8; 32],
+        party: Tag,
+        expires_at: Timestamp,
+        row: &LinkRow,
+    ) -> Result<bool, Error> {
+        let written = sqlx::query(INSERT_CODE)
+            .bind(code_sha256.as_slice())
+            .bind(party.bytes().as_slice())
+            .bind(expires_at.millis())
+            .bind(row.wrapped_key.as_slice())
+            .bind(row.sealed.as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(written.rows_affected() == 1)
+    }
+
+    /// Takes a code out, if it is this party's and has not expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take_link_code(
+        &mut self,
+        code_sha256: &[u8; 32],
+        party: Tag,
+        now: Timestamp,
+    ) -> Result<Option<LinkRow>, Error> {
+        sqlx::query(TAKE_CODE)
+            .bind(code_sha256.as_slice())
+            .bind(party.bytes().as_slice())
+            .bind(now.millis())
+            .fetch_optional(self.statement())
+            .await?
+            .map(|row| {
+                Ok(LinkRow {
+                    wrapped_key: column(&row, "wrapped_key")?,
+                    sealed: column(&row, "sealed")?,
+                })
+            })
+            .transpose()
+    }
+
+    /// Deletes codes that have expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_expired_link_codes(&mut self, now: Timestamp) -> Result<(), Error> {
+        sqlx::query(DELETE_EXPIRED)
+            .bind(now.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Counts a wrong code against its source, and forgets those before `since`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_wrong_code(
+        &mut self,
+        attempt: RequestId,
+        source: Tag,
+        now: Timestamp,
+        since: Timestamp,
+    ) -> Result<(), Error> {
+        sqlx::query(DELETE_OLD_WRONG)
+            .bind(since.millis())
+            .execute(self.statement())
+            .await?;
+        sqlx::query(INSERT_WRONG)
+            .bind(attempt.bytes().as_slice())
+            .bind(source.bytes().as_slice())
+            .bind(now.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// How many wrong codes a source tried after a moment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn wrong_codes(&mut self, source: Tag, since: Timestamp) -> Result<i64, Error> {
+        let row = sqlx::query(COUNT_WRONG)
+            .bind(source.bytes().as_slice())
+            .bind(since.millis())
+            .fetch_one(self.statement())
+            .await?;
+        column(&row, "wrong")
+    }
+}
