@@ -7,8 +7,10 @@ use super::manifest::{Manifest, Received};
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load_as, save};
 use crate::Error;
 use crate::decision::{self, Asked, Facts};
+use crate::feed::{self, Told};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::feed::FeedKind;
 use rules::handover::{Actor, Event};
 use rules::id::{HandoverId, Label, Party, RequestId};
 use rules::policy::{Action, Permit, Stage};
@@ -182,7 +184,12 @@ pub fn decide<T>(
         purpose: &body.purpose,
         basis: &body.basis,
     };
-    let facts = Facts::of(&loaded.subject, room.call.now, loaded.row.deadline_at);
+    let facts = Facts::of(
+        &loaded.subject,
+        loaded.consent.as_ref(),
+        room.call.now,
+        loaded.row.deadline_at,
+    );
     let wanted = labels.iter().cloned().collect();
     let decision = match room.in_force.decide(&asked, &wanted, &facts) {
         Ok(decision) => decision,
@@ -193,6 +200,25 @@ pub fn decide<T>(
         Outcome::Permitted(permit) => Ok(permit),
         Outcome::Refused(refusal) => Err(Box::new(Verdict::refused(refusal, record.clone()))),
     }
+}
+
+/// Tells the person that a step with their data was refused, and gives the refusal on.
+///
+/// # Errors
+/// When the database or a seal fails.
+pub async fn tell_refused<T>(
+    room: &Room<'_>,
+    tx: &mut Tx,
+    loaded: &Loaded,
+    verdict: Box<Verdict<T>>,
+) -> Result<Verdict<T>, Error> {
+    let code = verdict.record.codes.first();
+    let told = Told {
+        code: code.map_or_else(String::new, |code| code.code().to_owned()),
+        ..feed::about(loaded, FeedKind::StepRefused)
+    };
+    feed::write(room, tx, &told).await?;
+    Ok(*verdict)
 }
 
 /// The number of a stage in rows and on the wire.
@@ -337,7 +363,7 @@ pub async fn read_out(
     let wanted: Vec<Label> = prepared.iter().cloned().collect();
     let permit = match decide(room, loaded, (Action::Fetch, stage), &wanted, record) {
         Ok(permit) => permit,
-        Err(verdict) => return Ok(*verdict),
+        Err(verdict) => return tell_refused(room, tx, loaded, verdict).await,
     };
     let mut payload = take(room, tx, &permit, loaded, stage).await?;
     payload
@@ -357,6 +383,11 @@ pub async fn read_out(
         .map(|(label, _)| label.clone())
         .collect();
     mark_opened(room, tx, loaded).await?;
+    let told = Told {
+        labels: feed::texts(&record.labels),
+        ..feed::about(loaded, FeedKind::Opened)
+    };
+    feed::write(room, tx, &told).await?;
     let reply = ReadOut {
         receipt: loaded.receipt()?,
         payload,

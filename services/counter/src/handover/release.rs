@@ -5,7 +5,7 @@
 
 use super::body::{Payload, ReleasedPseudonym, SealedFields, SignedManifest};
 use super::manifest::{Manifest, Received};
-use super::offer::{ReadOut, decide, intersect, labels_of, put, read_out};
+use super::offer::{ReadOut, decide, intersect, labels_of, put, read_out, tell_refused};
 use super::prepare::Subject;
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load, load_as};
 use crate::Error;
@@ -300,7 +300,7 @@ impl Releasing<'_> {
             &mut record,
         ) {
             Ok(permit) => permit,
-            Err(verdict) => return Ok(*verdict),
+            Err(verdict) => return tell_refused(room, tx, loaded, verdict).await,
         };
         let received = Received {
             manifest: &request.manifest,
