@@ -92,15 +92,10 @@ impl Command for Offer {
             Err(verdict) => return Ok(*verdict),
         };
         let permitted = intersect(&permit, &loaded.body.summary_labels);
-        let (sealed, mut dropped) = received.minimise(&permitted);
-        if sealed.fields.is_empty() {
-            return Ok(Verdict::refused(Reason::LabelsNoneAllowed, record));
-        }
-        record.labels = sealed
-            .fields
-            .iter()
-            .map(|(label, _)| label.clone())
-            .collect();
+        let (sealed, mut dropped) = match minimise(&received, &permitted, &mut record) {
+            Ok(minimised) => minimised,
+            Err(refusal) => return Ok(Verdict::refused(refusal, record)),
+        };
         let payload = Payload {
             manifest: self.signed_manifest.clone(),
             sealed,
@@ -146,6 +141,24 @@ pub fn intersect(permit: &Permit, prepared: &BTreeSet<Label>) -> BTreeSet<Label>
         .filter(|label| permit.labels().contains(*label))
         .cloned()
         .collect()
+}
+
+/// What of the received fields may be kept, and the labels of what was dropped; the log is told of what is
+/// kept.
+///
+/// # Errors
+/// `LABELS_NONE_ALLOWED` when nothing is left.
+pub fn minimise(
+    received: &Received<'_>,
+    permitted: &BTreeSet<Label>,
+    record: &mut Record,
+) -> Result<(SealedFields, Vec<Label>), Refusal> {
+    let (sealed, dropped) = received.minimise(permitted);
+    if sealed.fields.is_empty() {
+        return Err(Refusal::new(Reason::LabelsNoneAllowed));
+    }
+    record.labels = sealed.labels();
+    Ok((sealed, dropped))
 }
 
 /// The dossier will have the labels that the sender names now, of those that were permitted; gives
@@ -376,12 +389,7 @@ pub async fn read_out(
             record.clone(),
         ));
     }
-    record.labels = payload
-        .sealed
-        .fields
-        .iter()
-        .map(|(label, _)| label.clone())
-        .collect();
+    record.labels = payload.sealed.labels();
     mark_opened(room, tx, loaded).await?;
     let told = Told {
         labels: feed::texts(&record.labels),
