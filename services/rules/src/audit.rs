@@ -7,6 +7,7 @@
 use crate::clock::{Random, Timestamp};
 use crate::hex;
 use crate::id::{ConsentId, EntryId, HandoverId, Label, NoticeId, Oin, Party, Purpose, Tag};
+use crate::json::canonical;
 use crate::limits::ENTRY_BYTES_MAX;
 use crate::reason::Reason;
 use serde_json::{Map, Value, json};
@@ -390,34 +391,6 @@ impl Subject {
 
 fn text<T: ToString>(value: Option<T>) -> Option<Value> {
     value.map(|value| json!(value.to_string()))
-}
-
-/// RFC 8785 over values that hold only objects, arrays, strings, booleans and integers: keys in order
-/// of their UTF-16 code units, which for our ASCII keys is the order of their octets.
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort();
-            let members: Vec<String> = keys
-                .into_iter()
-                .filter_map(|key| {
-                    let value = map.get(key)?;
-                    Some(format!(
-                        "{}:{}",
-                        Value::String(key.clone()),
-                        canonical(value)
-                    ))
-                })
-                .collect();
-            format!("{{{}}}", members.join(","))
-        }
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(canonical).collect();
-            format!("[{}]", items.join(","))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    }
 }
 
 #[cfg(test)]

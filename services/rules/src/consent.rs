@@ -1,12 +1,23 @@
-//! The consent record (toestemming) as far as decisions must know it: its states and what it covers.
+//! Consent (toestemming): the record, its states, the signed statement of it, and what a new one must be.
 //!
 //! Must never let a record count by its state alone: its end is judged by the clock, so that it
 //! holds when every background job is dead.
 
-use crate::clock::Timestamp;
-use crate::id::{Category, ConsentId};
+mod check;
+mod code;
+mod record;
+mod statement;
+#[cfg(test)]
+mod tests;
+
+pub use check::{Signer, check_narrowed, check_new, check_withdrawn};
+pub use code::{CodeError, LinkCode, StopCode};
+pub use record::{
+    AuthenticationLevel, CollectionMethod, ConsentRecord, Language, NoticeSeen, SecrecyWaiver,
+};
+pub use statement::{Statement, StatementError, StatementEvent};
+
 use crate::reason::{Outcome, Reason, Refusal};
-use std::collections::BTreeSet;
 
 /// Where a consent record stands (`sluis.consent.v1.ConsentState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +92,12 @@ impl ConsentState {
             .find(|state| state.number() == number)
     }
 
+    /// The state with this code, if there is one.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.code() == code)
+    }
+
     /// Whether it has ended, for good: renewed consent is a new record.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
@@ -114,74 +131,5 @@ pub fn apply(from: ConsentState, to: ConsentState) -> Outcome<ConsentState> {
         Outcome::Permitted(to)
     } else {
         Outcome::Refused(Refusal::new(Reason::ConsentNotActive))
-    }
-}
-
-/// What decisions read from the locked row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsentFacts {
-    /// The record.
-    pub id: ConsentId,
-    /// Its version, one higher with each change.
-    pub version: u64,
-    /// Its state as stored.
-    pub state: ConsentState,
-    /// From this moment on.
-    pub valid_from: Timestamp,
-    /// Before this moment.
-    pub valid_until: Timestamp,
-    /// Categories of data that it covers.
-    pub categories: BTreeSet<Category>,
-    /// Whether the person waived the sender's secrecy in writing.
-    pub secrecy_waived: bool,
-}
-
-impl ConsentFacts {
-    /// Whether it permits anything at this moment.
-    #[must_use]
-    pub fn is_active(&self, now: Timestamp) -> bool {
-        self.state == ConsentState::Given && self.valid_from <= now && now < self.valid_until
-    }
-
-    /// Whether it covers this category.
-    #[must_use]
-    pub fn covers(&self, category: &Category) -> bool {
-        self.categories.contains(category)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ended_consent_never_returns() {
-        for from in ConsentState::ALL.iter().copied() {
-            let leaves = ConsentState::ALL
-                .iter()
-                .any(|to| matches!(apply(from, *to), Outcome::Permitted(_)));
-            assert_eq!(leaves, !from.is_terminal(), "{from:?}");
-            assert_eq!(ConsentState::from_number(from.number()), Some(from));
-        }
-    }
-
-    #[test]
-    fn only_given_and_in_time_permits() {
-        let at = Timestamp::from_millis;
-        for state in ConsentState::ALL.iter().copied() {
-            let facts = ConsentFacts {
-                id: ConsentId::from_slice(&[1; 16]).unwrap(),
-                version: 1,
-                state,
-                valid_from: at(10),
-                valid_until: at(20),
-                categories: BTreeSet::new(),
-                secrecy_waived: false,
-            };
-            for (now, in_time) in [(9, false), (10, true), (19, true), (20, false)] {
-                let expected = in_time && state == ConsentState::Given;
-                assert_eq!(facts.is_active(at(now)), expected, "{state:?} at {now}");
-            }
-        }
     }
 }

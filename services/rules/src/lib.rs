@@ -13,6 +13,7 @@ pub mod feed;
 pub mod handover;
 pub mod hex;
 pub mod id;
+pub mod json;
 pub mod limits;
 pub mod notice;
 pub mod policy;

@@ -20,10 +20,12 @@ pub mod digest;
 pub mod holder;
 pub mod keyfile;
 pub mod measure;
+pub mod person;
 pub mod pseudonym;
 pub mod rest;
 pub mod sealing;
 pub mod sign;
+pub mod statement;
 
 #[cfg(test)]
 mod tests;

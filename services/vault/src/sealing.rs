@@ -30,6 +30,10 @@ const TAG_BYTES: usize = 16;
 const LENGTH_BYTES: usize = 4;
 /// What the info of a sealed share begins with; that of fields begins with the version's zero octet.
 const SHARE_INFO: &[u8] = b"sluis/context-share/v1\0";
+/// What the info of a person's line at the portal begins with.
+const LINE_INFO: &[u8] = b"sluis/portal-line/1\0";
+/// Exporter context of a line.
+const LINE_EXPORT: &[u8] = b"line";
 /// Exporter context of a sealed share.
 const SHARE_EXPORT: &[u8] = b"share";
 
@@ -378,6 +382,45 @@ pub fn open_share(
     let context = key.receive(&share.encapsulation, &share_info(context_label))?;
     let key = field_key(|out| context.export(SHARE_EXPORT, out).is_ok())?;
     unpad(&open_once(&key, context_label.as_bytes(), &share.sealed)?)
+}
+
+/// Seals one line to a person of the portal: encapsulation and sealed text in one.
+///
+/// # Errors
+/// When the line is longer than a field may be.
+pub(crate) fn seal_line(
+    recipient: &SealingKey,
+    line_id: &[u8; 16],
+    plain: &[u8],
+) -> Result<Vec<u8>, SealingError> {
+    if plain.len() > FIELD_BYTES_MAX {
+        return Err(SealingError::FieldTooLong);
+    }
+    let (mut sealed, context) = send(recipient, &line_info(line_id))?;
+    let key = field_key(|out| context.export(LINE_EXPORT, out).is_ok())?;
+    sealed.extend(seal_once(&key, line_id, pad(plain)?)?);
+    Ok(sealed)
+}
+
+/// Opens what [`seal_line`] sealed.
+///
+/// # Errors
+/// When it was sealed to another key or under another id, or was changed.
+pub(crate) fn open_line(
+    key: &OpeningKey,
+    line_id: &[u8; 16],
+    sealed: &[u8],
+) -> Result<Secret<Vec<u8>>, SealingError> {
+    let (encapsulation, text) = sealed
+        .split_at_checked(ENCAPSULATION_BYTES)
+        .ok_or(SealingError::NotOpened)?;
+    let context = key.receive(encapsulation, &line_info(line_id))?;
+    let key = field_key(|out| context.export(LINE_EXPORT, out).is_ok())?;
+    unpad(&open_once(&key, line_id, text)?)
+}
+
+fn line_info(line_id: &[u8; 16]) -> Vec<u8> {
+    [LINE_INFO, line_id.as_slice()].concat()
 }
 
 /// Version, handover, stage: what an encapsulation is for.

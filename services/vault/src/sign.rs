@@ -123,6 +123,15 @@ impl SigningKey {
     }
 }
 
+impl SigningKey {
+    /// Signs the signing input of a JWS (RFC 7515 section 5.1), whose form leaves no room for our prefix.
+    /// It begins with the letters of an encoded `{"alg"`, and no paper of ours does.
+    pub(crate) fn sign_jws(&self, signing_input: &str) -> Signature {
+        let signature = self.pair.sign(signing_input.as_bytes());
+        Signature(crate::digest::whole(signature.as_ref()))
+    }
+}
+
 impl fmt::Debug for SigningKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("SigningKey(..)")
@@ -157,6 +166,15 @@ impl VerifyingKey {
     pub fn verify(&self, paper: Paper, bytes: &[u8], signature: &Signature) -> bool {
         UnparsedPublicKey::new(&ED25519, self.0)
             .verify(&paper.signed_bytes(bytes), &signature.0)
+            .is_ok()
+    }
+}
+
+impl VerifyingKey {
+    /// Whether `signature` is this key's over a JWS's signing input.
+    pub(crate) fn verify_jws(&self, signing_input: &str, signature: &Signature) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0)
+            .verify(signing_input.as_bytes(), &signature.0)
             .is_ok()
     }
 }

@@ -187,7 +187,7 @@ impl Counter {
             Err(refusal) => {
                 let refused = Registering {
                     request: &request,
-                    known: Known::Refused(refusal, Record::default()),
+                    known: Known::Refused(refusal, Box::default()),
                 };
                 return self.serve(call, &refused).await;
             }
@@ -207,7 +207,7 @@ impl Counter {
                     subject,
                 }
             }
-            Outcome::Refused(refusal) => Known::Refused(refusal, record_of(&signed)),
+            Outcome::Refused(refusal) => Known::Refused(refusal, Box::new(record_of(&signed))),
         };
         let command = Registering {
             request: &request,
@@ -219,7 +219,7 @@ impl Counter {
 
 /// What is known before the transaction.
 enum Known {
-    Refused(Refusal, Record),
+    Refused(Refusal, Box<Record>),
     Person {
         signed: Box<Signed>,
         converted: Converted,
@@ -262,7 +262,7 @@ impl Command for Registering<'_> {
     ) -> Result<Verdict<Registered>, Error> {
         let (signed, converted, subject) = match &self.known {
             Known::Refused(refusal, record) => {
-                return Ok(Verdict::refused(refusal.clone(), record.clone()));
+                return Ok(Verdict::refused(refusal.clone(), (**record).clone()));
             }
             Known::Person {
                 signed,

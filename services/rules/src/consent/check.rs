@@ -1,0 +1,296 @@
+//! What a new statement must be: judged against the register, the record before it and the clock.
+//!
+//! Must never look at who the person is, and must never let a change make a consent wider.
+
+use super::{ConsentRecord, ConsentState, Statement, StatementEvent};
+use crate::clock::Timestamp;
+use crate::id::{Category, PeerKind};
+use crate::limits::{DAY_MILLIS, ORDER_WINDOW_MILLIS_MAX};
+use crate::reason::{Outcome, Reason, Refusal};
+use crate::register::{ConsentTerms, DataClass, Register, RegisterEntry};
+use std::collections::BTreeSet;
+
+/// Who signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// The portal, for the person who logged in.
+    Portal,
+    /// A desk, for the person who sat there.
+    Desk {
+        /// Whether it has the right `assist`.
+        assist: bool,
+    },
+}
+
+fn outcome(checked: Result<(), Refusal>) -> Outcome<()> {
+    match checked {
+        Ok(()) => Outcome::Permitted(()),
+        Err(refusal) => Outcome::Refused(refusal),
+    }
+}
+
+fn need(holds: bool, reason: Reason, field: &str, wrong: &str) -> Result<(), Refusal> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Refusal::about(
+            reason,
+            format!("statement_jws.{field}"),
+            wrong,
+        ))
+    }
+}
+
+/// Whether a new record may be registered.
+///
+/// Refuses with `RIGHT_MISSING`, `BASIS_MISSING`, `ASSISTANCE_NOT_ALLOWED`, `STATEMENT_INVALID`,
+/// `CONSENT_SCOPE_EXCEEDED`, `CONSENT_TERM_EXCEEDED`, `PRIVACY_NOTICE_OUTDATED` or `SECRECY_NOT_WAIVED`.
+#[must_use]
+pub fn check_new(
+    statement: &Statement,
+    register: &Register,
+    kinds: (PeerKind, PeerKind),
+    by: Signer,
+    now: Timestamp,
+) -> Outcome<()> {
+    outcome(new(statement, register, kinds, by, now))
+}
+
+fn new(
+    statement: &Statement,
+    register: &Register,
+    (sender, recipient): (PeerKind, PeerKind),
+    by: Signer,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let record = &statement.record;
+    if by == (Signer::Desk { assist: false }) {
+        return Err(Refusal::new(Reason::RightMissing));
+    }
+    let entry = register.entry(&record.purpose, sender, recipient);
+    let (entry, terms) = entry
+        .and_then(|entry| Some((entry, entry.consent.as_ref()?)))
+        .ok_or_else(|| Refusal::new(Reason::BasisMissing))?;
+    who(statement, terms, by)?;
+    form(statement)?;
+    need(
+        record.notice.uri == entry.notice.uri
+            && record.notice.version == entry.notice.version
+            && record.notice.sha256 == entry.notice.sha256,
+        Reason::PrivacyNoticeOutdated,
+        "privacy_notice",
+        "is not the one that the register has now",
+    )?;
+    time(record, terms, now)?;
+    if record.state == ConsentState::Refused {
+        return Ok(());
+    }
+    scope(record, register, entry)?;
+    let waived = record
+        .waiver
+        .as_ref()
+        .is_some_and(|waiver| waiver.ground == entry.secrecy_ground && waiver.given_at <= now);
+    need(
+        entry.secrecy_ground.is_empty() || waived,
+        Reason::SecrecyNotWaived,
+        "secrecy_waiver",
+        "must be the written waiver on the ground that the register names",
+    )?;
+    need(
+        terms.reflection_hours == 0 || record.reflection_offered,
+        Reason::StatementInvalid,
+        "reflection_offered",
+        "must be true: the register demands time to think",
+    )
+}
+
+/// Who wrote it down, and who may.
+fn who(statement: &Statement, terms: &ConsentTerms, by: Signer) -> Result<(), Refusal> {
+    let record = &statement.record;
+    match by {
+        Signer::Portal => need(
+            record.assisted_by.is_none(),
+            Reason::StatementInvalid,
+            "assisted_by",
+            "must be empty: nobody helps at the portal",
+        ),
+        Signer::Desk { .. } => {
+            if !terms.assisted {
+                return Err(Refusal::new(Reason::AssistanceNotAllowed));
+            }
+            need(
+                record.assisted_by.as_ref() == Some(&statement.entity),
+                Reason::AssistanceNotAllowed,
+                "assisted_by",
+                "must be the desk that signs",
+            )
+        }
+    }
+}
+
+/// State, event, version and stop code go together.
+fn form(statement: &Statement) -> Result<(), Refusal> {
+    let record = &statement.record;
+    let goes_together = match statement.event {
+        StatementEvent::Given => {
+            record.state == ConsentState::Given && statement.stop_code.is_some()
+        }
+        StatementEvent::Refused => {
+            record.state == ConsentState::Refused
+                && statement.stop_code.is_none()
+                && record.categories.is_empty()
+                && record.waiver.is_none()
+        }
+        StatementEvent::Narrowed | StatementEvent::Withdrawn | StatementEvent::Expired => false,
+    };
+    need(
+        goes_together && record.version == 1,
+        Reason::StatementInvalid,
+        "event",
+        "does not go with state, version, categories and stop code of a new record",
+    )
+}
+
+/// A consent begins now and ends in time.
+fn time(record: &ConsentRecord, terms: &ConsentTerms, now: Timestamp) -> Result<(), Refusal> {
+    let begin = record.valid_from.millis();
+    let late = now.millis().saturating_sub(begin);
+    let begins_now = (0..=ORDER_WINDOW_MILLIS_MAX).contains(&late);
+    let lasts = record.valid_until.millis().saturating_sub(begin);
+    let lasts_max = i64::from(terms.consent_max_days).saturating_mul(DAY_MILLIS);
+    need(
+        begins_now && lasts > 0 && lasts <= lasts_max,
+        Reason::ConsentTermExceeded,
+        "valid_until",
+        "must lie after the beginning, which is now, and within the register's term",
+    )
+}
+
+/// Only what the register knows for this exchange, marked as the register marks it.
+fn scope(
+    record: &ConsentRecord,
+    register: &Register,
+    entry: &RegisterEntry,
+) -> Result<(), Refusal> {
+    let labels = entry.labels_offer.iter().chain(&entry.labels_dossier);
+    let allowed = register.categories_of(labels);
+    let covered = record
+        .categories
+        .iter()
+        .all(|category| allowed.contains(category));
+    need(
+        covered && !record.categories.is_empty(),
+        Reason::ConsentScopeExceeded,
+        "pii_information",
+        "must be categories that the register has for this exchange, and at least one",
+    )?;
+    let classes = register.categories();
+    let special: BTreeSet<Category> = record
+        .categories
+        .iter()
+        .filter(|category| {
+            matches!(
+                classes.get(category),
+                Some(DataClass::Special | DataClass::NationalNumber)
+            )
+        })
+        .cloned()
+        .collect();
+    need(
+        special == record.special,
+        Reason::StatementInvalid,
+        "pii_information",
+        "marks other categories as special than the register does",
+    )
+}
+
+/// Everything of a record that no change may touch.
+fn same(old: &ConsentRecord, new: &ConsentRecord) -> Result<(), Refusal> {
+    let without_change = ConsentRecord {
+        categories: old.categories.clone(),
+        special: old.special.clone(),
+        valid_until: old.valid_until,
+        state: old.state,
+        version: old.version,
+        ..new.clone()
+    };
+    need(
+        without_change == *old && new.version == old.version.saturating_add(1),
+        Reason::StatementInvalid,
+        "record_id",
+        "is not the record that is there, one version on",
+    )
+}
+
+/// Whether a record may be made narrower.
+///
+/// Refuses with `CONSENT_NOT_ACTIVE`, `CONSENT_WIDENED` or `STATEMENT_INVALID`.
+#[must_use]
+pub fn check_narrowed(old: &ConsentRecord, new: &Statement, now: Timestamp) -> Outcome<()> {
+    outcome(narrowed(old, new, now))
+}
+
+fn narrowed(old: &ConsentRecord, new: &Statement, now: Timestamp) -> Result<(), Refusal> {
+    if !old.is_active(now) {
+        return Err(Refusal::new(Reason::ConsentNotActive));
+    }
+    let record = &new.record;
+    same(old, record)?;
+    need(
+        new.event == StatementEvent::Narrowed
+            && record.state == ConsentState::Given
+            && record.special.is_subset(&record.categories),
+        Reason::StatementInvalid,
+        "event",
+        "is not a narrowing",
+    )?;
+    let marks: BTreeSet<Category> = old
+        .special
+        .intersection(&record.categories)
+        .cloned()
+        .collect();
+    need(
+        record.categories.is_subset(&old.categories)
+            && marks == record.special
+            && record.valid_until <= old.valid_until,
+        Reason::ConsentWidened,
+        "pii_information",
+        "has more than before, or ends later",
+    )?;
+    let less = record.categories != old.categories || record.valid_until != old.valid_until;
+    need(
+        less && !record.categories.is_empty() && record.valid_until > now,
+        Reason::StatementInvalid,
+        "pii_information",
+        "must be less than before and more than nothing; to stop it all, withdraw",
+    )
+}
+
+/// Whether a statement withdraws this record.
+///
+/// Refuses with `CONSENT_NOT_ACTIVE` when it has ended, or `STATEMENT_INVALID`.
+#[must_use]
+pub fn check_withdrawn(old: &ConsentRecord, new: &Statement, now: Timestamp) -> Outcome<()> {
+    outcome(withdrawn(old, new, now))
+}
+
+fn withdrawn(old: &ConsentRecord, new: &Statement, now: Timestamp) -> Result<(), Refusal> {
+    let state = old.state_at(now);
+    // One that has come to its end can still be withdrawn: the notices must go out.
+    if state != ConsentState::Given && state != ConsentState::Expired {
+        return Err(Refusal::new(Reason::ConsentNotActive));
+    }
+    let record = &new.record;
+    same(old, record)?;
+    need(
+        new.event == StatementEvent::Withdrawn
+            && record.state == ConsentState::Withdrawn
+            && record.categories == old.categories
+            && record.special == old.special
+            && record.valid_until == old.valid_until
+            && new.stop_code.is_none(),
+        Reason::StatementInvalid,
+        "event",
+        "is not a withdrawal of the record as it stands",
+    )
+}

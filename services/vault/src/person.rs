@@ -1,0 +1,132 @@
+//! The keys of one person at the portal, derived from the portal's own pseudonym of that person and from
+//! nothing else: whoever cannot have that pseudonym made again, by a login, opens no line.
+//!
+//! Must never show the pseudonym or keep it: it is gone when the keys are derived.
+
+use crate::pseudonym::Pseudonym;
+use crate::sealing::{self, OpeningKey, SealingError, SealingKey};
+use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
+use rules::secret::Secret;
+use std::fmt;
+
+/// What the derivation is for; a change of it would orphan every line.
+const SALT: &[u8] = b"sluis/portal-person/1";
+
+/// Thirty-two octets of output.
+struct Octets32;
+
+impl KeyType for Octets32 {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+/// One person's keys at the portal.
+pub struct PersonKeys {
+    opening: OpeningKey,
+    index_value: Secret<[u8; 32]>,
+}
+
+impl fmt::Debug for PersonKeys {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("PersonKeys(..)")
+    }
+}
+
+impl PersonKeys {
+    /// The keys of the person whom the portal knows by this pseudonym (HKDF-SHA256, RFC 5869).
+    #[must_use]
+    pub fn derive(portal_pseudonym: &Pseudonym) -> Self {
+        let material = Salt::new(HKDF_SHA256, SALT).extract(portal_pseudonym.bytes().as_slice());
+        let output = |purpose: &[u8]| {
+            let mut octets = [0; 32];
+            #[expect(
+                clippy::expect_used,
+                reason = "HKDF refuses only outputs of more than 255 blocks, and this is one"
+            )]
+            material
+                .expand(&[purpose], Octets32)
+                .and_then(|key| key.fill(&mut octets))
+                .expect("one block of output");
+            Secret::new(octets)
+        };
+        Self {
+            opening: OpeningKey::from_seed(&output(b"opening")),
+            index_value: output(b"index"),
+        }
+    }
+
+    /// The key that opens this person's lines; its public half seals them.
+    #[must_use]
+    pub const fn opening_key(&self) -> &OpeningKey {
+        &self.opening
+    }
+
+    /// What the portal's index key makes this person's index of.
+    #[must_use]
+    pub const fn index_value(&self) -> &Secret<[u8; 32]> {
+        &self.index_value
+    }
+}
+
+/// Seals a line to a person.
+///
+/// # Errors
+/// When the line is longer than a field may be.
+pub fn seal_line(
+    recipient: &SealingKey,
+    line_id: &[u8; 16],
+    plain: &[u8],
+) -> Result<Vec<u8>, SealingError> {
+    sealing::seal_line(recipient, line_id, plain)
+}
+
+/// Opens a line with the person's key.
+///
+/// # Errors
+/// When it was sealed to somebody else or under another id, or was changed.
+pub fn open_line(
+    key: &OpeningKey,
+    line_id: &[u8; 16],
+    sealed: &[u8],
+) -> Result<Secret<Vec<u8>>, SealingError> {
+    sealing::open_line(key, line_id, sealed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_person_opens_her_own_lines_and_nobody_elses() {
+        let pseudonym = Pseudonym::random();
+        let (hers, again) = (
+            PersonKeys::derive(&pseudonym),
+            PersonKeys::derive(&pseudonym),
+        );
+        let his = PersonKeys::derive(&Pseudonym::random());
+        assert_eq!(hers.index_value().expose(), again.index_value().expose());
+        assert_ne!(hers.index_value().expose(), his.index_value().expose());
+        let line = seal_line(&hers.opening_key().public(), &[7; 16], b"a line").expect("sealed");
+        let opened = open_line(again.opening_key(), &[7; 16], &line).expect("opened");
+        assert_eq!(opened.expose(), b"a line");
+        assert!(
+            open_line(his.opening_key(), &[7; 16], &line).is_err(),
+            "another person"
+        );
+        assert!(
+            open_line(hers.opening_key(), &[8; 16], &line).is_err(),
+            "another line"
+        );
+        for place in [0, line.len() / 2, line.len() - 1] {
+            let mut changed = line.clone();
+            changed[place] ^= 1;
+            assert!(
+                open_line(hers.opening_key(), &[7; 16], &changed).is_err(),
+                "{place}"
+            );
+        }
+        let longer = seal_line(&hers.opening_key().public(), &[9; 16], &[1; 100]).expect("sealed");
+        assert_eq!(longer.len(), line.len(), "the length says little");
+    }
+}
