@@ -92,7 +92,12 @@ impl Room<'_> {
             leaf_sha256: vault::digest::sha256_parts(&[&[LEAF_PREFIX], &json]),
             year: year_of(end),
             time: end,
-            tags: tags(counter.keys(), year_of(end), record, caller_of(record, caller)),
+            tags: tags(
+                counter.keys(),
+                year_of(end),
+                record,
+                caller_of(record, caller),
+            ),
             body: counter.keys().seal(&body_place(&id), &json)?,
         };
         tx.insert_entry(&row).await?;

@@ -32,7 +32,8 @@ pub(crate) async fn stay(folder: &Path, servers: &mut [Server]) -> Result<(), Sa
 /// How to start each server of a folder that was only laid, in the order in which they need each other.
 pub(crate) fn by_hand(plans: &[Plan]) -> Answer {
     let program = program();
-    let mut lines = vec!["Nothing runs yet. Start each in a terminal of its own, in this order:\n".to_owned()];
+    let mut lines =
+        vec!["Nothing runs yet. Start each in a terminal of its own, in this order:\n".to_owned()];
     let mut servers = Vec::new();
     for plan in plans {
         let configuration = plan.configuration.display().to_string();

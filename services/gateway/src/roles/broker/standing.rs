@@ -65,7 +65,10 @@ impl Registry for BrokerStanding {
 
     fn turned_away(&self, certificate: PeerCertificate, refusal: Refusal) -> Logging<'_> {
         Box::pin(async move {
-            if !self.strangers.is_due(certificate.spki_sha256, self.counter.now()) {
+            if !self
+                .strangers
+                .is_due(certificate.spki_sha256, self.counter.now())
+            {
                 return None;
             }
             let stranger = Stranger {
