@@ -106,71 +106,13 @@ async fn a_policy_set_without_every_controllers_signature_stays_outside() {
     assert_eq!(in_force(&operator).await, before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_policy_set_with_a_mistake_stays_outside_and_the_file_is_named() {
-    let house = House::start().await;
-    let operator = operator(&house);
+/// Sends rightly signed sets that each have a mistake in the named file: the file is named, and what was
+/// in force still decides.
+async fn check_mistakes(house: &House, cases: Vec<(&str, &str, Vec<PolicyFile>)>) {
+    let operator = operator(house);
     let before = in_force(&operator).await;
-    let controllers = Controllers::of(&house);
-    let files = policy_files(&house);
-    let guards = |from, to| edited(&files, "guards.cedar", from, to);
-    let register = |from, to| edited(&files, "register.toml", from, to);
-    let valid = "unless { context.agreementValid }";
-    let without_guards = files.iter().filter(|file| file.path != "guards.cedar");
-    let mut stray = files.clone();
-    stray.push(PolicyFile {
-        path: "../guards.cedar".to_owned(),
-        content: b"// nothing".to_vec(),
-    });
-    let mut doubled = files.clone();
-    doubled.push(files[0].clone());
-    let first = files[0].path.clone();
-    let uri = "oversight_activity_uri";
-    for (what, file, wrong) in [
-        ("a typo", "guards.cedar", guards(valid, "unles { true }")),
-        (
-            "an attribute that does not exist",
-            "guards.cedar",
-            guards(valid, "unless { context.agrementValid }"),
-        ),
-        (
-            "no code",
-            "guards.cedar",
-            guards("@deny(\"NO_AGREEMENT\")\n", ""),
-        ),
-        (
-            "a code that does not exist",
-            "guards.cedar",
-            guards("@deny(\"NO_AGREEMENT\")", "@deny(\"NO_AGREEMENTS\")"),
-        ),
-        (
-            "no article",
-            "guards.cedar",
-            guards("@article(", "@artikel("),
-        ),
-        (
-            "an unknown field",
-            "register.toml",
-            register(uri, "enforcement = true\noversight_activity_uri"),
-        ),
-        (
-            "no TOML",
-            "register.toml",
-            register(uri, "oversight activity"),
-        ),
-        (
-            "union membership",
-            "register.toml",
-            register("werk.denkniveau", "lidmaatschap.vakbond"),
-        ),
-        (
-            "a file is missing",
-            "guards.cedar",
-            without_guards.cloned().collect(),
-        ),
-        ("a file too many", "../guards.cedar", stray),
-        ("a file twice", &first, doubled),
-    ] {
+    let controllers = Controllers::of(house);
+    for (what, file, wrong) in cases {
         let signatures = controllers.sign_policies(&wrong);
         let refused = refused(&operator, wrong, signatures).await;
         assert_eq!(refused.reason, Some(Reason::PolicyInvalid), "{what}");
@@ -178,10 +120,78 @@ async fn a_policy_set_with_a_mistake_stays_outside_and_the_file_is_named() {
         assert!(named, "{what}: {:?}", refused.violations);
         assert_eq!(in_force(&operator).await, before, "{what}");
     }
-    // What was in force still decides.
     let uwv = house.client("uwv").await;
     let who = enrol(&uwv, "ww-1", 27).await;
     offer(&uwv, &who, &house.identity("neutraal")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_with_a_mistake_stays_outside_and_its_file_is_named() {
+    let house = House::start().await;
+    let files = policy_files(&house);
+    let valid = "unless { context.agreementValid }";
+    let code = "@deny(\"NO_AGREEMENT\")\n";
+    let cases = [
+        ("a typo", valid, "unles { true }"),
+        (
+            "an attribute that does not exist",
+            valid,
+            "unless { context.agrementValid }",
+        ),
+        ("a condition that is no condition", valid, "unless { 1 }"),
+        ("no code", code, ""),
+        (
+            "a code that does not exist",
+            code,
+            "@deny(\"NO_AGREEMENTS\")\n",
+        ),
+        ("no article", "@article(", "@artikel("),
+    ]
+    .map(|(what, from, to)| {
+        let file = "guards.cedar";
+        (what, file, edited(&files, file, from, to))
+    });
+    check_mistakes(&house, cases.into()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_register_with_a_mistake_or_a_set_that_is_not_whole_stays_outside() {
+    let house = House::start().await;
+    let files = policy_files(&house);
+    let uri = "oversight_activity_uri";
+    let mut cases: Vec<_> = [
+        (
+            "an unknown field",
+            uri,
+            "enforcement = true\noversight_activity_uri",
+        ),
+        ("no TOML", uri, "oversight activity"),
+        (
+            "union membership",
+            "werk.denkniveau",
+            "lidmaatschap.vakbond",
+        ),
+    ]
+    .map(|(what, from, to)| {
+        let file = "register.toml";
+        (what, file, edited(&files, file, from, to))
+    })
+    .into();
+    let without_guards = files.iter().filter(|file| file.path != "guards.cedar");
+    cases.push((
+        "a file is missing",
+        "guards.cedar",
+        without_guards.cloned().collect(),
+    ));
+    let stray = PolicyFile {
+        path: "../guards.cedar".to_owned(),
+        content: b"// nothing".to_vec(),
+    };
+    let again = files[0].clone();
+    let with = |file: &PolicyFile| files.iter().chain([file]).cloned().collect();
+    cases.push(("a file too many", &stray.path, with(&stray)));
+    cases.push(("a file twice", &again.path, with(&again)));
+    check_mistakes(&house, cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -185,7 +185,7 @@ async fn fields_and_messages_over_size_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_about_something_else_or_by_somebody_else_is_refused() {
+async fn a_manifest_about_something_else_is_refused() {
     let house = House::start().await;
     let offering = Offering::begin(&house, 25).await;
     let fields = fits();
@@ -240,6 +240,15 @@ async fn a_manifest_about_something_else_or_by_somebody_else_is_refused() {
         let reason = offering.refused(manifest, &fields).await;
         assert_eq!(reason, expected, "{what}");
     }
+    offering.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_by_somebody_else_or_on_another_revision_is_refused() {
+    let house = House::start().await;
+    let offering = Offering::begin(&house, 38).await;
+    let fields = fits();
+    let good = offering.manifest(&fields).await;
     let signed = offering.desk.signed_manifest(good.clone());
     let revision = offering.revision + 1;
     let reason = offering.refused_as(revision, signed.clone(), &fields).await;

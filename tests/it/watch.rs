@@ -105,13 +105,17 @@ async fn a_cursor_that_was_not_given_to_this_party_is_refused() {
         "7".to_owned(),
         "no cursor".to_owned(),
     ] {
-        let watched = desk.watch(Some(forged.clone())).next().await;
+        let mut watch = desk.watch(Some(forged.clone()));
+        let watched = tokio::time::timeout(SOON, watch.next()).await;
+        let watched = watched.expect("an answer in time");
         assert_eq!(reason(watched), Reason::PageTokenInvalid, "{forged}");
         let listed = desk.inbox(Some(forged.clone())).next().await;
         assert_eq!(reason(listed), Reason::PageTokenInvalid, "{forged}");
     }
     // Another party's cursor, though it is a good one.
-    let watched = town.watch(Some(good.clone())).next().await;
+    let mut watch = town.watch(Some(good.clone()));
+    let watched = tokio::time::timeout(SOON, watch.next()).await;
+    let watched = watched.expect("an answer in time");
     assert_eq!(reason(watched), Reason::PageTokenInvalid);
     let listed = town.inbox(Some(good)).next().await;
     assert_eq!(reason(listed), Reason::PageTokenInvalid);
