@@ -7,13 +7,16 @@ use gateway::cli::identity::Identity;
 use rules::id::{GroupId, HandoverId, Label};
 use rules::reason::Reason;
 use rules::secret::Secret;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tonic_types::StatusExt as _;
 use vault::pseudonym::Bsn;
+use wire::audit::v1::{EntrySummary, SearchEntriesRequest};
 
-/// How long the servers may take until they serve.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long servers may take until they serve.
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The summary and dossier that tests hand over.
 pub(crate) const SUMMARY: &[(&str, &str)] = &[("werk.denkniveau", "4"), ("regio.pc4", "1701")];
 pub(crate) const DOSSIER: &[(&str, &str)] = &[
@@ -22,47 +25,23 @@ pub(crate) const DOSSIER: &[(&str, &str)] = &[
     ("doelgroep.code", "WW"),
 ];
 
-/// A running sandbox.
-pub(crate) struct House {
-    folder: tempfile::TempDir,
-    process: Child,
-}
+/// A sandbox's folder in a temporary place, and the identities in it.
+pub(crate) struct Folder(tempfile::TempDir);
 
-impl House {
-    /// Lays a sandbox and waits until its broker serves.
-    pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let process = Command::new(program())
-            .args(["sandbox", "--stay", "--empty", "--folder"])
-            .arg(folder.path().join("sandbox"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(folder.path().join("sandbox.log")).unwrap())
-            .spawn()
-            .unwrap();
-        let house = Self { folder, process };
-        house.wait().await;
-        house
-    }
-
-    async fn wait(&self) {
-        let begun = Instant::now();
-        loop {
-            if self.folder.path().join("sandbox/ready.txt").is_file() {
-                return;
-            }
-            let log = std::fs::read_to_string(self.folder.path().join("sandbox.log"));
-            assert!(
-                begun.elapsed() < READY_TIMEOUT,
-                "the sandbox does not serve:\n{log:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+impl Folder {
+    /// An empty place, in which nothing is laid yet.
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
     }
 
     /// The sandbox's folder.
     pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("sandbox")
+        self.0.path().join("sandbox")
+    }
+
+    /// A place beside the sandbox.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
     }
 
     /// The settings of an identity.
@@ -75,6 +54,58 @@ impl House {
         let client = self.identity(name).client().unwrap();
         client.open_context().await.unwrap();
         client
+    }
+
+    /// The joint officer, who may search the whole log.
+    pub(crate) fn officer(&self) -> Client {
+        self.identity("officer").client().unwrap()
+    }
+}
+
+/// A running sandbox.
+pub(crate) struct House {
+    folder: Folder,
+    process: Child,
+}
+
+impl House {
+    /// Lays a sandbox and waits until its broker serves.
+    pub(crate) async fn start() -> Self {
+        let folder = Folder::new();
+        let process = Command::new(program())
+            .args(["sandbox", "--stay", "--empty", "--folder"])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.beside("sandbox.log")).unwrap())
+            .spawn()
+            .unwrap();
+        let house = Self { folder, process };
+        house.wait().await;
+        house
+    }
+
+    async fn wait(&self) {
+        let begun = Instant::now();
+        loop {
+            if self.path().join("ready.txt").is_file() {
+                return;
+            }
+            let log = std::fs::read_to_string(self.beside("sandbox.log"));
+            assert!(
+                begun.elapsed() < READY_TIMEOUT,
+                "the sandbox does not serve:\n{log:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Deref for House {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.folder
     }
 }
 
@@ -192,6 +223,34 @@ pub(crate) fn reason<T: std::fmt::Debug>(result: Result<T, ClientError>) -> Reas
             .reason()
             .unwrap_or_else(|| panic!("no refusal: {error:?}")),
     }
+}
+
+/// The reason of a refusal that came as a status; empty when it is no refusal of ours.
+pub(crate) fn reason_of(status: &tonic::Status) -> String {
+    status
+        .get_error_details()
+        .error_info()
+        .map(|info| info.reason.clone())
+        .unwrap_or_default()
+}
+
+/// The lines that an officer finds about an organisation, newest first.
+pub(crate) async fn lines(officer: &Client, oin: &str) -> Vec<EntrySummary> {
+    let question = SearchEntriesRequest {
+        peer_oin: Some(oin.to_owned()),
+        page_size: 1_000,
+        ..SearchEntriesRequest::default()
+    };
+    officer.search_log(question).await.unwrap().entries
+}
+
+/// Lines of one action, as decision and code, oldest first.
+pub(crate) async fn decisions(officer: &Client, oin: &str, action: &str) -> Vec<(String, String)> {
+    let found = lines(officer, oin).await.into_iter().rev();
+    found
+        .filter(|line| line.action == action)
+        .map(|line| (line.decision, line.code))
+        .collect()
 }
 
 /// Today in Amsterdam, as YYYY-MM-DD.

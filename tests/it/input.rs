@@ -2,7 +2,7 @@
 //!
 //! Must never accept a refusal without looking at its reason.
 
-use crate::house::{House, SUMMARY, enrol, offer, preparation, reason, release, values};
+use crate::house::{House, SUMMARY, enrol, offer, preparation, reason, reason_of, release, values};
 use client::Client;
 use gateway::cli::identity::Identity;
 use rules::id::{HandoverId, Label};
@@ -84,14 +84,6 @@ async fn raw(uwv: &Client, who: &client::PersonKey, from: &Identity, to: &Identi
         handover: prepared.receipt.handover,
         revision: prepared.receipt.revision,
     }
-}
-
-fn reason_of(status: &tonic::Status) -> String {
-    status
-        .get_error_details()
-        .error_info()
-        .map(|info| info.reason.clone())
-        .unwrap_or_default()
 }
 
 fn cancellation(

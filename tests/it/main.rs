@@ -3,9 +3,20 @@
 //! Every test lays a sandbox of its own in a temporary folder and stops it. Must never replace a part
 //! by something that only looks like it.
 
+mod authority;
+mod controllers;
+mod desk;
+mod door;
 mod existence;
+mod governance;
 mod handover;
 mod house;
 mod input;
+mod laid;
 mod leak;
+mod manifest;
 mod objection;
+mod outage;
+mod paper;
+mod starting;
+mod watch;

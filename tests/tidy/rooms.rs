@@ -59,6 +59,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("proptest", TESTS_ONLY),
     ("tempfile", TESTS_ONLY),
     ("aho-corasick", TESTS_ONLY),
+    ("rustix", TESTS_ONLY),
 ];
 
 const TESTS_ONLY: &[&str] = &[];

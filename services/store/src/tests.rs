@@ -163,6 +163,10 @@ async fn a_full_database_says_so_and_keeps_nothing_of_the_command() {
     }
     let (round, error) = full.unwrap();
     assert!(matches!(error, Error::Full(_)), "{error:?}");
+    for _ in 0..3 {
+        let error = database.write(&WriteEntries(round)).await.unwrap_err();
+        assert!(matches!(error, Error::Full(_)), "each time: {error:?}");
+    }
     let kept = database.read(&CountEntries).await.unwrap();
     assert_eq!(kept, i64::from(round - 1) * 200, "whole commands only");
 }

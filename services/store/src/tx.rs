@@ -7,7 +7,7 @@ use crate::Error;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Row as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection as _, Row as _, Sqlite, SqlitePool, Transaction};
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -127,12 +127,8 @@ impl Database {
     /// [`Error::Schema`] when it has another schema than this program's: older, newer, edited, or
     /// another role's; otherwise when it cannot be opened.
     pub async fn open(settings: &Settings, role: Role) -> Result<Self, Error> {
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options(settings))
-            .await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
+        let writer = pool(1).connect_with(options(settings)).await?;
+        let readers = pool(READERS_MAX)
             .connect_with(options(settings).read_only(true))
             .await?;
         let database = Self { writer, readers };
@@ -245,6 +241,20 @@ where
 pub(crate) fn fixed<const N: usize>(row: &SqliteRow, name: &'static str) -> Result<[u8; N], Error> {
     let octets: Vec<u8> = column(row, name)?;
     octets.try_into().map_err(|_| Error::Malformed(name))
+}
+
+/// At most this many connections, each free of what an earlier transaction may have left.
+///
+/// When the disk is full SQLite rolls back by itself; sqlx's own rollback then fails and leaves the
+/// connection counting a transaction that is gone, so that none could ever begin on it again. Such a
+/// connection is closed, and a fresh one takes its place.
+fn pool(connections_max: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections_max)
+        .before_acquire(|connection, _| {
+            let is_free = !connection.is_in_transaction();
+            Box::pin(std::future::ready(Ok(is_free)))
+        })
 }
 
 fn options(settings: &Settings) -> SqliteConnectOptions {

@@ -1,0 +1,243 @@
+//! A sandbox that is only laid: the test changes its files, starts its servers, kills them and starts
+//! them again.
+//!
+//! Must never leave a process behind, and must never wait for time where it can wait for the thing.
+
+use crate::house::{Folder, READY_TIMEOUT, program};
+use client::Connection;
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// How often something is looked at that is waited for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// One server of the sandbox; it is killed when this is dropped.
+struct Server {
+    name: String,
+    configuration: PathBuf,
+    address: String,
+    has_database: bool,
+    child: Option<Child>,
+}
+
+impl Server {
+    fn log(&self) -> PathBuf {
+        self.configuration.with_file_name("log.txt")
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let log = || {
+            let file = File::options().create(true).append(true).open(self.log());
+            file.unwrap()
+        };
+        let mut command = Command::new(program());
+        command
+            .args([verb, "--config"])
+            .arg(&self.configuration)
+            .stdin(Stdio::null())
+            .stdout(log())
+            .stderr(log());
+        command
+    }
+
+    fn migrate(&self) {
+        if self.has_database {
+            assert!(self.command("migrate").status().unwrap().success());
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A laid sandbox. The servers come first, so that they are gone before their folder is.
+pub(crate) struct Laid {
+    servers: Vec<Server>,
+    folder: Folder,
+}
+
+impl Deref for Laid {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.folder
+    }
+}
+
+impl Laid {
+    /// Makes the folder; nothing runs yet.
+    pub(crate) fn lay() -> Self {
+        let folder = Folder::new();
+        let laid = Command::new(program())
+            .args(["sandbox", "--lay", "--json", "--folder"])
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&laid.stderr);
+        assert!(laid.status.success(), "{told}");
+        let answer: serde_json::Value = serde_json::from_slice(&laid.stdout).unwrap();
+        let servers = answer["servers"].as_array().unwrap().iter().map(|server| {
+            let text = |key: &str| server[key].as_str().unwrap().to_owned();
+            Server {
+                name: text("name"),
+                configuration: text("configuration").into(),
+                address: text("address"),
+                has_database: server["has_database"].as_bool().unwrap(),
+                child: None,
+            }
+        });
+        Self {
+            servers: servers.collect(),
+            folder,
+        }
+    }
+
+    /// Makes the folder and starts every server.
+    pub(crate) async fn open() -> Self {
+        let mut laid = Self::lay();
+        laid.start_all().await;
+        laid
+    }
+
+    /// Starts every server, in the order in which they need each other.
+    pub(crate) async fn start_all(&mut self) {
+        for place in 0..self.servers.len() {
+            let name = self.servers[place].name.clone();
+            self.start(&name).await;
+        }
+    }
+
+    /// Migrates a server, starts it and waits until it serves.
+    pub(crate) async fn start(&mut self, name: &str) {
+        let server = self.server_mut(name);
+        assert!(server.child.is_none(), "{name} runs already");
+        server.migrate();
+        server.child = Some(server.command("serve").spawn().unwrap());
+        self.wait_until_it_serves(name).await;
+    }
+
+    /// Makes a server's database, without starting it.
+    pub(crate) fn migrate(&self, name: &str) {
+        self.server(name).migrate();
+    }
+
+    async fn wait_until_it_serves(&mut self, name: &str) {
+        let door = self.connection(name);
+        let begun = Instant::now();
+        while !serves(&door).await {
+            let log = self.log(name);
+            let child = self.server_mut(name).child.as_mut().unwrap();
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "{name} ended ({ended:?}):\n{log}");
+            assert!(begun.elapsed() < READY_TIMEOUT, "{name} is silent:\n{log}");
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// Kills a server at once (SIGKILL): it can finish nothing.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let server = self.server_mut(name);
+        assert!(server.child.is_some(), "{name} does not run");
+        server.kill();
+    }
+
+    /// Tells a server to read its certificate files again.
+    pub(crate) fn hang_up(&self, name: &str) {
+        let child = self.server(name).child.as_ref().unwrap();
+        let id = child.id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Starts a server that is to refuse to start, and gives what it said.
+    pub(crate) async fn refusal_to_start(&self, name: &str) -> String {
+        let server = self.server(name);
+        let serve = tokio::process::Command::new(program())
+            .args(["serve", "--config"])
+            .arg(&server.configuration)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let ended = tokio::time::timeout(READY_TIMEOUT, serve).await;
+        let ended = ended
+            .unwrap_or_else(|_| panic!("{name} does not end by itself"))
+            .unwrap();
+        assert!(!ended.status.success(), "{name} ended as if all were well");
+        String::from_utf8(ended.stderr).unwrap()
+    }
+
+    /// Puts `to` in the place of `from` in a server's configuration.
+    pub(crate) fn configure(&self, name: &str, from: &str, to: &str) {
+        let path = &self.server(name).configuration;
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(from), "{from} is not in the configuration");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// The folder of a server's own files.
+    pub(crate) fn home(&self, name: &str) -> &Path {
+        self.server(name).configuration.parent().unwrap()
+    }
+
+    /// What a server has logged until now.
+    pub(crate) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.server(name).log()).unwrap_or_default()
+    }
+
+    /// Waits until a server has logged this.
+    pub(crate) async fn wait_for_log(&self, name: &str, text: &str) {
+        let begun = Instant::now();
+        while !self.log(name).contains(text) {
+            let late = begun.elapsed() > READY_TIMEOUT;
+            assert!(!late, "{name} never logged `{text}`:\n{}", self.log(name));
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// A new way to a server. The portal asks: every server knows its certificate.
+    pub(crate) fn connection(&self, name: &str) -> Connection {
+        let portal = self.identity("portal");
+        Connection::from_files(
+            &portal.certificate,
+            &portal.key,
+            &portal.issuer,
+            &portal.broker_server_name,
+            &self.server(name).address,
+        )
+        .unwrap()
+    }
+
+    fn server(&self, name: &str) -> &Server {
+        let mut servers = self.servers.iter();
+        servers.find(|server| server.name == name).unwrap()
+    }
+
+    fn server_mut(&mut self, name: &str) -> &mut Server {
+        let mut servers = self.servers.iter_mut();
+        servers.find(|server| server.name == name).unwrap()
+    }
+}
+
+/// Whether a server says that it serves.
+pub(crate) async fn serves(door: &Connection) -> bool {
+    HealthClient::new(door.channel())
+        .check(HealthCheckRequest::default())
+        .await
+        .is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving)
+}
