@@ -31,6 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hpke", &["vault"]),
     ("libpep", &["vault"]),
     ("ring", &["vault"]),
+    ("base64", &["vault"]),
     ("sqlx", &["store"]),
     ("protox", &["wire"]),
     ("tonic-prost-build", &["wire"]),
@@ -60,6 +61,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tempfile", TESTS_ONLY),
     ("aho-corasick", TESTS_ONLY),
     ("rustix", TESTS_ONLY),
+    ("stateright", TESTS_ONLY),
 ];
 
 const TESTS_ONLY: &[&str] = &[];
