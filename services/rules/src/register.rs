@@ -118,6 +118,9 @@ pub struct ConsentTerms {
     pub consent_max_days: u32,
 }
 
+/// The ground of an exchange in which no duty of secrecy stands in the way.
+const NO_SECRECY: &str = "NONE";
+
 /// The privacy notice of an exchange (AVG articles 13 and 14).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivacyNotice {
@@ -189,6 +192,12 @@ impl RegisterEntry {
     #[must_use]
     pub const fn needs_consent(&self) -> bool {
         self.consent.is_some()
+    }
+
+    /// Whether the person must waive the sender's duty of secrecy in writing.
+    #[must_use]
+    pub fn needs_waiver(&self) -> bool {
+        self.secrecy_ground != NO_SECRECY
     }
 
     /// Whether `label` may travel in `stage`. A dossier may repeat what the summary said.

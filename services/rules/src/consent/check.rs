@@ -91,7 +91,7 @@ fn new(
         .as_ref()
         .is_some_and(|waiver| waiver.ground == entry.secrecy_ground && waiver.given_at <= now);
     need(
-        entry.secrecy_ground.is_empty() || waived,
+        !entry.needs_waiver() || waived,
         Reason::SecrecyNotWaived,
         "secrecy_waiver",
         "must be the written waiver on the ground that the register names",

@@ -43,7 +43,7 @@ fn given() -> Statement {
         .filter(|category| matches!(classes[category].code(), "S9" | "N87"))
         .cloned()
         .collect();
-    let waiver = (!entry.secrecy_ground.is_empty()).then(|| SecrecyWaiver {
+    let waiver = entry.needs_waiver().then(|| SecrecyWaiver {
         ground: entry.secrecy_ground.clone(),
         text_sha256: [3; 32],
         given_at: NOW,
@@ -211,7 +211,7 @@ fn a_waiver_is_needed_where_the_register_names_a_ground() {
     let purpose = "HANDOVER".parse().unwrap();
     let kinds = (PeerKind::Uwv, PeerKind::Vakbond);
     let entry = register.entry(&purpose, kinds.0, kinds.1).unwrap();
-    assert!(!entry.secrecy_ground.is_empty());
+    assert!(entry.needs_waiver());
     let labels = entry.labels_offer.iter().chain(&entry.labels_dossier);
     let categories: BTreeSet<Category> = register
         .categories_of(labels)
