@@ -19,8 +19,7 @@ const UPDATE_CONSENT: &str = "UPDATE consent SET version = $2, state = $3, valid
      WHERE consent_id = $1";
 const INSERT_EVENT: &str = "INSERT INTO consent_event (consent_id, version, state, time, body) \
      VALUES ($1, $2, $3, $4, $5)";
-const SET_CURRENT: &str =
-    "UPDATE relation_subject SET consent_id = $2 WHERE subject_index = $1";
+const SET_CURRENT: &str = "UPDATE relation_subject SET consent_id = $2 WHERE subject_index = $1";
 const INSERT_QUESTION: &str = "INSERT INTO question (question_id, subject_index, created_at, body) \
      VALUES ($1, $2, $3, $4)";
 const SELECT_QUESTIONS: &str = "SELECT question_id, body FROM question \
@@ -122,7 +121,10 @@ impl Tx {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn consent_by_stop_tag(&mut self, tag: &[u8; 32]) -> Result<Option<ConsentId>, Error> {
+    pub async fn consent_by_stop_tag(
+        &mut self,
+        tag: &[u8; 32],
+    ) -> Result<Option<ConsentId>, Error> {
         sqlx::query(FIND_BY_STOP_TAG)
             .bind(tag.as_slice())
             .fetch_optional(self.statement())
