@@ -7,6 +7,7 @@ use crate::counter::InForce;
 use crate::handover::body::Body;
 use crate::record::Record;
 use rules::clock::Timestamp;
+use rules::consent::ConsentRecord;
 use rules::directory::Right;
 use rules::handover::{BasisKind, State, Timers};
 use rules::id::{Basis, Category, Label, Party, PeerKind, Purpose, Region};
@@ -53,6 +54,8 @@ pub struct Facts {
 enum Assumed {
     /// None is on record.
     Absent,
+    /// The one on record.
+    Present(Box<ConsentRecord>),
     /// The widest that could be: to find what is refused whoever the person is.
     Widest,
 }
@@ -60,13 +63,20 @@ enum Assumed {
 impl Facts {
     /// The facts of a locked row.
     #[must_use]
-    pub fn of(subject: &SubjectRow, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
+    pub fn of(
+        subject: &SubjectRow,
+        consent: Option<&ConsentRecord>,
+        now: Timestamp,
+        expires_at: Option<Timestamp>,
+    ) -> Self {
         Self {
             objection_pending: subject.objected_at.is_some(),
             restricted: subject.restricted_at.is_some(),
             now,
             expires_at: expires_at.unwrap_or_else(|| now.plus_millis(1)),
-            consent: Assumed::Absent,
+            consent: consent.map_or(Assumed::Absent, |record| {
+                Assumed::Present(Box::new(record.clone()))
+            }),
         }
     }
 
@@ -82,9 +92,30 @@ impl Facts {
         }
     }
 
-    fn consent(&self, in_force: &InForce) -> Option<ConsentFacts> {
-        match self.consent {
+    /// The consent as the policies look at it. One that was given on an older notice than the register's
+    /// counts as superseded: the person has not seen what is true now.
+    fn consent(&self, asked: &Asked<'_>, in_force: &InForce) -> Option<ConsentFacts> {
+        match &self.consent {
             Assumed::Absent => None,
+            Assumed::Present(record) => {
+                let mut facts = record.facts();
+                let kinds = (
+                    in_force.kind_of(asked.sender),
+                    in_force.kind_of(asked.recipient),
+                );
+                let outdated = match kinds {
+                    (Ok(sender), Ok(recipient)) => in_force
+                        .policy
+                        .register()
+                        .entry(asked.purpose, sender, recipient)
+                        .is_none_or(|entry| entry.notice.version != record.notice.version),
+                    _ => true,
+                };
+                if outdated && facts.state == ConsentState::Given {
+                    facts.state = ConsentState::Superseded;
+                }
+                Some(facts)
+            }
             Assumed::Widest => Some(ConsentFacts {
                 state: ConsentState::Given,
                 valid_until: self.now.plus_millis(DAY_MILLIS),
@@ -119,7 +150,7 @@ impl InForce {
         let edge = self
             .directory
             .edge(asked.sender, asked.recipient, asked.purpose, facts.now);
-        let consent = facts.consent(self);
+        let consent = facts.consent(asked, self);
         Ok(self.policy.decide(&DecisionRequest {
             action: asked.action,
             stage: asked.stage,
@@ -151,7 +182,11 @@ impl InForce {
         }))
     }
 
-    fn kind_of(&self, party: &Party) -> Result<PeerKind, Refusal> {
+    /// The kind of a party's organisation.
+    ///
+    /// # Errors
+    /// `NO_AGREEMENT` when organisation or realm is not in the directory.
+    pub fn kind_of(&self, party: &Party) -> Result<PeerKind, Refusal> {
         let peer = self
             .directory
             .peer(&party.oin)

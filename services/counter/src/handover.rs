@@ -16,12 +16,15 @@ pub mod view;
 use crate::Error;
 use crate::call::{Answer, Call};
 use crate::counter::Counter;
+use crate::feed::{self, Told};
 use crate::inbox::{self, InboxItem};
 use crate::notice;
 use crate::record::Record;
 use crate::serve::{Receipt, Room, Verdict};
 use body::Body;
 use rules::clock::Timestamp;
+use rules::consent::ConsentRecord;
+use rules::feed::FeedKind;
 use rules::handover::{Actor, Event, InboxKind, Side, Situation, State, Step, TimerChange};
 use rules::id::{HandoverId, Party};
 use rules::limits::DAY_MILLIS;
@@ -89,6 +92,8 @@ pub struct Loaded {
     pub body: Body,
     /// The person in this relation, locked.
     pub subject: SubjectRow,
+    /// The person's consent in this relation, locked; none where nobody ever asked for one.
+    pub consent: Option<ConsentRecord>,
 }
 
 fn state_of(number: i64) -> Result<State, Error> {
@@ -135,6 +140,10 @@ impl Loaded {
             basis: Some((self.body.basis.to_string(), self.body.article.clone())),
             processing_activity: Some(self.body.processing_activity.clone()),
             person: Some(room.counter.keys().tag("subject", &self.row.subject_index)),
+            consent: self
+                .consent
+                .as_ref()
+                .map(|record| (record.id, record.version)),
             ..Record::default()
         }
     }
@@ -231,7 +240,7 @@ pub fn day_of(moment: Timestamp) -> u32 {
     u32::try_from(moment.millis().div_euclid(DAY_MILLIS)).unwrap_or(0)
 }
 
-/// Locks a handover and its person's row, in the one order that all commands keep: person first would
+/// Locks a handover, its person's row and that person's consent, in the one order that all commands keep: person first would
 /// need the handover to know the person, so it is handover, then person.
 ///
 /// # Errors
@@ -245,7 +254,13 @@ pub async fn load(room: &Room<'_>, tx: &mut Tx, id: HandoverId) -> Result<Option
         .lock_subject(&row.subject_index)
         .await?
         .ok_or(Error::Malformed("a handover without its person"))?;
-    Ok(Some(Loaded { row, body, subject }))
+    let consent = crate::consent::current(room, tx, &subject).await?;
+    Ok(Some(Loaded {
+        row,
+        body,
+        subject,
+        consent,
+    }))
 }
 
 /// Loads a handover of which the caller is the wanted side; anything else is hidden.
@@ -312,7 +327,8 @@ pub async fn enter(
     loaded: &mut Loaded,
     step: &Step,
 ) -> Result<(), Error> {
-    if step.state != loaded.state()? {
+    let changes = step.state != loaded.state()?;
+    if changes {
         loaded.row.entered_at = room.call.now;
         loaded.row.state = i64::from(step.state.number());
     }
@@ -325,6 +341,14 @@ pub async fn enter(
         tx.delete_payloads(loaded.row.handover_id).await?;
     }
     save(room, tx, loaded).await?;
+    if changes {
+        let code = step.state.code().to_owned();
+        let told = Told {
+            code,
+            ..feed::about(loaded, FeedKind::State)
+        };
+        feed::write(room, tx, &told).await?;
+    }
     if let Some(kind) = step.notice.filter(|_| loaded.row.opened_at.is_some()) {
         notice::start(room, tx, loaded, kind).await?;
     }

@@ -5,18 +5,22 @@
 
 pub mod audit;
 pub mod call;
+pub mod consent;
 pub mod counter;
 pub mod decision;
 pub mod directory;
 pub mod error;
+pub mod feed;
 pub mod frame;
 pub mod handover;
 pub mod holder;
 pub mod inbox;
+pub mod link;
 pub mod notice;
 pub mod policy;
 pub mod pseudonym;
 pub mod record;
+pub mod rowkey;
 pub mod serve;
 pub mod timers;
 

@@ -5,12 +5,14 @@
 
 use crate::Error;
 use crate::call::SignedPaper;
+use crate::feed::{self, Told};
 use crate::frame::{FrameReader, FrameWriter};
 use crate::handover::{Loaded, load};
 use crate::inbox::{self, InboxItem};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::clock::Timestamp;
+use rules::feed::FeedKind;
 use rules::handover::{Actor, InboxKind};
 use rules::id::{Basis, HandoverId, NoticeId, Party, RequestId};
 use rules::notice::{Answer, AnswerCode, NoticeKind, NoticeState, NoticeTerms};
@@ -76,6 +78,11 @@ pub async fn start(
         "",
     )
     .await?;
+    let told = Told {
+        code: kind.code().to_owned(),
+        ..feed::about(loaded, FeedKind::Notice)
+    };
+    feed::write(room, tx, &told).await?;
     Ok(id)
 }
 
@@ -391,6 +398,11 @@ impl Command for AnswerNotice {
             self.answer.code(),
         )
         .await?;
+        let told = Told {
+            code: self.answer.code().to_owned(),
+            ..feed::about(&loaded, FeedKind::NoticeAnswered)
+        };
+        feed::write(room, tx, &told).await?;
         Ok(Verdict::permitted(view(room, &row)?, record))
     }
 }

@@ -71,6 +71,9 @@ pub struct Receipt {
     /// The notice, as text.
     #[serde(default)]
     pub notice: String,
+    /// The consent record, as text.
+    #[serde(default)]
+    pub consent: String,
     /// Number of the state after the call.
     #[serde(default)]
     pub state: i64,

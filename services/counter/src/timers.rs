@@ -146,6 +146,7 @@ impl Work for FindDue {
 }
 
 struct Forget {
+    now: Timestamp,
     before: Timestamp,
 }
 
@@ -158,6 +159,7 @@ impl Work for Forget {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<u64, Error> {
+        tx.delete_expired_link_codes(self.now).await?;
         Ok(tx.delete_request_outcomes_before(self.before).await?)
     }
 
@@ -198,7 +200,13 @@ impl Counter {
             round.rewrapped += 1;
         }
         let before = call.now.plus_millis(-REQUEST_OUTCOME_MILLIS);
-        round.forgotten = self.database().write(&Forget { before }).await?;
+        round.forgotten = self
+            .database()
+            .write(&Forget {
+                now: call.now,
+                before,
+            })
+            .await?;
         Ok(round)
     }
 }

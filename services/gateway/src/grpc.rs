@@ -4,7 +4,9 @@
 
 pub mod audit;
 pub mod call;
+pub mod consent;
 pub mod directory;
+pub mod feed;
 pub mod handover;
 pub mod key_holder;
 pub mod policy;

@@ -6,7 +6,7 @@
 
 use crate::clock::{Random, Timestamp};
 use crate::hex;
-use crate::id::{EntryId, HandoverId, Label, NoticeId, Oin, Party, Purpose, Tag};
+use crate::id::{ConsentId, EntryId, HandoverId, Label, NoticeId, Oin, Party, Purpose, Tag};
 use crate::limits::ENTRY_BYTES_MAX;
 use crate::reason::Reason;
 use serde_json::{Map, Value, json};
@@ -154,6 +154,10 @@ pub struct Subject {
     pub processing_activity: Option<String>,
     /// Tag of the person in this relation.
     pub person: Option<Tag>,
+    /// The consent record that was looked at, and its version.
+    pub consent: Option<(ConsentId, u64)>,
+    /// SHA-256 of the consent statement (the compact JWS) that came with the call.
+    pub statement_sha256: Option<[u8; 32]>,
     /// Labels that were exchanged or allowed.
     pub labels: Vec<Label>,
     /// Policies that decided.
@@ -278,13 +282,14 @@ impl Entry {
         ]
     }
 
-    fn own_attributes(&self) -> [(&'static str, Option<Value>); 17] {
+    fn own_attributes(&self) -> [(&'static str, Option<Value>); 20] {
         let subject = &self.subject;
         let caller = format!("{}/{}", self.caller.0, self.caller.1);
         let basis = subject.basis.as_ref().map(|(basis, _)| json!(basis));
         let code = subject.codes.first().map(|code| json!(code.code()));
         let (items, refused) = subject.batch.unzip();
         let stranger = subject.stranger.as_ref();
+        let (consent, version) = subject.consent.unzip();
         [
             ("handover.id", text(subject.handover.as_ref())),
             ("handover.notice", text(subject.notice.as_ref())),
@@ -302,6 +307,17 @@ impl Entry {
             (
                 "handover.batch_refused",
                 refused.map(|refused| json!(refused)),
+            ),
+            ("handover.consent", text(consent.as_ref())),
+            (
+                "handover.consent_version",
+                version.map(|version| json!(version)),
+            ),
+            (
+                "handover.statement",
+                subject
+                    .statement_sha256
+                    .map(|sha256| json!(hex::encode(&sha256))),
             ),
             ("handover.repeat", subject.repeat.then(|| json!(true))),
             (

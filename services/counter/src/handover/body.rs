@@ -172,6 +172,15 @@ pub struct SealedFields {
 }
 
 impl SealedFields {
+    /// The labels, in the order of the fields.
+    #[must_use]
+    pub fn labels(&self) -> Vec<Label> {
+        self.fields
+            .iter()
+            .map(|(label, _)| label.clone())
+            .collect()
+    }
+
     /// Octets of all sealed values together.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -5,9 +5,11 @@
 
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load};
 use crate::Error;
+use crate::feed::{self, Told};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::directory::Right;
+use rules::feed::FeedKind;
 use rules::handover::{Actor, CancelCode, Event};
 use rules::id::{HandoverId, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason};
@@ -121,6 +123,11 @@ impl Command for Object {
             }
         }
         self.write_flags(room, tx, &mut loaded).await?;
+        let told = Told {
+            code: self.objection.code().to_owned(),
+            ..feed::about(&loaded, FeedKind::Objection)
+        };
+        feed::write(room, tx, &told).await?;
         let loaded = load(room, tx, self.handover)
             .await?
             .ok_or(Error::Malformed("a handover that was just read"))?;

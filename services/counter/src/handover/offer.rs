@@ -7,8 +7,10 @@ use super::manifest::{Manifest, Received};
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load_as, save};
 use crate::Error;
 use crate::decision::{self, Asked, Facts};
+use crate::feed::{self, Told};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::feed::FeedKind;
 use rules::handover::{Actor, Event};
 use rules::id::{HandoverId, Label, Party, RequestId};
 use rules::policy::{Action, Permit, Stage};
@@ -90,15 +92,10 @@ impl Command for Offer {
             Err(verdict) => return Ok(*verdict),
         };
         let permitted = intersect(&permit, &loaded.body.summary_labels);
-        let (sealed, mut dropped) = received.minimise(&permitted);
-        if sealed.fields.is_empty() {
-            return Ok(Verdict::refused(Reason::LabelsNoneAllowed, record));
-        }
-        record.labels = sealed
-            .fields
-            .iter()
-            .map(|(label, _)| label.clone())
-            .collect();
+        let (sealed, mut dropped) = match minimise(&received, &permitted, &mut record) {
+            Ok(minimised) => minimised,
+            Err(refusal) => return Ok(Verdict::refused(refusal, record)),
+        };
         let payload = Payload {
             manifest: self.signed_manifest.clone(),
             sealed,
@@ -146,6 +143,24 @@ pub fn intersect(permit: &Permit, prepared: &BTreeSet<Label>) -> BTreeSet<Label>
         .collect()
 }
 
+/// What of the received fields may be kept, and the labels of what was dropped; the log is told of what is
+/// kept.
+///
+/// # Errors
+/// `LABELS_NONE_ALLOWED` when nothing is left.
+pub fn minimise(
+    received: &Received<'_>,
+    permitted: &BTreeSet<Label>,
+    record: &mut Record,
+) -> Result<(SealedFields, Vec<Label>), Refusal> {
+    let (sealed, dropped) = received.minimise(permitted);
+    if sealed.fields.is_empty() {
+        return Err(Refusal::new(Reason::LabelsNoneAllowed));
+    }
+    record.labels = sealed.labels();
+    Ok((sealed, dropped))
+}
+
 /// The dossier will have the labels that the sender names now, of those that were permitted; gives
 /// those that were not.
 fn narrow_dossier(loaded: &mut Loaded, named: &[Label]) -> Vec<Label> {
@@ -182,7 +197,12 @@ pub fn decide<T>(
         purpose: &body.purpose,
         basis: &body.basis,
     };
-    let facts = Facts::of(&loaded.subject, room.call.now, loaded.row.deadline_at);
+    let facts = Facts::of(
+        &loaded.subject,
+        loaded.consent.as_ref(),
+        room.call.now,
+        loaded.row.deadline_at,
+    );
     let wanted = labels.iter().cloned().collect();
     let decision = match room.in_force.decide(&asked, &wanted, &facts) {
         Ok(decision) => decision,
@@ -193,6 +213,25 @@ pub fn decide<T>(
         Outcome::Permitted(permit) => Ok(permit),
         Outcome::Refused(refusal) => Err(Box::new(Verdict::refused(refusal, record.clone()))),
     }
+}
+
+/// Tells the person that a step with their data was refused, and gives the refusal on.
+///
+/// # Errors
+/// When the database or a seal fails.
+pub async fn tell_refused<T>(
+    room: &Room<'_>,
+    tx: &mut Tx,
+    loaded: &Loaded,
+    verdict: Box<Verdict<T>>,
+) -> Result<Verdict<T>, Error> {
+    let code = verdict.record.codes.first();
+    let told = Told {
+        code: code.map_or_else(String::new, |code| code.code().to_owned()),
+        ..feed::about(loaded, FeedKind::StepRefused)
+    };
+    feed::write(room, tx, &told).await?;
+    Ok(*verdict)
 }
 
 /// The number of a stage in rows and on the wire.
@@ -337,7 +376,7 @@ pub async fn read_out(
     let wanted: Vec<Label> = prepared.iter().cloned().collect();
     let permit = match decide(room, loaded, (Action::Fetch, stage), &wanted, record) {
         Ok(permit) => permit,
-        Err(verdict) => return Ok(*verdict),
+        Err(verdict) => return tell_refused(room, tx, loaded, verdict).await,
     };
     let mut payload = take(room, tx, &permit, loaded, stage).await?;
     payload
@@ -350,13 +389,13 @@ pub async fn read_out(
             record.clone(),
         ));
     }
-    record.labels = payload
-        .sealed
-        .fields
-        .iter()
-        .map(|(label, _)| label.clone())
-        .collect();
+    record.labels = payload.sealed.labels();
     mark_opened(room, tx, loaded).await?;
+    let told = Told {
+        labels: feed::texts(&record.labels),
+        ..feed::about(loaded, FeedKind::Opened)
+    };
+    feed::write(room, tx, &told).await?;
     let reply = ReadOut {
         receipt: loaded.receipt()?,
         payload,

@@ -9,8 +9,10 @@ use crate::Error;
 use crate::call::{Answer, Call, SignedPaper};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::decision::{self, Asked, Facts};
+use crate::feed::{self, Told};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::feed::FeedKind;
 use rules::handover::State;
 use rules::id::{Basis, GroupId, HandoverId, Label, Party, Purpose, RequestId, Tag};
 use rules::policy::{Action, Permit, Stage};
@@ -21,6 +23,11 @@ use store::Tx;
 use store::handover::HandoverRow;
 use vault::pseudonym::Ciphertext;
 use vault::rest::{DataKey, Place};
+
+/// Where in the orders PREPARE, CONSENT and ASSIST the relation handle stands.
+pub(crate) const TARGET_HANDLE: usize = 0;
+/// Where in the orders PREPARE and ASSIST the portal's pseudonym stands.
+pub(crate) const TARGET_PORTAL: usize = 1;
 
 /// Asks whether a person may be handed over.
 #[derive(Clone, Debug)]
@@ -146,7 +153,8 @@ impl Counter {
         };
         match self.convert_one(conversion).await? {
             Outcome::Permitted(converted) => {
-                let subject = self.subject(&request.relation(&call.caller.party), &converted, 0)?;
+                let relation = request.relation(&call.caller.party);
+                let subject = self.subject(&relation, &converted, TARGET_HANDLE)?;
                 self.serve(
                     call,
                     &Decided {
@@ -273,7 +281,11 @@ impl Command for Decided<'_> {
         let mut record = self.request.record(room.call);
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
         let request = self.request;
-        let facts = Facts::of(&locked, now, None);
+        let consent = crate::consent::current(room, tx, &locked).await?;
+        record.consent = consent
+            .as_ref()
+            .map(|consent| (consent.id, consent.version));
+        let facts = Facts::of(&locked, consent.as_ref(), now, None);
         let asked = request.asked(room.call);
         let decision = match room.in_force.decide(&asked, &request.wanted(), &facts) {
             Ok(decision) => decision,
@@ -283,8 +295,14 @@ impl Command for Decided<'_> {
         let hides = decision.hides();
         match decision.outcome {
             Outcome::Permitted(permit) => self.write(room, tx, &permit, record).await,
-            Outcome::Refused(refusal) if hides => Ok(Verdict::hidden(refusal.reason, record)),
-            Outcome::Refused(refusal) => Ok(Verdict::refused(refusal, record)),
+            Outcome::Refused(refusal) => {
+                self.tell_refused(room, tx, &refusal).await?;
+                if hides {
+                    Ok(Verdict::hidden(refusal.reason, record))
+                } else {
+                    Ok(Verdict::refused(refusal, record))
+                }
+            }
         }
     }
 }
@@ -346,7 +364,45 @@ impl Decided<'_> {
         let outcome = room.receipt_to_store(request.request_id, &fingerprint, &receipt.stored())?;
         tx.insert_request_outcome(caller, request.request_id, &outcome, room.call.now)
             .await?;
+        let told = Told {
+            basis: (body.basis.to_string(), body.article.clone()),
+            labels: feed::texts(&record.labels),
+            ..self.told(room, FeedKind::Prepared, *id.bytes())?
+        };
+        feed::write(room, tx, &told).await?;
         Ok(Verdict::permitted(self.reply(receipt, &body), record))
+    }
+
+    /// Tells the person of the attempt: that is all that comes of it.
+    async fn tell_refused(
+        &self,
+        room: &Room<'_>,
+        tx: &mut Tx,
+        refusal: &Refusal,
+    ) -> Result<(), Error> {
+        let id = HandoverId::draw(room.counter.clock(), room.counter.random());
+        let told = Told {
+            code: refusal.reason.code().to_owned(),
+            ..self.told(room, FeedKind::AttemptRefused, *id.bytes())?
+        };
+        feed::write(room, tx, &told).await
+    }
+
+    /// A line that introduces an exchange to the portal.
+    fn told(&self, room: &Room<'_>, kind: FeedKind, exchange: [u8; 16]) -> Result<Told, Error> {
+        let introduction = self.converted.ciphertexts.get(TARGET_PORTAL);
+        let introduction = introduction.ok_or(Error::HolderDishonest(Reason::VoucherInvalid))?;
+        Ok(Told {
+            exchange,
+            introduction: Some(*introduction),
+            kind,
+            sender: room.call.caller.party.clone(),
+            recipient: self.request.recipient.clone(),
+            purpose: self.request.purpose.clone(),
+            basis: (self.request.basis.to_string(), String::new()),
+            labels: Vec::new(),
+            code: String::new(),
+        })
     }
 
     /// A repeat: decided anew above, and given the handover that the first one made.

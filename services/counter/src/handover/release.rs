@@ -5,7 +5,7 @@
 
 use super::body::{Payload, ReleasedPseudonym, SealedFields, SignedManifest};
 use super::manifest::{Manifest, Received};
-use super::offer::{ReadOut, decide, intersect, labels_of, put, read_out};
+use super::offer::{ReadOut, decide, intersect, labels_of, minimise, put, read_out, tell_refused};
 use super::prepare::Subject;
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load, load_as};
 use crate::Error;
@@ -300,7 +300,7 @@ impl Releasing<'_> {
             &mut record,
         ) {
             Ok(permit) => permit,
-            Err(verdict) => return Ok(*verdict),
+            Err(verdict) => return tell_refused(room, tx, loaded, verdict).await,
         };
         let received = Received {
             manifest: &request.manifest,
@@ -309,15 +309,10 @@ impl Releasing<'_> {
             stage: Stage::Dossier,
         };
         let permitted = intersect(&permit, &loaded.body.dossier_labels);
-        let (sealed, dropped) = received.minimise(&permitted);
-        if sealed.fields.is_empty() {
-            return Ok(Verdict::refused(Reason::LabelsNoneAllowed, record));
-        }
-        record.labels = sealed
-            .fields
-            .iter()
-            .map(|(label, _)| label.clone())
-            .collect();
+        let (sealed, dropped) = match minimise(&received, &permitted, &mut record) {
+            Ok(minimised) => minimised,
+            Err(refusal) => return Ok(Verdict::refused(refusal, record)),
+        };
         let ciphertext = *converted
             .ciphertexts
             .get(TARGET_RECIPIENT)
@@ -483,15 +478,10 @@ impl Command for Reseal {
         let before = super::offer::take(room, tx, &permit, &loaded, Stage::Dossier).await?;
         let mut permitted = intersect(&permit, &loaded.body.dossier_labels);
         permitted.retain(|label| before.sealed.fields.iter().any(|(known, _)| known == label));
-        let (sealed, dropped) = received.minimise(&permitted);
-        if sealed.fields.is_empty() {
-            return Ok(Verdict::refused(Reason::LabelsNoneAllowed, record));
-        }
-        record.labels = sealed
-            .fields
-            .iter()
-            .map(|(label, _)| label.clone())
-            .collect();
+        let (sealed, dropped) = match minimise(&received, &permitted, &mut record) {
+            Ok(minimised) => minimised,
+            Err(refusal) => return Ok(Verdict::refused(refusal, record)),
+        };
         let payload = Payload {
             manifest: self.signed_manifest.clone(),
             sealed,

@@ -2,10 +2,11 @@
 //!
 //! Must never look into a ciphertext, and never say of one item of a batch more than its own reason.
 
-use super::call::{Incoming, answer, arrived};
+use super::call::{Incoming, answer, arrived, promise, serve};
 use super::reading::Reading;
 use client::paper::{ContextRequest, Order, Signed};
 use counter::counter::Converted;
+use counter::link::{Link, Login, RedeemLink};
 use counter::pseudonym::{Enrol, EnrolItem, OpenContext};
 use counter::{Counter, SignedPaper};
 use rules::id::RequestId;
@@ -93,21 +94,93 @@ impl Incoming for message::OpenContextRequest {
     }
 }
 
+/// A conversion with one target.
+fn conversion(converted: Converted) -> message::Conversion {
+    let ciphertext = converted.ciphertexts.first().map(|octets| octets.to_vec());
+    message::Conversion {
+        ciphertext: ciphertext.unwrap_or_default(),
+        vouchers: vouchers(converted.vouchers),
+    }
+}
+
+fn vouchers(vouchers: Vec<SignedPaper>) -> Vec<message::SignedVoucher> {
+    vouchers
+        .into_iter()
+        .map(|voucher| message::SignedVoucher {
+            voucher: voucher.bytes,
+            signature: voucher.signature,
+        })
+        .collect()
+}
+
+impl Incoming for message::LoginRequest {
+    type Command = Login;
+    const NAME: &'static str = "Login";
+
+    fn read(self, reading: &mut Reading) -> Option<Login> {
+        let order = reading
+            .present("order", self.order)
+            .and_then(|order| reading.paper("order", order.try_into()));
+        let ciphertext = reading.octets("ciphertext", &self.ciphertext);
+        let (order, signed_order) = order?;
+        Some(Login {
+            order,
+            signed_order,
+            ciphertext: ciphertext?,
+        })
+    }
+}
+
+impl Incoming for message::LinkRequest {
+    type Command = Link;
+    const NAME: &'static str = "Link";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<Link> {
+        let request_id = reading.request_id(&self.request_id);
+        let recipient = reading.name("recipient", &self.recipient);
+        let code_sha256 = reading.octets("code_sha256", &self.code_sha256);
+        let order = reading
+            .present("order", self.order)
+            .and_then(|order| reading.paper("order", order.try_into()));
+        let ciphertext = reading.octets("ciphertext", &self.ciphertext);
+        let (order, signed_order) = order?;
+        Some(Link {
+            request_id: request_id?,
+            recipient: recipient?,
+            code_sha256: code_sha256?,
+            order,
+            signed_order,
+            ciphertext: ciphertext?,
+        })
+    }
+}
+
+impl Incoming for message::RedeemLinkRequest {
+    type Command = RedeemLink;
+    const NAME: &'static str = "RedeemLink";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<RedeemLink> {
+        let request_id = reading.request_id(&self.request_id);
+        let code = reading.name("code", &self.code);
+        Some(RedeemLink {
+            request_id: request_id?,
+            code: code?,
+        })
+    }
+}
+
 fn enrol_result(outcome: Outcome<Converted>) -> message::EnrolResult {
     let outcome = match outcome {
         Outcome::Permitted(converted) => {
-            let ciphertext = converted.ciphertexts.first().map(|octets| octets.to_vec());
-            message::enrol_result::Outcome::Conversion(message::Conversion {
-                ciphertext: ciphertext.unwrap_or_default(),
-                vouchers: converted
-                    .vouchers
-                    .into_iter()
-                    .map(|voucher| message::SignedVoucher {
-                        voucher: voucher.bytes,
-                        signature: voucher.signature,
-                    })
-                    .collect(),
-            })
+            message::enrol_result::Outcome::Conversion(conversion(converted))
         }
         Outcome::Refused(refusal) => {
             message::enrol_result::Outcome::RefusedReason(refusal.reason.code().to_owned())
@@ -167,14 +240,49 @@ impl PseudonymService for Pseudonyms {
         }))
     }
 
-    /// Link codes come with the portal's pages; until then a call says what gRPC says of a method
-    /// that is not there.
+    async fn login(
+        &self,
+        request: Request<message::LoginRequest>,
+    ) -> Result<Response<message::LoginResponse>, Status> {
+        let call = arrived(&self.counter, &request)?;
+        let (converted, given) = answer(&self.counter, &call, request.into_inner(), |command| {
+            self.counter.login(&call, command)
+        })
+        .await?;
+        Ok(Response::new(message::LoginResponse {
+            ciphertexts: converted
+                .ciphertexts
+                .iter()
+                .map(|octets| octets.to_vec())
+                .collect(),
+            vouchers: vouchers(converted.vouchers),
+            promise: Some(promise(&given)),
+        }))
+    }
+
+    async fn link(
+        &self,
+        request: Request<message::LinkRequest>,
+    ) -> Result<Response<message::LinkResponse>, Status> {
+        let call = arrived(&self.counter, &request)?;
+        let (until, given) = answer(&self.counter, &call, request.into_inner(), |command| {
+            self.counter.link(&call, command)
+        })
+        .await?;
+        Ok(Response::new(message::LinkResponse {
+            valid_until_millis: until.millis(),
+            promise: Some(promise(&given)),
+        }))
+    }
+
     async fn redeem_link(
         &self,
-        _request: Request<message::RedeemLinkRequest>,
+        request: Request<message::RedeemLinkRequest>,
     ) -> Result<Response<message::RedeemLinkResponse>, Status> {
-        Err(Status::unimplemented(
-            "link codes are not served by this version",
-        ))
+        let (converted, given) = serve(&self.counter, request).await?;
+        Ok(Response::new(message::RedeemLinkResponse {
+            conversion: Some(conversion(converted)),
+            entry_id: given.entry_id.bytes().to_vec(),
+        }))
     }
 }

@@ -18,7 +18,9 @@ use crate::door::certificate::PeerCertificate;
 use crate::door::reload::Identity;
 use crate::files;
 use crate::grpc::audit::Audits;
+use crate::grpc::consent::Consents;
 use crate::grpc::directory::Directories;
+use crate::grpc::feed::Feed;
 use crate::grpc::handover::Handovers;
 use crate::grpc::policy::Policies;
 use crate::grpc::pseudonym::Pseudonyms;
@@ -52,9 +54,11 @@ use vault::keyfile::{Role as KeyRole, SecretName};
 use vault::rest::{Crypter, IndexKey};
 use vault::sign::{SigningKey, VerifyingKey};
 use wire::audit::v1::audit_service_server::AuditServiceServer;
+use wire::consent::v1::consent_service_server::ConsentServiceServer;
 use wire::directory::v1::directory_service_server::DirectoryServiceServer;
 use wire::handover::v1::handover_service_server::HandoverServiceServer;
 use wire::policy::v1::policy_service_server::PolicyServiceServer;
+use wire::portal::v1::feed_service_server::FeedServiceServer;
 use wire::pseudonym::v1::pseudonym_service_server::PseudonymServiceServer;
 
 /// How often deadlines and notices are looked at.
@@ -116,6 +120,14 @@ pub async fn run(
         .with(limited!(
             AuditServiceServer<_>,
             Audits::new(Arc::clone(&counter))
+        ))
+        .with(limited!(
+            ConsentServiceServer<_>,
+            Consents::new(Arc::clone(&counter))
+        ))
+        .with(limited!(
+            FeedServiceServer<_>,
+            Feed::new(Arc::clone(&counter))
         ));
     let work = tokio::spawn(own_work(
         Arc::clone(&counter),

@@ -1,0 +1,113 @@
+//! Narrowing a consent, and reading one.
+//!
+//! Must never make a consent wider.
+
+use super::register::{Registered, record_of};
+use super::{Stored, load, need_portal, open_statement, save};
+use crate::Error;
+use crate::record::Record;
+use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::consent::{ConsentState, check_narrowed};
+use rules::id::{ConsentId, RequestId};
+use rules::reason::{Outcome, Reason};
+use store::Tx;
+
+/// Makes a consent narrower: what is fetched from now on is the manifest less what is gone.
+#[derive(Clone, Debug)]
+pub struct NarrowConsent {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+    /// The new statement, a compact JWS.
+    pub statement_jws: String,
+}
+
+impl Command for NarrowConsent {
+    type Reply = Registered;
+
+    fn name(&self) -> &'static str {
+        "NarrowConsent"
+    }
+
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint
+            .add(b"NarrowConsent")
+            .add(self.statement_jws.as_bytes());
+        Some((self.request_id, fingerprint))
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<Registered>, Error> {
+        if let Err(refusal) = need_portal(room.call) {
+            return Ok(Verdict::refused(refusal, Record::default()));
+        }
+        let signed = match open_statement(room.call, &self.statement_jws) {
+            Ok(signed) => signed,
+            Err(refusal) => return Ok(Verdict::refused(refusal, Record::default())),
+        };
+        let mut record = record_of(&signed);
+        let Some(mut stored) = load(room, tx, signed.statement.record.id).await? else {
+            return Ok(Verdict::hidden(Reason::NotAvailable, record));
+        };
+        record.person = Some(person(room, &stored));
+        if let Outcome::Refused(refusal) =
+            check_narrowed(&stored.record, &signed.statement, room.call.now)
+        {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        stored.advance(ConsentState::Given, Some(&signed));
+        save(room, tx, &mut stored).await?;
+        Ok(Verdict::permitted(Registered::of(&stored), record))
+    }
+
+    fn receipt(&self, reply: &Registered) -> Receipt {
+        reply.stored()
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<Registered, Error> {
+        Registered::replay(&receipt)
+    }
+}
+
+/// Tag of the person of a record.
+pub(super) fn person(room: &Room<'_>, stored: &Stored) -> rules::id::Tag {
+    room.counter
+        .keys()
+        .tag("subject", &stored.row.subject_index)
+}
+
+/// Reads one record, for the portal.
+#[derive(Clone, Copy, Debug)]
+pub struct GetConsent {
+    /// The record.
+    pub consent: ConsentId,
+}
+
+impl Command for GetConsent {
+    type Reply = Stored;
+
+    fn name(&self) -> &'static str {
+        "GetConsent"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<Stored>, Error> {
+        let mut record = Record::default();
+        if let Err(refusal) = need_portal(room.call) {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        let Some(mut stored) = load(room, tx, self.consent).await? else {
+            return Ok(Verdict::hidden(Reason::NotAvailable, record));
+        };
+        record.person = Some(person(room, &stored));
+        record.consent = Some((stored.record.id, stored.record.version));
+        stored.record.state = stored.record.state_at(room.call.now);
+        Ok(Verdict::permitted(stored, record))
+    }
+}

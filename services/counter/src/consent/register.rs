@@ -1,0 +1,436 @@
+//! Registering a consent that was given or refused.
+//!
+//! Must never store what the person's statement does not say, and must never tell a desk whether the
+//! person had consented before.
+
+use super::{Signed, Stored, append, open_statement, seal_body};
+use crate::Error;
+use crate::call::{Answer, Call, SignedPaper};
+use crate::counter::{ConversionRequest, Converted, Counter, InForce};
+use crate::feed::{self, Told};
+use crate::handover::prepare::{Subject, TARGET_HANDLE, TARGET_PORTAL};
+use crate::inbox::{self, InboxItem};
+use crate::record::Record;
+use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::consent::{ConsentState, Signer, check_new};
+use rules::directory::Right;
+use rules::feed::FeedKind;
+use rules::handover::InboxKind;
+use rules::id::{ConsentId, HandoverId, Party, PeerKind, RequestId};
+use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
+use rules::reason::{Outcome, Reason, Refusal};
+use store::Tx;
+use store::consent::ConsentRow;
+use vault::rest::Place;
+
+/// Registers a person's choice.
+#[derive(Clone, Debug)]
+pub struct RegisterConsent {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+    /// The statement, a compact JWS.
+    pub statement_jws: String,
+    /// The order CONSENT or ASSIST, decoded.
+    pub order: Order,
+    /// The order as signed.
+    pub signed_order: SignedPaper,
+    /// The person, encrypted under the caller's own context key.
+    pub ciphertext: [u8; 64],
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The record.
+    pub consent: ConsentId,
+    /// Its state.
+    pub state: ConsentState,
+    /// Its version.
+    pub version: u64,
+}
+
+impl Registered {
+    pub(super) fn of(stored: &Stored) -> Self {
+        Self {
+            consent: stored.record.id,
+            state: stored.record.state,
+            version: stored.record.version,
+        }
+    }
+
+    pub(super) fn stored(self) -> Receipt {
+        Receipt {
+            consent: self.consent.to_string(),
+            state: i64::from(self.state.number()),
+            revision: i64::try_from(self.version).unwrap_or(i64::MAX),
+            ..Receipt::default()
+        }
+    }
+
+    pub(super) fn replay(receipt: &Receipt) -> Result<Self, Error> {
+        let wrong = || Error::Malformed("a stored outcome");
+        Ok(Self {
+            consent: receipt.consent.parse().map_err(|_| wrong())?,
+            state: i32::try_from(receipt.state)
+                .ok()
+                .and_then(ConsentState::from_number)
+                .ok_or_else(wrong)?,
+            version: u64::try_from(receipt.revision).map_err(|_| wrong())?,
+        })
+    }
+}
+
+/// The relation of a statement.
+fn relation_of(signed: &Signed) -> Relation {
+    let record = &signed.statement.record;
+    Relation {
+        from: record.sender.clone(),
+        to: record.recipient.clone(),
+        purpose: record.purpose.clone(),
+    }
+}
+
+/// What the log is told of a statement.
+pub(super) fn record_of(signed: &Signed) -> Record {
+    let record = &signed.statement.record;
+    Record {
+        sender: Some(record.sender.clone()),
+        recipient: Some(record.recipient.clone()),
+        purpose: Some(record.purpose.clone()),
+        consent: Some((record.id, record.version)),
+        statement_sha256: Some(vault::digest::sha256(signed.jws.as_bytes())),
+        event_code: Some(signed.statement.event.code()),
+        ..Record::default()
+    }
+}
+
+impl RegisterConsent {
+    /// All that can be refused without the person: signature, form, order, register, edge.
+    fn check(&self, call: &Call, in_force: &InForce) -> Result<Signed, Refusal> {
+        let caller = &call.caller;
+        let signer = if caller.kind == PeerKind::Portal {
+            Signer::Portal
+        } else {
+            Signer::Desk {
+                assist: caller.may(Right::Assist),
+            }
+        };
+        let signed = open_statement(call, &self.statement_jws)?;
+        let record = &signed.statement.record;
+        let kinds = (
+            in_force.kind_of(&record.sender)?,
+            in_force.kind_of(&record.recipient)?,
+        );
+        let register = in_force.policy.register();
+        if let Outcome::Refused(refusal) =
+            check_new(&signed.statement, register, kinds, signer, call.now)
+        {
+            return Err(refusal);
+        }
+        self.check_order(call, &signed, signer)?;
+        let edge =
+            in_force
+                .directory
+                .edge(&record.sender, &record.recipient, &record.purpose, call.now);
+        if edge.is_none() {
+            return Err(Refusal::new(Reason::NoAgreement));
+        }
+        Ok(signed)
+    }
+
+    fn check_order(&self, call: &Call, signed: &Signed, signer: Signer) -> Result<(), Refusal> {
+        let (caller, order) = (&call.caller, &self.order);
+        if order.issuer != caller.party.oin || order.desk != caller.desk {
+            return Err(Refusal::new(Reason::ActingForAnother));
+        }
+        let kind = match signer {
+            Signer::Portal => OrderKind::Consent,
+            Signer::Desk { .. } if signed.statement.record.sender != caller.party => {
+                return Err(Refusal::new(Reason::ActingForAnother));
+            }
+            Signer::Desk { .. } => OrderKind::Assist,
+        };
+        let relation = relation_of(signed);
+        let target = order.targets.get(TARGET_HANDLE);
+        let same = matches!(
+            target,
+            Some((TargetDomain::Relation { relation: named, .. }, _)) if *named == relation
+        );
+        if order.kind != kind || !same {
+            return Err(Refusal::new(Reason::OrderForbidden));
+        }
+        if signed.statement.order != Some(order.id) {
+            let text = "does not name the order that it came with";
+            return Err(Refusal::about(
+                Reason::StatementInvalid,
+                "statement_jws.order_id",
+                text,
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Counter {
+    /// Registers a consent: refuses what depends on no person, has the holders convert, and then writes
+    /// in one transaction.
+    ///
+    /// # Errors
+    /// A fault of ours or of a holder; nothing was written.
+    pub async fn register_consent(
+        &self,
+        call: &Call,
+        request: RegisterConsent,
+    ) -> Result<Answer<Registered>, Error> {
+        let signed = match request.check(call, &self.in_force()) {
+            Ok(signed) => signed,
+            Err(refusal) => {
+                let refused = Registering {
+                    request: &request,
+                    known: Known::Refused(refusal, Record::default()),
+                };
+                return self.serve(call, &refused).await;
+            }
+        };
+        let conversion = ConversionRequest {
+            order: request.order.clone(),
+            signed: request.signed_order.clone(),
+            ciphertext: request.ciphertext,
+            parents: Vec::new(),
+        };
+        let known = match self.convert_one(conversion).await? {
+            Outcome::Permitted(converted) => {
+                let subject = self.subject(&relation_of(&signed), &converted, TARGET_HANDLE)?;
+                Known::Person {
+                    signed: Box::new(signed),
+                    converted,
+                    subject,
+                }
+            }
+            Outcome::Refused(refusal) => Known::Refused(refusal, record_of(&signed)),
+        };
+        let command = Registering {
+            request: &request,
+            known,
+        };
+        self.serve_and_wake(call, &command).await
+    }
+}
+
+/// What is known before the transaction.
+enum Known {
+    Refused(Refusal, Record),
+    Person {
+        signed: Box<Signed>,
+        converted: Converted,
+        subject: Subject,
+    },
+}
+
+struct Registering<'r> {
+    request: &'r RegisterConsent,
+    known: Known,
+}
+
+impl Command for Registering<'_> {
+    type Reply = Registered;
+
+    fn name(&self) -> &'static str {
+        "RegisterConsent"
+    }
+
+    /// A repeat carries the same statement: order and ciphertext are fresh each time, so the statement
+    /// is compared without the order that it names.
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.add(b"RegisterConsent");
+        match &self.known {
+            Known::Refused(..) => return None,
+            Known::Person { signed, .. } => {
+                let mut statement = signed.statement.clone();
+                statement.order = None;
+                fingerprint.add(&statement.canonical_json());
+            }
+        }
+        Some((self.request.request_id, fingerprint))
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<Registered>, Error> {
+        let (signed, converted, subject) = match &self.known {
+            Known::Refused(refusal, record) => {
+                return Ok(Verdict::refused(refusal.clone(), record.clone()));
+            }
+            Known::Person {
+                signed,
+                converted,
+                subject,
+            } => (signed, converted, subject),
+        };
+        let now = room.call.now;
+        let mut record = record_of(signed);
+        record.person = Some(room.counter.keys().tag("subject", &subject.index));
+        tx.upsert_subject(
+            &subject.index,
+            subject.relation,
+            &subject.sealed_handle,
+            now,
+        )
+        .await?;
+        let locked = tx
+            .lock_subject(&subject.index)
+            .await?
+            .ok_or(Error::Malformed("a person's row that was just written"))?;
+        let stored = new_row(room, signed, subject, converted)?;
+        if !tx.insert_consent(&stored.row).await? {
+            let text = "names a record that there is already";
+            let refusal = Refusal::about(Reason::StatementInvalid, "statement_jws.record_id", text);
+            return Ok(Verdict::refused(refusal, record));
+        }
+        append(room, tx, &stored).await?;
+        if stored.record.state == ConsentState::Given {
+            if let Some(before) = locked.consent {
+                supersede(room, tx, before).await?;
+            }
+            tx.set_current_consent(&subject.index, stored.record.id)
+                .await?;
+            tell_askers(room, tx, subject).await?;
+        }
+        if room.call.caller.kind != PeerKind::Portal {
+            tell_portal(room, tx, &stored, converted).await?;
+        }
+        Ok(Verdict::permitted(Registered::of(&stored), record))
+    }
+
+    fn receipt(&self, reply: &Registered) -> Receipt {
+        reply.stored()
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<Registered, Error> {
+        Registered::replay(&receipt)
+    }
+}
+
+fn new_row(
+    room: &Room<'_>,
+    signed: &Signed,
+    subject: &Subject,
+    converted: &Converted,
+) -> Result<Stored, Error> {
+    let counter = room.counter;
+    let record = signed.statement.record.clone();
+    let stop_tag = signed
+        .statement
+        .stop_code
+        .as_ref()
+        .map(|code| counter.stop_tag(code));
+    let row = ConsentRow {
+        consent_id: record.id,
+        subject_index: subject.index,
+        version: i64::try_from(record.version).unwrap_or(i64::MAX),
+        state: i64::from(record.state.number()),
+        valid_until: record.valid_until,
+        stop_tag,
+        created_at: room.call.now,
+        body: seal_body(counter.keys(), record.id, &signed.jws, &converted.vouchers)?,
+    };
+    Ok(Stored {
+        row,
+        record,
+        statement: signed.jws.clone(),
+        vouchers: converted.vouchers.clone(),
+    })
+}
+
+/// The record that the new one replaces has ended; what is open goes on under the new one.
+async fn supersede(room: &Room<'_>, tx: &mut Tx, before: ConsentId) -> Result<(), Error> {
+    let Some(mut old) = super::load(room, tx, before).await? else {
+        return Ok(());
+    };
+    if !old.record.state.is_terminal() {
+        old.advance(ConsentState::Superseded, None);
+        super::save(room, tx, &mut old).await?;
+    }
+    Ok(())
+}
+
+/// Who asked for this consent is told that it is there.
+async fn tell_askers(room: &Room<'_>, tx: &mut Tx, subject: &Subject) -> Result<(), Error> {
+    for question in tx.take_questions(&subject.index).await? {
+        let asked = open_question(room, question.question_id, &question.body)?;
+        let item = InboxItem {
+            kind: InboxKind::Ready,
+            handover: question.question_id,
+            revision: 1,
+            time: room.call.now,
+            notice: None,
+            code: String::new(),
+            purpose: asked.1,
+        };
+        inbox::deliver(room, tx, &asked.0, &item).await?;
+    }
+    Ok(())
+}
+
+fn question_place(id: &HandoverId) -> Place<'_> {
+    Place {
+        table: "question",
+        row: id.bytes(),
+        column: "body",
+    }
+}
+
+/// Seals who asked, and for which purpose.
+pub(super) fn seal_question(
+    room: &Room<'_>,
+    id: HandoverId,
+    sender: &Party,
+    purpose: &rules::id::Purpose,
+) -> Result<Vec<u8>, Error> {
+    let plain = format!("{sender} {purpose}");
+    room.counter
+        .keys()
+        .seal(&question_place(&id), plain.as_bytes())
+}
+
+fn open_question(
+    room: &Room<'_>,
+    id: HandoverId,
+    body: &[u8],
+) -> Result<(Party, rules::id::Purpose), Error> {
+    let wrong = || Error::Malformed("a question");
+    let plain = room.counter.keys().open(&question_place(&id), body)?;
+    let plain = std::str::from_utf8(&plain).map_err(|_| wrong())?;
+    let (sender, purpose) = plain.split_once(' ').ok_or_else(wrong)?;
+    Ok((
+        sender.parse().map_err(|_| wrong())?,
+        purpose.parse().map_err(|_| wrong())?,
+    ))
+}
+
+/// The portal is told of a consent that a desk registered.
+async fn tell_portal(
+    room: &Room<'_>,
+    tx: &mut Tx,
+    stored: &Stored,
+    converted: &Converted,
+) -> Result<(), Error> {
+    let record = &stored.record;
+    let introduction = converted.ciphertexts.get(TARGET_PORTAL);
+    let introduction = introduction.ok_or(Error::HolderDishonest(Reason::VoucherInvalid))?;
+    let told = Told {
+        exchange: *record.id.bytes(),
+        introduction: Some(*introduction),
+        kind: FeedKind::ConsentAssisted,
+        sender: record.sender.clone(),
+        recipient: record.recipient.clone(),
+        purpose: record.purpose.clone(),
+        basis: (String::new(), String::new()),
+        labels: record.categories.iter().map(ToString::to_string).collect(),
+        code: record.state.code().to_owned(),
+    };
+    feed::write(room, tx, &told).await
+}

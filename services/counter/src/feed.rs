@@ -1,0 +1,229 @@
+//! The transparency feed: a line for every exchange and every attempt at one, in the transaction of what
+//! it tells, until the portal has taken it over.
+//!
+//! Must never name a person: the first line of an exchange introduces it with a ciphertext that only the
+//! portal can read. Must never be served to anybody but the portal.
+
+use crate::Error;
+use crate::handover::Loaded;
+use crate::record::Record;
+use crate::rowkey::{self, SealedRow};
+use crate::serve::{Command, Room, Verdict};
+use rules::clock::Timestamp;
+use rules::feed::FeedKind;
+use rules::id::{EntryId, Label, Party, Purpose};
+use rules::reason::{Reason, Refusal};
+use serde::{Deserialize, Serialize};
+use store::Tx;
+use store::feed::FeedRow;
+
+/// Lines in one answer.
+pub const FEED_LINES_MAX: usize = 500;
+const TABLE: &str = "feed";
+
+/// A line, as the portal gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedLine {
+    /// The line.
+    pub id: EntryId,
+    /// When it happened.
+    pub time: Timestamp,
+    /// What it tells.
+    pub told: Told,
+}
+
+/// What a line tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The exchange: a handover, a refused attempt, a question or a consent record.
+    pub exchange: [u8; 16],
+    /// On the first line of an exchange: the portal's pseudonym of the person, encrypted to the portal.
+    pub introduction: Option<[u8; 64]>,
+    /// What happened.
+    pub kind: FeedKind,
+    /// Who hands over.
+    pub sender: Party,
+    /// To whom.
+    pub recipient: Party,
+    /// For which purpose.
+    pub purpose: Purpose,
+    /// Legal basis and article; empty when none was decided on.
+    pub basis: (String, String),
+    /// Labels of fields, or categories where the kind says so.
+    pub labels: Vec<String>,
+    /// A state, reason, kind or answer, as the kind says; empty for none.
+    pub code: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    exchange: String,
+    introduction: String,
+    time: i64,
+    kind: i32,
+    sender: String,
+    recipient: String,
+    purpose: String,
+    basis: (String, String),
+    labels: Vec<String>,
+    code: String,
+}
+
+/// A line about a handover, with nothing but its kind.
+#[must_use]
+pub fn about(loaded: &Loaded, kind: FeedKind) -> Told {
+    let body = &loaded.body;
+    Told {
+        exchange: *loaded.row.handover_id.bytes(),
+        introduction: None,
+        kind,
+        sender: body.sender.clone(),
+        recipient: body.recipient.clone(),
+        purpose: body.purpose.clone(),
+        basis: (body.basis.to_string(), body.article.clone()),
+        labels: Vec::new(),
+        code: String::new(),
+    }
+}
+
+/// Labels as a line has them.
+pub fn texts<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Vec<String> {
+    labels.into_iter().map(ToString::to_string).collect()
+}
+
+/// Writes a line, in the transaction of what it tells.
+///
+/// # Errors
+/// When the database or a seal fails.
+pub async fn write(room: &Room<'_>, tx: &mut Tx, told: &Told) -> Result<(), Error> {
+    let counter = room.counter;
+    let id = EntryId::draw(counter.clock(), counter.random());
+    let stored = Stored {
+        exchange: rules::hex::encode(&told.exchange),
+        introduction: told
+            .introduction
+            .map(|octets| rules::hex::encode(&octets))
+            .unwrap_or_default(),
+        time: room.call.now.millis(),
+        kind: told.kind.number(),
+        sender: told.sender.to_string(),
+        recipient: told.recipient.to_string(),
+        purpose: told.purpose.to_string(),
+        basis: told.basis.clone(),
+        labels: told.labels.clone(),
+        code: told.code.clone(),
+    };
+    let plain = serde_json::to_vec(&stored).map_err(|_| Error::Malformed("a feed line"))?;
+    let row = rowkey::seal(counter, TABLE, id.bytes(), &plain, room.call.now)?;
+    tx.insert_feed_line(&FeedRow {
+        line_id: id,
+        wrapped_key: row.wrapped_key,
+        sealed: row.sealed,
+    })
+    .await?;
+    Ok(())
+}
+
+fn open(room: &Room<'_>, row: FeedRow) -> Result<FeedLine, Error> {
+    let wrong = || Error::Malformed("a feed line");
+    let sealed = SealedRow {
+        wrapped_key: row.wrapped_key,
+        sealed: row.sealed,
+    };
+    let plain = rowkey::open(room.counter, TABLE, row.line_id.bytes(), &sealed)?;
+    let stored: Stored = serde_json::from_slice(&plain).map_err(|_| wrong())?;
+    let octets = |text: &str| rules::hex::decode(text).ok_or_else(wrong);
+    let introduction = match stored.introduction.as_str() {
+        "" => None,
+        text => Some(octets(text)?.try_into().map_err(|_| wrong())?),
+    };
+    Ok(FeedLine {
+        id: row.line_id,
+        time: Timestamp::from_millis(stored.time),
+        told: Told {
+            exchange: octets(&stored.exchange)?.try_into().map_err(|_| wrong())?,
+            introduction,
+            kind: FeedKind::from_number(stored.kind).ok_or_else(wrong)?,
+            sender: stored.sender.parse().map_err(|_| wrong())?,
+            recipient: stored.recipient.parse().map_err(|_| wrong())?,
+            purpose: stored.purpose.parse().map_err(|_| wrong())?,
+            basis: stored.basis,
+            labels: stored.labels,
+            code: stored.code,
+        },
+    })
+}
+
+/// The oldest lines that the portal has not taken over.
+#[derive(Clone, Copy, Debug)]
+pub struct PullFeed {
+    /// Lines at most.
+    pub limit: usize,
+}
+
+impl Command for PullFeed {
+    type Reply = Vec<FeedLine>;
+
+    fn name(&self) -> &'static str {
+        "PullFeed"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<Vec<FeedLine>>, Error> {
+        let mut record = Record::default();
+        if let Err(refusal) = crate::consent::need_portal(room.call) {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        let limit = self.limit.clamp(1, FEED_LINES_MAX);
+        let rows = tx
+            .feed_lines(i64::try_from(limit).unwrap_or(i64::MAX))
+            .await?;
+        let lines = rows
+            .into_iter()
+            .map(|row| open(room, row))
+            .collect::<Result<Vec<_>, _>>()?;
+        record.batch = Some((u64::try_from(lines.len()).unwrap_or(u64::MAX), 0));
+        Ok(Verdict::permitted(lines, record))
+    }
+}
+
+/// Lines that the portal has taken over.
+#[derive(Clone, Debug)]
+pub struct AckFeed {
+    /// The lines.
+    pub lines: Vec<EntryId>,
+}
+
+impl Command for AckFeed {
+    type Reply = u64;
+
+    fn name(&self) -> &'static str {
+        "AckFeed"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
+    ) -> Result<Verdict<u64>, Error> {
+        let mut record = Record::default();
+        if let Err(refusal) = crate::consent::need_portal(room.call) {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        if self.lines.len() > FEED_LINES_MAX {
+            let text = format!("has more than {FEED_LINES_MAX} lines");
+            let refusal = Refusal::about(Reason::InvalidRequest, "line_ids", text);
+            return Ok(Verdict::refused(refusal, record));
+        }
+        let mut forgotten = 0;
+        for line in &self.lines {
+            forgotten += u64::from(tx.delete_feed_line(*line).await?);
+        }
+        record.batch = Some((forgotten, 0));
+        Ok(Verdict::permitted(forgotten, record))
+    }
+}
