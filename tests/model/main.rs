@@ -28,9 +28,7 @@ enum Phase {
     /// Not begun, or begun anew after a crash.
     Idle,
     /// The row is read, under a shared lock where there are locks.
-    Read {
-        given: bool,
-    },
+    Read { given: bool },
     /// A withdrawal holds the row alone.
     Alone,
     /// Committed; the answer is not sent yet.

@@ -175,10 +175,7 @@ impl SealedFields {
     /// The labels, in the order of the fields.
     #[must_use]
     pub fn labels(&self) -> Vec<Label> {
-        self.fields
-            .iter()
-            .map(|(label, _)| label.clone())
-            .collect()
+        self.fields.iter().map(|(label, _)| label.clone()).collect()
     }
 
     /// Octets of all sealed values together.
