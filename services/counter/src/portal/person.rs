@@ -209,16 +209,7 @@ impl Portal {
             self.keep_paper(&exchange, kept.line, &pending).await?;
         }
         choices.keep(request, asked, kept.clone());
-        let statement = &kept.statement;
-        let sent = match statement.event {
-            StatementEvent::Given | StatementEvent::Refused => {
-                self.broker().register(&session.bsn, statement).await?
-            }
-            StatementEvent::Narrowed => self.broker().narrow(statement).await?,
-            StatementEvent::Withdrawn | StatementEvent::Expired => {
-                self.broker().withdraw(statement).await?
-            }
-        };
+        let sent = self.send(session, &kept.statement).await?;
         let jws = match sent {
             Outcome::Permitted(jws) => jws,
             Outcome::Refused(refusal) => {
@@ -243,6 +234,23 @@ impl Portal {
         choices.settle(&request, &jws);
         kept.jws = Some(jws);
         Ok(kept)
+    }
+
+    /// Sends a statement to the broker, as its event asks.
+    async fn send(
+        &self,
+        session: &Session,
+        statement: &Statement,
+    ) -> Result<Outcome<String>, PortalError> {
+        match statement.event {
+            StatementEvent::Given | StatementEvent::Refused => {
+                self.broker().register(&session.bsn, statement).await
+            }
+            StatementEvent::Narrowed => self.broker().narrow(statement).await,
+            StatementEvent::Withdrawn | StatementEvent::Expired => {
+                self.broker().withdraw(statement).await
+            }
+        }
     }
 
     /// The statement of what was asked, on what the person holds at this moment.

@@ -215,38 +215,22 @@ fn objected(code: &str) -> Option<Objected> {
 
 /// What a reason means to the person whom it is about. What is not here is a rule like any other.
 fn why(code: &str) -> Why {
-    let Some(reason) = Reason::from_code(code) else {
-        return Why::Rules;
-    };
-    if [Reason::ConsentMissing, Reason::ConsentNotActive].contains(&reason) {
-        Why::NoConsent
-    } else if [Reason::SecrecyNotWaived].contains(&reason) {
-        Why::Secrecy
-    } else if [
-        Reason::NoAgreement,
-        Reason::OutsideRegion,
-        Reason::BasisMissing,
-    ]
-    .contains(&reason)
-    {
-        Why::NoAgreement
-    } else if reason == Reason::ObjectionPending {
-        Why::Objection
-    } else if reason == Reason::ProcessingRestricted {
-        Why::Restriction
-    } else if reason == Reason::HandoverExpired {
-        Why::TooLate
-    } else if [
-        Reason::ConsentScopeExceeded,
-        Reason::LabelsNoneAllowed,
-        Reason::BsnNotAllowed,
-        Reason::SpecialCategoryNoBasis,
-    ]
-    .contains(&reason)
-    {
-        Why::TooMuch
-    } else {
-        Why::Rules
+    match Reason::from_code(code) {
+        Some(Reason::ConsentMissing | Reason::ConsentNotActive) => Why::NoConsent,
+        Some(Reason::SecrecyNotWaived) => Why::Secrecy,
+        Some(Reason::NoAgreement | Reason::OutsideRegion | Reason::BasisMissing) => {
+            Why::NoAgreement
+        }
+        Some(Reason::ObjectionPending) => Why::Objection,
+        Some(Reason::ProcessingRestricted) => Why::Restriction,
+        Some(Reason::HandoverExpired) => Why::TooLate,
+        Some(
+            Reason::ConsentScopeExceeded
+            | Reason::LabelsNoneAllowed
+            | Reason::BsnNotAllowed
+            | Reason::SpecialCategoryNoBasis,
+        ) => Why::TooMuch,
+        Some(_) | None => Why::Rules,
     }
 }
 
