@@ -121,7 +121,7 @@ pub fn verify_link(
             "is missing or one too many: one for each holder",
         ));
     }
-    let mut inputs = None;
+    let mut inputs: Option<&Vec<[u8; 32]>> = None;
     for (hop, (voucher, holder)) in (1_u32..).zip(vouchers.iter().zip(holders)) {
         voucher.verify(&holder.key)?;
         let paper = voucher.paper();

@@ -12,7 +12,7 @@ use super::session::{Known, Session};
 use super::{Halt, Portal, PortalError, settle};
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, LinkCode, Statement, StatementEvent, StopCode};
-use rules::id::{ConsentId, EntryId, HandoverId, Oin, Party, PeerKind, RequestId};
+use rules::id::{ConsentId, EntryId, HandoverId, Oin, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason, Refusal};
 use store::portal::ExchangeRow;
 
@@ -169,10 +169,7 @@ impl Portal {
                 .peer(oin)
                 .filter(|peer| peer.kind() == PeerKind::Vakbond)
                 .and_then(|peer| peer.realms().next())
-                .map(|realm| Party {
-                    oin: oin.clone(),
-                    realm: realm.name.clone(),
-                });
+                .map(|realm| realm.party.clone());
             let recipient = recipient.ok_or(Reason::NotAvailable)?;
             ask(self.broker().link(&session.bsn, &recipient)).await
         };
