@@ -3,15 +3,19 @@
 //! Each call verifies everything that comes back before any of it is used or kept. Must never send a
 //! citizen service number, a person key or a field in clear, and never go on with an unverified answer.
 
+mod consent;
 mod enrol;
 mod inbox;
 mod officer;
+mod portal;
 mod recipient;
 mod sender;
 
+pub use consent::{RegisteredConsent, StandingConsent};
 pub use enrol::{ENROL_BATCH_MAX, Enrolled};
 pub use inbox::{Inbox, InboxEvent, Watch};
 pub use officer::PolicyFile;
+pub use portal::{FeedLine, PortalPseudonyms};
 pub use recipient::{Fetched, Summary};
 pub use sender::Preparation;
 

@@ -22,8 +22,8 @@ pub mod store;
 
 pub use check::{ConnectCheckError, Step};
 pub use client::{
-    Client, ClientParts, ENROL_BATCH_MAX, Enrolled, Fetched, Inbox, InboxEvent, PolicyFile,
-    Preparation, Summary, Watch,
+    Client, ClientParts, ENROL_BATCH_MAX, Enrolled, FeedLine, Fetched, Inbox, InboxEvent,
+    PolicyFile, PortalPseudonyms, Preparation, RegisteredConsent, StandingConsent, Summary, Watch,
 };
 pub use connection::{Connection, ConnectionError};
 pub use directory::{Controller, DirectoryCopy, DirectoryError};
@@ -31,7 +31,7 @@ pub use error::{ClientError, ProtocolError, Refused, TransportError};
 pub use identity::{Identity, Trust};
 pub use outbox::Resumed;
 pub use person::PersonKey;
-pub use receipt::{NoticeReceipt, Prepared, Promise, Receipt, Settled};
+pub use receipt::{ConsentReceipt, NoticeReceipt, Prepared, Promise, Question, Receipt, Settled};
 pub use retry::RetryPolicy;
 pub use store::{Opened, Store, StoreError};
 

@@ -7,14 +7,19 @@ use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError};
 use crate::outbox::{Outbox, Resumed};
 use crate::paper::{Expectation, Order, Signed, Voucher, verify_vouchers};
-use crate::receipt::{NoticeReceipt, Prepared, Promise, Receipt, Settled, labels};
+use crate::receipt::{
+    ConsentReceipt, NoticeReceipt, Prepared, Promise, Question, Receipt, Settled, labels,
+};
 use crate::store::{Change, OutboxRow, PreparedRow, StoreError, Table, put, put_octets};
 use prost::Message;
 use rules::clock::Timestamp;
+use rules::consent::ConsentState;
 use rules::id::{HandoverId, Label, NoticeId, Party, RequestId};
 use std::future::Future;
 use std::sync::Arc;
 use tonic::Status;
+use wire::consent::v1 as consent;
+use wire::consent::v1::consent_service_client::ConsentServiceClient;
 use wire::directory::v1::directory_service_client::DirectoryServiceClient;
 use wire::directory::v1::{ImportDirectoryRequest, ImportDirectoryResponse};
 use wire::handover::v1 as handover;
@@ -136,6 +141,9 @@ mutations! {
     22 "AnswerNotice" HandoverServiceClient.answer_notice(handover::AnswerNoticeRequest) -> handover::AnswerNoticeResponse;
     23 "ImportDirectory" DirectoryServiceClient.import_directory(ImportDirectoryRequest) -> ImportDirectoryResponse;
     24 "ActivatePolicySet" PolicyServiceClient.activate_policy_set(ActivatePolicySetRequest) -> ActivatePolicySetResponse;
+    25 "NarrowConsent" ConsentServiceClient.narrow_consent(consent::NarrowConsentRequest) -> consent::NarrowConsentResponse;
+    26 "WithdrawConsent" ConsentServiceClient.withdraw_consent(consent::WithdrawConsentRequest) -> consent::WithdrawConsentResponse;
+    27 "RequestConsent" ConsentServiceClient.request_consent(consent::RequestConsentRequest) -> consent::RequestConsentResponse, order;
 }
 
 /// Answers that hold a receipt, and those that tell of dropped labels besides.
@@ -293,6 +301,43 @@ impl Settle<handover::AckNoticeRequest> for handover::AckNoticeResponse {
 impl Settle<handover::AnswerNoticeRequest> for handover::AnswerNoticeResponse {
     fn settle(self, asked: &handover::AnswerNoticeRequest, settling: &Settling<'_>) -> Settlement {
         noticed(&asked.notice_id, self.notice, self.promise, settling)
+    }
+}
+
+impl Settle<consent::NarrowConsentRequest> for consent::NarrowConsentResponse {
+    fn settle(self, _: &consent::NarrowConsentRequest, settling: &Settling<'_>) -> Settlement {
+        let receipt = ConsentReceipt {
+            state: ConsentState::Given,
+            version: u64::try_from(self.version)
+                .map_err(|_| ProtocolError::new("version", "is below zero"))?,
+            ended_handovers: 0,
+            notices: 0,
+            promise: Promise::verify(self.promise, settling.directory)?,
+        };
+        Ok((Settled::Consent(receipt), Vec::new()))
+    }
+}
+
+impl Settle<consent::WithdrawConsentRequest> for consent::WithdrawConsentResponse {
+    fn settle(self, _: &consent::WithdrawConsentRequest, settling: &Settling<'_>) -> Settlement {
+        let receipt = ConsentReceipt::withdrawn(
+            self.ended_handovers,
+            self.notices,
+            self.promise,
+            settling.directory,
+        )?;
+        Ok((Settled::Consent(receipt), Vec::new()))
+    }
+}
+
+impl Settle<consent::RequestConsentRequest> for consent::RequestConsentResponse {
+    fn settle(self, _: &consent::RequestConsentRequest, settling: &Settling<'_>) -> Settlement {
+        let question = Question {
+            id: HandoverId::from_slice(&self.question_id)
+                .ok_or(ProtocolError::new("question", "has no id of 16 bytes"))?,
+            promise: Promise::verify(self.promise, settling.directory)?,
+        };
+        Ok((Settled::Question(question), Vec::new()))
     }
 }
 

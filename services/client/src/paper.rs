@@ -11,7 +11,9 @@ mod notice;
 mod order;
 mod voucher;
 
-pub use chain::{Expectation, HolderKey, verify_final_keys, verify_parent, verify_vouchers};
+pub use chain::{
+    Expectation, HolderKey, verify_final_keys, verify_link, verify_parent, verify_vouchers,
+};
 pub use context::{ContextRequest, ContextStep, context_share_bytes};
 pub use manifest::{Manifest, ManifestField, ManifestStage, SignedManifest};
 pub use notice::NoticeAnswer;

@@ -6,6 +6,7 @@
 use crate::directory::DirectoryCopy;
 use crate::error::ProtocolError;
 use rules::clock::Timestamp;
+use rules::consent::ConsentState;
 use rules::handover::State;
 use rules::id::{EntryId, HandoverId, Label, NoticeId};
 use vault::sealing::SealingKey;
@@ -140,6 +141,51 @@ pub struct NoticeReceipt {
     pub promise: Promise,
 }
 
+/// A consent after it was registered, narrowed or stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsentReceipt {
+    /// Where the record stands.
+    pub state: ConsentState,
+    /// Its version; 0 after stopping, whose answer does not name it.
+    pub version: u64,
+    /// Number of open handovers that ended by stopping.
+    pub ended_handovers: u32,
+    /// Number of notices that were sent to recipients that had opened something.
+    pub notices: u32,
+    /// The log entry and the promise.
+    pub promise: Promise,
+}
+
+impl ConsentReceipt {
+    /// Reads and verifies the answer to stopping.
+    pub(crate) fn withdrawn(
+        ended_handovers: i32,
+        notices: i32,
+        promise: Option<audit::Promise>,
+        directory: &DirectoryCopy,
+    ) -> Result<Self, ProtocolError> {
+        let count = |number| {
+            u32::try_from(number).map_err(|_| ProtocolError::new("count", "is below zero"))
+        };
+        Ok(Self {
+            state: ConsentState::Withdrawn,
+            version: 0,
+            ended_handovers: count(ended_handovers)?,
+            notices: count(notices)?,
+            promise: Promise::verify(promise, directory)?,
+        })
+    }
+}
+
+/// A question for consent that was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The question; an inbox item `READY` names it when consent is given.
+    pub id: HandoverId,
+    /// The log entry and the promise.
+    pub promise: Promise,
+}
+
 /// What a request that went through the outbox came to.
 #[derive(Clone, Debug)]
 pub enum Settled {
@@ -149,6 +195,10 @@ pub enum Settled {
     Handover(Receipt),
     /// A notice was sent, received or answered.
     Notice(NoticeReceipt),
+    /// A consent was narrowed or stopped.
+    Consent(ConsentReceipt),
+    /// Consent was asked for.
+    Question(Question),
     /// A directory is in force.
     Directory {
         /// Its version.
@@ -184,6 +234,22 @@ impl Settled {
     pub(crate) fn notice(self) -> Result<NoticeReceipt, ProtocolError> {
         if let Self::Notice(notice) = self {
             Ok(notice)
+        } else {
+            Err(ANOTHER_KIND)
+        }
+    }
+
+    pub(crate) fn consent(self) -> Result<ConsentReceipt, ProtocolError> {
+        if let Self::Consent(receipt) = self {
+            Ok(receipt)
+        } else {
+            Err(ANOTHER_KIND)
+        }
+    }
+
+    pub(crate) fn question(self) -> Result<Question, ProtocolError> {
+        if let Self::Question(question) = self {
+            Ok(question)
         } else {
             Err(ANOTHER_KIND)
         }

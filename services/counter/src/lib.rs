@@ -18,6 +18,7 @@ pub mod inbox;
 pub mod link;
 pub mod notice;
 pub mod policy;
+pub mod portal;
 pub mod pseudonym;
 pub mod record;
 pub mod rowkey;

@@ -72,8 +72,12 @@ pub struct PortalSettings {
     pub broker_address: String,
     /// The name in the broker's certificate.
     pub broker_server_name: String,
-    /// Its sealed store.
+    /// Its sealed store: the key of its context, and what waits to be sent.
     pub store: PathBuf,
+    /// Its database: lines sealed to persons.
+    pub database: DatabaseSettings,
+    /// The policy set of which it reads the register.
+    pub policies: SignedPath,
 }
 
 /// Where a database is.
@@ -258,13 +262,13 @@ impl Configuration {
         })
     }
 
-    /// The role's database; `None` for a role without one.
+    /// The role's database.
     #[must_use]
-    pub const fn database(&self) -> Option<&DatabaseSettings> {
+    pub const fn database(&self) -> &DatabaseSettings {
         match &self.role {
-            Role::Broker(settings) => Some(&settings.database),
-            Role::Holder(settings) => Some(&settings.database),
-            Role::Portal(_) => None,
+            Role::Broker(settings) => &settings.database,
+            Role::Holder(settings) => &settings.database,
+            Role::Portal(settings) => &settings.database,
         }
     }
 }
@@ -334,13 +338,7 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
             let database = fields.table("database", read_database);
             let day_keys = fields.path("day_keys");
             let holders = fields.list("holders", read_holder);
-            let policies = fields.table("policies", |fields| {
-                let (path, signatures) = (fields.path("folder"), fields.file("signatures"));
-                Some(SignedPath {
-                    path: path?,
-                    signatures: signatures?,
-                })
-            });
+            let policies = fields.table("policies", read_policies);
             let trust_override = fields.optional_text("trust_override");
             Some(Role::Broker(BrokerSettings {
                 database: database?,
@@ -360,6 +358,8 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
         }
         "portal" => {
             let store = fields.path("store");
+            let database = fields.table("database", read_database);
+            let policies = fields.table("policies", read_policies);
             let broker = fields.table("broker", |fields| {
                 let address = fields.parsed("address", address);
                 let server_name = fields.text("server_name");
@@ -370,6 +370,8 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
                 broker_address,
                 broker_server_name,
                 store: store?,
+                database: database?,
+                policies: policies?,
             }))
         }
         _ => {
@@ -377,6 +379,14 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
             None
         }
     }
+}
+
+fn read_policies(fields: &mut Fields<'_>) -> Option<SignedPath> {
+    let (path, signatures) = (fields.path("folder"), fields.file("signatures"));
+    Some(SignedPath {
+        path: path?,
+        signatures: signatures?,
+    })
 }
 
 /// Quotas that are not in the file are those of the design.
@@ -501,9 +511,7 @@ impl fmt::Display for Configuration {
                 .collect::<Vec<_>>()
                 .join(","),
         )?;
-        if let Some(database) = self.database() {
-            write!(out, " database={}", database.path.display())?;
-        }
+        write!(out, " database={}", self.database().path.display())?;
         match &self.role {
             Role::Broker(settings) => write!(
                 out,
@@ -516,8 +524,9 @@ impl fmt::Display for Configuration {
             Role::Holder(_) => write!(out, " key_file=<{}>", self.key_file.display()),
             Role::Portal(settings) => write!(
                 out,
-                " broker={} key_file=<{}>",
+                " broker={} policies={} key_file=<{}>",
                 settings.broker_address,
+                settings.policies.path.display(),
                 self.key_file.display()
             ),
         }

@@ -10,6 +10,7 @@ pub mod feed;
 pub mod handover;
 pub mod key_holder;
 pub mod policy;
+pub mod portal;
 pub mod pseudonym;
 pub mod reading;
 pub mod status;

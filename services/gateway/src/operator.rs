@@ -12,7 +12,7 @@ use crate::files;
 use crate::grpc::status::causes;
 use crate::logging;
 use crate::policies::{self, PolicyCommandError, Words};
-use crate::roles::{StartError, broker, holder, portal};
+use crate::roles::{broker, holder, portal};
 use client::Connection;
 use rules::hex;
 use rules::secret::Secret;
@@ -111,17 +111,9 @@ async fn migrate(path: &Path) -> Result<Answer, Fault> {
     let role = match &configuration.role {
         Role::Broker(_) => store::Role::Broker,
         Role::Holder(_) => store::Role::Holder,
-        Role::Portal(_) => {
-            return Err(Box::new(StartError::Role {
-                found: "portal",
-                needed: "a role with a database",
-            }));
-        }
+        Role::Portal(_) => store::Role::Portal,
     };
-    let database = configuration.database().ok_or(StartError::Role {
-        found: "portal",
-        needed: "a role with a database",
-    })?;
+    let database = configuration.database();
     let settings = store::Settings {
         path: database.path.clone(),
         pages_max: database.pages_max,
@@ -143,9 +135,14 @@ fn check(path: &Path) -> Result<Answer, Fault> {
     };
     files::key_file(&configuration.key_file, role)?;
     files::signatures(&configuration.directory.signatures)?;
-    if let Role::Broker(settings) = &configuration.role {
-        policies::load(&settings.policies.path)?;
-        files::signatures(&settings.policies.signatures)?;
+    let policies = match &configuration.role {
+        Role::Broker(settings) => Some(&settings.policies),
+        Role::Portal(settings) => Some(&settings.policies),
+        Role::Holder(_) => None,
+    };
+    if let Some(set) = policies {
+        policies::load(&set.path)?;
+        files::signatures(&set.signatures)?;
     }
     let value = json!({ "ok": true, "role": configuration.role.name() });
     Ok(Answer::new(format!("in order: {configuration}"), value))

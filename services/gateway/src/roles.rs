@@ -73,6 +73,9 @@ pub enum StartError {
     /// The broker's own context cannot be had.
     #[error(transparent)]
     Context(#[from] broker::own_context::OwnContextError),
+    /// The portal cannot start.
+    #[error("the portal cannot start")]
+    Portal(#[from] counter::portal::PortalError),
     /// The portal's own calls failed.
     #[error("the portal's call to the broker failed")]
     Client(#[from] client::error::ClientError),

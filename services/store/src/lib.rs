@@ -13,6 +13,7 @@ pub mod holder;
 pub mod inbox;
 pub mod link;
 pub mod notice;
+pub mod portal;
 pub mod pseudonym;
 pub mod request;
 pub mod tx;

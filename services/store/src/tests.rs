@@ -74,6 +74,16 @@ async fn every_statement_of_a_holder_can_be_prepared() {
 }
 
 #[tokio::test]
+async fn every_statement_of_the_portal_can_be_prepared() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder, None);
+    migrate(&settings, Role::Portal).await.unwrap();
+    let database = Database::open(&settings, Role::Portal).await.unwrap();
+    let all = PrepareAll(&[crate::portal::STATEMENTS]);
+    assert_eq!(database.write(&all).await.unwrap(), 8);
+}
+
+#[tokio::test]
 async fn a_database_without_this_schema_is_not_opened() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder, None);

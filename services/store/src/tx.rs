@@ -14,6 +14,7 @@ use std::time::Duration;
 
 static BROKER: sqlx::migrate::Migrator = sqlx::migrate!("migrations/broker/sqlite");
 static HOLDER: sqlx::migrate::Migrator = sqlx::migrate!("migrations/holder/sqlite");
+static PORTAL: sqlx::migrate::Migrator = sqlx::migrate!("migrations/portal/sqlite");
 
 /// How often a command is begun anew after a transient fault before the caller hears of it.
 const ATTEMPTS_MAX: u32 = 4;
@@ -34,6 +35,8 @@ pub enum Role {
     Broker,
     /// A key holder.
     Holder,
+    /// The portal.
+    Portal,
 }
 
 impl Role {
@@ -41,6 +44,7 @@ impl Role {
         match self {
             Self::Broker => &BROKER,
             Self::Holder => &HOLDER,
+            Self::Portal => &PORTAL,
         }
     }
 }

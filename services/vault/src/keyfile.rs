@@ -30,7 +30,7 @@ impl Role {
     #[must_use]
     pub const fn compulsory(self) -> &'static [SecretName] {
         match self {
-            Self::Broker => &[
+            Self::Broker | Self::Portal => &[
                 SecretName::SigningSeed,
                 SecretName::OpeningSeed,
                 SecretName::IndexKey,
@@ -42,7 +42,7 @@ impl Role {
                 SecretName::BlindingFactor,
                 SecretName::RestKey,
             ],
-            Self::Portal | Self::Desk => &[
+            Self::Desk => &[
                 SecretName::SigningSeed,
                 SecretName::OpeningSeed,
                 SecretName::RestKey,
@@ -54,12 +54,7 @@ impl Role {
     #[must_use]
     pub const fn optional(self) -> &'static [SecretName] {
         match self {
-            Self::Portal => &[
-                SecretName::RestKeyPrevious,
-                SecretName::OpeningSeedPrevious,
-                SecretName::IndexKey,
-            ],
-            Self::Broker | Self::Desk => {
+            Self::Broker | Self::Portal | Self::Desk => {
                 &[SecretName::RestKeyPrevious, SecretName::OpeningSeedPrevious]
             }
             Self::Holder => &[SecretName::RestKeyPrevious],

@@ -69,17 +69,7 @@ impl Client {
             to: preparation.recipient.clone(),
             purpose: preparation.purpose.clone(),
         };
-        let rules = directory.directory();
-        let portal = TargetDomain::Portal {
-            epoch: rules.portal_epoch(),
-        };
-        let targets = vec![
-            relation_target(&directory, relation)?,
-            OrderTarget {
-                domain: portal.to_string(),
-                context: context_label(&directory, rules.portal())?,
-            },
-        ];
+        let targets = prepare_targets(&directory, relation)?;
         let (mut order, ciphertext) = self.order_about(&directory, person, OrderKind::Prepare)?;
         order.targets = targets;
         order.purpose = preparation.purpose.to_string();
@@ -291,7 +281,7 @@ impl Client {
     }
 
     /// The order's template and the source ciphertext: the person's pseudonym, encrypted afresh.
-    fn order_about(
+    pub(super) fn order_about(
         &self,
         directory: &DirectoryCopy,
         person: &PersonKey,
@@ -421,7 +411,26 @@ fn relation_of(prepared: &PreparedRow) -> Result<(Party, Purpose), ClientError> 
     Ok((recipient, purpose))
 }
 
-fn relation_target(
+/// The two targets of PREPARE and ASSIST: the relation's handle for the broker, and the portal's own
+/// pseudonym, so that the person sees what is asked.
+pub(super) fn prepare_targets(
+    directory: &DirectoryCopy,
+    relation: Relation,
+) -> Result<Vec<OrderTarget>, ClientError> {
+    let rules = directory.directory();
+    let portal = TargetDomain::Portal {
+        epoch: rules.portal_epoch(),
+    };
+    Ok(vec![
+        relation_target(directory, relation)?,
+        OrderTarget {
+            domain: portal.to_string(),
+            context: context_label(directory, rules.portal())?,
+        },
+    ])
+}
+
+pub(super) fn relation_target(
     directory: &DirectoryCopy,
     relation: Relation,
 ) -> Result<OrderTarget, ClientError> {

@@ -7,7 +7,7 @@ use super::{Form as _, Order, PaperError, Signed, Voucher, refused};
 use rules::clock::Timestamp;
 use rules::id::Oin;
 use rules::limits::PARENT_VOUCHER_MILLIS_MAX;
-use rules::pseudonym::{OrderKind, TargetDomain};
+use rules::pseudonym::{Domain, OrderKind, TargetDomain};
 use rules::reason::Reason;
 use vault::digest::sha256;
 use vault::pseudonym::CIPHERTEXT_BYTES;
@@ -99,6 +99,69 @@ pub fn verify_final_keys(
         }
     }
     Ok(())
+}
+
+/// Checks the vouchers of an order LINK that the portal signed, for the vakbond that redeems the code and
+/// never saw the order: every holder in walking order vouches for the same order from the origin to
+/// `domain`, takes in what the hop before put out, and the last one put out `output`.
+///
+/// # Errors
+///
+/// `VOUCHER_INVALID` for anything in the chain.
+pub fn verify_link(
+    vouchers: &[Signed<Voucher>],
+    holders: &[HolderKey],
+    domain: &Domain,
+    output: &[u8],
+) -> Result<(), PaperError> {
+    let first = vouchers.first().map(Signed::paper);
+    if vouchers.len() != holders.len() {
+        return Err(wrong(
+            "voucher",
+            "is missing or one too many: one for each holder",
+        ));
+    }
+    let mut inputs: Option<&Vec<[u8; 32]>> = None;
+    for (hop, (voucher, holder)) in (1_u32..).zip(vouchers.iter().zip(holders)) {
+        voucher.verify(&holder.key)?;
+        let paper = voucher.paper();
+        let [target] = paper.targets.as_slice() else {
+            return Err(wrong("target_domains", "are not one"));
+        };
+        let same_order = first.is_some_and(|first| {
+            first.order == paper.order && first.order_sha256 == paper.order_sha256
+        });
+        let checks = [
+            (same_order, "order_id", "is of another order"),
+            (paper.kind == OrderKind::Link, "kind", "is of another kind"),
+            (
+                paper.source == Domain::Origin,
+                "source_domain",
+                "is another one",
+            ),
+            (
+                Domain::from(target.clone()) == *domain,
+                "target_domains",
+                "are other ones",
+            ),
+            (paper.hop == hop, "hop", "is out of order"),
+            (
+                paper.holder == holder.oin,
+                "holder_oin",
+                "is another holder",
+            ),
+            (
+                inputs.is_none_or(|inputs| paper.inputs_sha256 == *inputs),
+                "inputs_sha256",
+                "do not continue the hop before",
+            ),
+        ];
+        if let Some((_, field, what)) = checks.into_iter().find(|(holds, ..)| !holds) {
+            return Err(wrong(field, what));
+        }
+        inputs = Some(&paper.outputs_sha256);
+    }
+    check_outputs(&[(0, output)], inputs.map_or(&[], Vec::as_slice))
 }
 
 /// Checks that `parent` is `holder`'s own voucher of the PREPARE that the order HANDOVER continues:

@@ -1,44 +1,54 @@
-//! The portal, in this version: its own context, its own verified copy of the directory, health,
-//! reflection and `DirectoryService`.
+//! The portal: its own context, its own verified copy of the directory, its database of sealed lines, and
+//! its services, put together; and the tasks that follow the broker.
 //!
-//! Must never keep a pseudonym or a person: it serves nobody's pages yet, so it has no reason to know
-//! anybody.
+//! Must never serve before its context is open, and must never keep a pseudonym or a person.
 
-use super::{StartError, broker};
+mod broker;
+
+use super::{StartError, broker as broker_role};
 use crate::clock::SystemClock;
-use crate::configuration::{Configuration, PortalSettings};
+use crate::configuration::{Configuration, PortalSettings, Profile};
 use crate::door::admission::{Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
 use crate::door::reload::Identity as DoorIdentity;
 use crate::files;
 use crate::grpc::directory::{Boxed, Directories, Standing, need_operator};
+use crate::grpc::portal::Portals;
 use crate::grpc::status;
 use crate::limited;
 use crate::serving::{self, Mounted};
+use broker::RemoteBroker;
 use client::connection::Connection;
 use client::directory::{Controller, DirectoryCopy, DirectoryError};
 use client::identity::{Identity, Trust};
 use client::store::Store;
 use client::{Client, ClientParts, RetryPolicy};
 use counter::Caller;
+use counter::directory::{ControllerSignature, Signed, verify_policy_set};
+use counter::portal::{Broker, Identities, Parts, Portal};
 use rules::clock::Clock;
 use rules::id::{Oin, PeerKind, RequestId};
 use rules::reason::{Reason, Refusal, Violation};
+use rules::register::Register;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use store::Database;
 use tokio::sync::watch;
 use tonic::{Request, Status};
 use vault::chance::SystemChance;
 use vault::context::HolderCommitment;
-use vault::keyfile::Role as KeyRole;
-use vault::rest::Crypter;
+use vault::keyfile::{Role as KeyRole, SecretName};
+use vault::rest::{Crypter, IndexKey};
 use wire::directory::v1 as message;
 use wire::directory::v1::directory_service_server::DirectoryServiceServer;
+use wire::portal::v1::portal_service_server::PortalServiceServer;
 
 /// How often the broker is asked for a newer directory.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the portal waits before it asks a broker that is away again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often the feed is taken over.
+const FEED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs a portal until the process is told to stop.
 ///
@@ -60,25 +70,135 @@ pub async fn run(
     }
     let newest = newer(first, client.directory().await?);
     let trust_level = client.status().await?.trust_level;
+    let broker = Arc::new(RemoteBroker::new(client.clone(), &newest));
+    let portal = assemble(
+        configuration,
+        settings,
+        &caller,
+        Arc::<RemoteBroker>::clone(&broker),
+    )
+    .await?;
     let standing = Arc::new(PortalStanding {
-        operator: caller,
+        operator: caller.clone(),
         controllers,
         directory: RwLock::new(newest),
+        broker,
         trust_level,
     });
     let registry: Arc<dyn Registry> = Arc::<PortalStanding>::clone(&standing);
-    let mounted = Mounted::new().with(limited!(
-        DirectoryServiceServer<_>,
-        Directories::new(Arc::<PortalStanding>::clone(&standing))
-    ));
-    let refresh = tokio::spawn(refresh(client, standing, stopping.clone()));
+    let mounted = Mounted::new()
+        .with(limited!(
+            DirectoryServiceServer<_>,
+            Directories::new(Arc::<PortalStanding>::clone(&standing))
+        ))
+        .with(limited!(
+            PortalServiceServer<_>,
+            Portals::new(portal.clone(), caller.party.oin)
+        ));
+    let refresh = tokio::spawn(refresh(client.clone(), standing, stopping.clone()));
+    let feed = tokio::spawn(follow_feed(client, portal.clone(), stopping.clone()));
     let served = serving::serve(configuration, registry, mounted, stopping).await;
     refresh.abort();
+    feed.abort();
+    portal.close_database().await;
     Ok(served?)
 }
 
+/// The portal behind the services: its database, its keys and the register.
+async fn assemble(
+    configuration: &Configuration,
+    settings: &PortalSettings,
+    caller: &Caller,
+    broker: Arc<dyn Broker>,
+) -> Result<Portal, StartError> {
+    let key_file = files::key_file(&configuration.key_file, KeyRole::Portal)?;
+    let database = store::Settings {
+        path: settings.database.path.clone(),
+        pages_max: settings.database.pages_max,
+    };
+    Ok(Portal::new(Parts {
+        desk: (caller.party.oin.clone(), caller.desk.clone()),
+        // Outside a sandbox nobody logs in without an identity provider.
+        identities: match configuration.profile {
+            Profile::Sandbox => Identities::Test,
+            Profile::Production => Identities::Nobody,
+        },
+        broker,
+        database: Database::open(&database, store::Role::Portal).await?,
+        index: IndexKey::from_secret(key_file.require(SecretName::IndexKey)?),
+        register: register(configuration, settings)?,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemChance::new()),
+    })?)
+}
+
+/// The register of the policy set on the disk, which all controllers signed.
+fn register(
+    configuration: &Configuration,
+    settings: &PortalSettings,
+) -> Result<Register, StartError> {
+    let signatures = files::signatures(&settings.policies.signatures)?
+        .into_iter()
+        .map(|(controller, signature)| ControllerSignature {
+            controller,
+            signature,
+        })
+        .collect();
+    let policy = Signed {
+        content: broker_role::policy_files(&settings.policies.path)?,
+        signatures,
+    };
+    let bundle = verify_policy_set(&broker_role::controllers(configuration), &policy);
+    let bundle = bundle.map_err(|refusal| StartError::Refused {
+        what: "policy set",
+        refusal,
+    })?;
+    Ok(bundle.register().clone())
+}
+
+/// Takes over the feed, sends what still waits, and ends old sessions, every second.
+async fn follow_feed(client: Client, portal: Portal, mut stopping: watch::Receiver<bool>) {
+    let mut away = false;
+    loop {
+        tokio::select! {
+            () = serving::stop(&mut stopping) => return,
+            () = tokio::time::sleep(FEED_INTERVAL) => {}
+        }
+        portal.end_old_sessions();
+        match client.resume().await {
+            Ok(resumed) => {
+                for request in resumed {
+                    if let Err(error) = &request.outcome {
+                        tracing::warn!(
+                            call = request.call,
+                            causes = status::causes(error),
+                            "what waited was not done"
+                        );
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    causes = status::causes(&error),
+                    "what waits could not be sent"
+                );
+            }
+        }
+        match portal.take_in().await {
+            Ok(_) => away = false,
+            Err(error) => {
+                if !away {
+                    let causes = status::causes(&error);
+                    tracing::warn!(causes, "the feed could not be taken over");
+                }
+                away = true;
+            }
+        }
+    }
+}
+
 fn controllers(configuration: &Configuration) -> Vec<Controller> {
-    broker::controllers(configuration)
+    broker_role::controllers(configuration)
         .into_iter()
         .map(|controller| Controller {
             name: controller.name,
@@ -232,6 +352,7 @@ struct PortalStanding {
     operator: Caller,
     controllers: Vec<Controller>,
     directory: RwLock<Arc<DirectoryCopy>>,
+    broker: Arc<RemoteBroker>,
     trust_level: i32,
 }
 
@@ -247,6 +368,7 @@ impl PortalStanding {
 
     fn follow(&self, copy: Arc<DirectoryCopy>) {
         let newest = newer(self.copy(), copy);
+        self.broker.follow(&newest);
         *self
             .directory
             .write()

@@ -32,6 +32,10 @@ const MARKER_TEXT: &str =
 /// The example for whoever tries by hand.
 const OFFER_EXAMPLE: &str = include_str!("../../../../tests/data/offer.example.toml");
 
+/// The policy set, for the roles that read it.
+const POLICY_SETTINGS: &str =
+    "[policies]\nfolder = \"../../policies\"\nsignatures = \"../../policies.signatures.toml\"";
+
 /// The ground as it lies.
 pub(crate) struct Ground {
     /// The folder, absolute.
@@ -297,7 +301,6 @@ fn processes(
             configuration,
             log: home.join("log.txt"),
             address: address.to_string(),
-            has_database: *name != "portal",
         });
     }
     Ok(plans)
@@ -362,10 +365,7 @@ fn broker_settings(doors: &[(&'static str, SocketAddr)]) -> String {
             })
         })
         .collect();
-    format!(
-        "[database]\npath = \"broker.sqlite\"\n\n\
-         [policies]\nfolder = \"../../policies\"\nsignatures = \"../../policies.signatures.toml\"\n\n{holders}"
-    )
+    format!("[database]\npath = \"broker.sqlite\"\n\n{POLICY_SETTINGS}\n\n{holders}")
 }
 
 fn portal_settings(doors: &[(&'static str, SocketAddr)]) -> String {
@@ -374,7 +374,10 @@ fn portal_settings(doors: &[(&'static str, SocketAddr)]) -> String {
         .find(|(name, _)| *name == "broker")
         .map(|(_, address)| address.to_string())
         .unwrap_or_default();
-    format!("[broker]\naddress = \"{broker}\"\nserver_name = \"{SERVER_NAME}\"\n")
+    format!(
+        "[database]\npath = \"portal.sqlite\"\n\n{POLICY_SETTINGS}\n\n\
+         [broker]\naddress = \"{broker}\"\nserver_name = \"{SERVER_NAME}\"\n"
+    )
 }
 
 /// Each holder's commitment to its blinding factor. Outside a sandbox a partner takes these over from the

@@ -29,8 +29,6 @@ pub(crate) struct Plan {
     pub(crate) log: PathBuf,
     /// Where it listens, `host:port`.
     pub(crate) address: String,
-    /// Whether it has a database to be migrated first.
-    pub(crate) has_database: bool,
 }
 
 /// A process that serves.
@@ -48,17 +46,15 @@ impl Server {
     /// When the process ends, or does not serve in time; the error names its log.
     pub(crate) async fn start(plan: &Plan, door: &Connection) -> Result<Self, SandboxError> {
         let program = std::env::current_exe().map_err(|source| SandboxError::Program { source })?;
-        if plan.has_database {
-            let status = command(&program, "migrate", plan)?
-                .status()
-                .await
-                .map_err(|source| SandboxError::Program { source })?;
-            if !status.success() {
-                return Err(died(
-                    plan,
-                    &format!("could not make its database ({status})"),
-                ));
-            }
+        let status = command(&program, "migrate", plan)?
+            .status()
+            .await
+            .map_err(|source| SandboxError::Program { source })?;
+        if !status.success() {
+            return Err(died(
+                plan,
+                &format!("could not make its database ({status})"),
+            ));
         }
         // The pipe ends with the sandbox, whatever ends it, and the server with the pipe.
         let child = command(&program, "serve", plan)?

@@ -37,13 +37,10 @@ pub(crate) fn by_hand(plans: &[Plan]) -> Answer {
     let mut servers = Vec::new();
     for plan in plans {
         let configuration = plan.configuration.display().to_string();
-        if plan.has_database {
-            lines.push(format!("  {program} migrate --config {configuration}"));
-        }
+        lines.push(format!("  {program} migrate --config {configuration}"));
         lines.push(format!("  {program} serve --config {configuration}\n"));
         servers.push(json!({
             "name": plan.name, "configuration": configuration, "address": plan.address,
-            "has_database": plan.has_database,
         }));
     }
     Answer::new(lines.join("\n"), json!({ "servers": servers }))

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::configuration::{
-    LogFormat, LogLevel, LogSettings, OinElement, PortalSettings, Profile, Role, SignedPath,
-    TlsFiles,
+    DatabaseSettings, LogFormat, LogLevel, LogSettings, OinElement, PortalSettings, Profile, Role,
+    SignedPath, TlsFiles,
 };
 use crate::door::certificate::PeerCertificate;
 use crate::grpc::directory::{Boxed, Directories, Standing};
@@ -138,6 +138,11 @@ fn configuration(listen: std::net::SocketAddr, tls: TlsFiles) -> Configuration {
             broker_address: String::new(),
             broker_server_name: String::new(),
             store: PathBuf::new(),
+            database: DatabaseSettings {
+                path: PathBuf::new(),
+                pages_max: None,
+            },
+            policies: nowhere.clone(),
         }),
         profile: Profile::Sandbox,
         listen,

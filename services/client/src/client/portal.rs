@@ -1,0 +1,311 @@
+//! What the portal asks of the gateway: who logs in, what happened with whom, and link codes.
+//!
+//! Nothing here goes through the outbox: a person's number must never be kept, not even encrypted and
+//! not for a moment. Must never keep a pseudonym or print one.
+
+use super::{Client, ask, context_label};
+use crate::connection::{stub, with_deadline};
+use crate::directory::DirectoryCopy;
+use crate::error::{ClientError, ProtocolError, from_status};
+use crate::paper::{Expectation, Order, Signed, verify_final_keys, verify_link, verify_vouchers};
+use crate::person::PersonKey;
+use crate::receipt::Promise;
+use rules::clock::Timestamp;
+use rules::consent::LinkCode;
+use rules::id::{EntryId, Party, RequestId};
+use rules::pseudonym::{Context, Domain, OrderKind, TargetDomain};
+use vault::pseudonym::{Bsn, Ciphertext, ContextKey, Pseudonym};
+use wire::portal::v1 as portal;
+use wire::portal::v1::feed_service_client::FeedServiceClient;
+use wire::pseudonym::v1 as message;
+use wire::pseudonym::v1::pseudonym_service_client::PseudonymServiceClient;
+
+pub use wire::portal::v1::FeedLine;
+
+/// The portal's own pseudonyms of the person who logged in.
+#[derive(Debug)]
+pub struct PortalPseudonyms {
+    /// In the portal's present epoch.
+    pub current: Pseudonym,
+    /// In the epoch before, when there was one.
+    pub previous: Option<Pseudonym>,
+}
+
+impl Client {
+    /// Portal: the portal's own pseudonyms of the person who logs in (order LOGIN). Checks every
+    /// holder's voucher and that the result is under the portal's own key. Nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// A refusal, a fault, or a [`ProtocolError`] when the conversion does not verify.
+    pub async fn login(&self, bsn: &Bsn) -> Result<PortalPseudonyms, ClientError> {
+        let directory = self.directory().await?;
+        let (context, key) = self.own_context(&directory)?;
+        let current = directory.directory().portal_epoch();
+        let previous = current.checked_sub(1).filter(|epoch| *epoch > 0);
+        let targets = std::iter::once(current)
+            .chain(previous)
+            .map(|epoch| message::OrderTarget {
+                domain: TargetDomain::Portal { epoch }.to_string(),
+                context: context.to_string(),
+            })
+            .collect();
+        let (template, ciphertext) = self.origin_order(&context, &key, bsn, OrderKind::Login);
+        let template = message::Order {
+            targets,
+            ..template
+        };
+        let (order, answer) = self
+            .outbox
+            .policy
+            .repeat(&*self.outbox.random, || {
+                let signed = self.sign(&template);
+                let mut stub = stub!(PseudonymServiceClient<_>, self.outbox.connection);
+                let ciphertext = ciphertext.bytes().to_vec();
+                async move {
+                    let order = signed?;
+                    let message = message::LoginRequest {
+                        order: Some((&order).into()),
+                        ciphertext,
+                    };
+                    let answer = stub.login(with_deadline(message)).await;
+                    let answer = answer.map_err(|status| from_status("Login", &status))?;
+                    Ok((order, answer.into_inner()))
+                }
+            })
+            .await?;
+        Promise::verify(answer.promise, &directory)?;
+        let found = open_login(
+            &directory,
+            &order,
+            answer.ciphertexts,
+            answer.vouchers,
+            &key,
+        )?;
+        let mut found = found.into_iter();
+        Ok(PortalPseudonyms {
+            current: found
+                .next()
+                .ok_or(ProtocolError::new("ciphertexts", "are missing"))?,
+            previous: found.next(),
+        })
+    }
+
+    /// Portal: makes a code with which `recipient`, a vakbond, can fetch its own pseudonym of the person
+    /// who logged in (order LINK). Answers the code and until when it can be used.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault; the code is worth nothing then.
+    pub async fn link(
+        &self,
+        bsn: &Bsn,
+        recipient: &Party,
+    ) -> Result<(LinkCode, Timestamp), ClientError> {
+        let directory = self.directory().await?;
+        let (context, key) = self.own_context(&directory)?;
+        let epoch = directory
+            .directory()
+            .realm(recipient)
+            .map(|realm| realm.epoch);
+        let domain = TargetDomain::Partner {
+            party: recipient.clone(),
+            epoch: epoch.ok_or(NO_REALM)?,
+        };
+        let (template, ciphertext) = self.origin_order(&context, &key, bsn, OrderKind::Link);
+        let template = message::Order {
+            targets: vec![message::OrderTarget {
+                domain: domain.to_string(),
+                context: context_label(&directory, recipient)?,
+            }],
+            ..template
+        };
+        let code = LinkCode::draw(&*self.outbox.random);
+        let code_sha256 = vault::digest::sha256(code.canonical().as_bytes()).to_vec();
+        let request_id = self.request_id();
+        let answer = self
+            .outbox
+            .policy
+            .repeat(&*self.outbox.random, || {
+                let signed = self.sign(&template);
+                let mut stub = stub!(PseudonymServiceClient<_>, self.outbox.connection);
+                let message = message::LinkRequest {
+                    request_id: request_id.bytes().to_vec(),
+                    recipient: recipient.to_string(),
+                    code_sha256: code_sha256.clone(),
+                    order: None,
+                    ciphertext: ciphertext.bytes().to_vec(),
+                };
+                async move {
+                    let message = message::LinkRequest {
+                        order: Some((&signed?).into()),
+                        ..message
+                    };
+                    let answer = stub.link(with_deadline(message)).await;
+                    let answer = answer.map_err(|status| from_status("Link", &status))?;
+                    Ok(answer.into_inner())
+                }
+            })
+            .await?;
+        Promise::verify(answer.promise, &directory)?;
+        Ok((code, Timestamp::from_millis(answer.valid_until_millis)))
+    }
+
+    /// Vakbond: redeems the code that a member read out, and keeps the realm's own pseudonym of that
+    /// member beside `person`.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_AVAILABLE` for a code that is none, is another's or was used; `TRIES_EXHAUSTED` after too
+    /// many of those; a fault; or a [`ProtocolError`] when the conversion does not verify.
+    pub async fn redeem_link(
+        &self,
+        person: &PersonKey,
+        code: &LinkCode,
+    ) -> Result<(), ClientError> {
+        let directory = self.directory().await?;
+        let domain = self.own_domain(&directory)?;
+        let (_, key) = self.own_context(&directory)?;
+        let message = message::RedeemLinkRequest {
+            request_id: self.request_id().bytes().to_vec(),
+            code: code.canonical().to_owned(),
+        };
+        let answer = ask!(
+            self,
+            "RedeemLink",
+            PseudonymServiceClient.redeem_link,
+            message
+        )?;
+        let conversion = answer
+            .conversion
+            .ok_or(ProtocolError::new("conversion", "is missing"))?;
+        let pseudonym = open_link(&directory, &domain, conversion, &key)?;
+        let change = crate::store::pseudonym_change(&domain, person, &pseudonym);
+        Ok(self.outbox.commit(vec![change]).await?)
+    }
+
+    /// Portal: the oldest lines of the feed that were not acknowledged; at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn pull_feed(&self, limit: usize) -> Result<Vec<FeedLine>, ClientError> {
+        let message = portal::PullFeedRequest {
+            limit: i32::try_from(limit).unwrap_or(i32::MAX),
+        };
+        let answer = ask!(self, "PullFeed", FeedServiceClient.pull_feed, message)?;
+        Ok(answer.lines)
+    }
+
+    /// Portal: says that these lines have been sealed to their persons. Lines that are gone already are
+    /// no mistake, so it can be said again.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn ack_feed(&self, lines: &[EntryId]) -> Result<(), ClientError> {
+        let message = portal::AckFeedRequest {
+            line_ids: lines.iter().map(|line| line.bytes().to_vec()).collect(),
+        };
+        ask!(self, "AckFeed", FeedServiceClient.ack_feed, message).map(drop)
+    }
+
+    /// Portal: the point behind an introduction, which is encrypted to the portal's own context.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Input`] without an open context, or a [`ProtocolError`] when it is no
+    /// ciphertext of a person.
+    pub async fn introduced(&self, introduction: &[u8]) -> Result<Pseudonym, ClientError> {
+        let directory = self.directory().await?;
+        let (_, key) = self.own_context(&directory)?;
+        let wrong = |_| ProtocolError::new("introduction", "is not one of a person");
+        let ciphertext = Ciphertext::parse(introduction).map_err(wrong)?;
+        Ok(key.decrypt(&ciphertext).map_err(wrong)?)
+    }
+
+    /// The order's template and the source ciphertext of a conversion from a person's number.
+    pub(super) fn origin_order(
+        &self,
+        context: &Context,
+        key: &ContextKey,
+        bsn: &Bsn,
+        kind: OrderKind,
+    ) -> (message::Order, Ciphertext) {
+        let ciphertext = key.encrypt_bsn(bsn);
+        let order = message::Order {
+            kind: kind.number(),
+            source_domain: Domain::Origin.to_string(),
+            ..self.order_template(context, &ciphertext)
+        };
+        (order, ciphertext)
+    }
+
+    pub(super) fn sign(&self, template: &message::Order) -> Result<Signed<Order>, ClientError> {
+        let outbox = &self.outbox;
+        outbox
+            .identity
+            .sign_order(template, &*outbox.clock, &*outbox.random)
+    }
+
+    pub(super) fn request_id(&self) -> RequestId {
+        RequestId::draw(&*self.outbox.clock, &*self.outbox.random)
+    }
+}
+
+const NO_REALM: ClientError = ClientError::Input {
+    what: "the recipient is not in the directory",
+    remedy: "check the recipient, or call refresh_directory",
+};
+
+/// Checks a conversion of all targets of `order` and decrypts each.
+fn open_login(
+    directory: &DirectoryCopy,
+    order: &Signed<Order>,
+    ciphertexts: Vec<Vec<u8>>,
+    vouchers: Vec<message::SignedVoucher>,
+    key: &ContextKey,
+) -> Result<Vec<Pseudonym>, ClientError> {
+    if ciphertexts.len() != order.paper().targets.len() {
+        return Err(ProtocolError::new("ciphertexts", "are not one for each epoch").into());
+    }
+    let vouchers = vouchers
+        .into_iter()
+        .map(TryInto::try_into)
+        .collect::<Result<Vec<_>, _>>()?;
+    let outputs: Vec<(usize, &[u8])> = ciphertexts.iter().map(Vec::as_slice).enumerate().collect();
+    let holders = directory.holder_keys()?;
+    let expectation = Expectation::Whole { outputs: &outputs };
+    verify_vouchers(&vouchers, &holders, order, expectation)?;
+    let own = *key.public().bytes();
+    let keys: Vec<_> = (0..ciphertexts.len()).map(|target| (target, own)).collect();
+    verify_final_keys(&vouchers, &keys)?;
+    let wrong = |_| ProtocolError::new("ciphertexts", "are not of a person");
+    ciphertexts
+        .iter()
+        .map(|octets| {
+            let ciphertext = Ciphertext::parse(octets).map_err(wrong)?;
+            Ok(key.decrypt(&ciphertext).map_err(wrong)?)
+        })
+        .collect()
+}
+
+/// Checks a conversion whose order the portal signed and decrypts it.
+fn open_link(
+    directory: &DirectoryCopy,
+    domain: &Domain,
+    conversion: message::Conversion,
+    key: &ContextKey,
+) -> Result<Pseudonym, ClientError> {
+    let vouchers = conversion
+        .vouchers
+        .into_iter()
+        .map(TryInto::try_into)
+        .collect::<Result<Vec<_>, _>>()?;
+    let holders = directory.holder_keys()?;
+    verify_link(&vouchers, &holders, domain, &conversion.ciphertext)?;
+    verify_final_keys(&vouchers, &[(0, *key.public().bytes())])?;
+    let wrong = |_| ProtocolError::new("ciphertext", "is not one of a person");
+    let ciphertext = Ciphertext::parse(&conversion.ciphertext).map_err(wrong)?;
+    Ok(key.decrypt(&ciphertext).map_err(wrong)?)
+}

@@ -1,0 +1,161 @@
+//! The portal's transactions: one for each thing that is written or looked up.
+//!
+//! Must never hold a line in clear: what arrives here is sealed.
+
+use super::PortalError;
+use rules::id::{EntryId, Tag};
+use store::portal::{ExchangeRow, LineRow};
+use store::{Tx, Work};
+
+/// One exchange.
+pub(super) struct FindExchange<'a>(pub(super) &'a [u8; 16]);
+
+impl Work for FindExchange<'_> {
+    type Output = Option<ExchangeRow>;
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "FindExchange"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, PortalError> {
+        Ok(tx.exchange(self.0).await?)
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// Whether a person blocked any of these organisations.
+pub(super) struct FindBlock<'a> {
+    pub(super) person_index: &'a [u8; 32],
+    pub(super) tags: [Tag; 2],
+}
+
+impl Work for FindBlock<'_> {
+    type Output = bool;
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "FindBlock"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<bool, PortalError> {
+        for tag in self.tags {
+            if tx.is_blocked(self.person_index, tag).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// Keeps lines, with the exchange that the first of them introduces; and takes one away.
+#[derive(Default)]
+pub(super) struct Keep {
+    pub(super) exchange: Option<ExchangeRow>,
+    pub(super) lines: Vec<LineRow>,
+    pub(super) instead_of: Option<EntryId>,
+}
+
+impl Work for Keep {
+    type Output = ();
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "KeepLines"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), PortalError> {
+        if let Some(exchange) = &self.exchange {
+            tx.insert_exchange(exchange).await?;
+        }
+        for line in &self.lines {
+            tx.insert_line(line).await?;
+        }
+        if let Some(line) = self.instead_of {
+            tx.delete_line(line).await?;
+        }
+        Ok(())
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// Forgets a choice that was refused: its line and its exchange.
+pub(super) struct Forget<'a> {
+    pub(super) exchange_id: &'a [u8; 16],
+    pub(super) line: EntryId,
+}
+
+impl Work for Forget<'_> {
+    type Output = ();
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "ForgetChoice"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), PortalError> {
+        tx.delete_line(self.line).await?;
+        Ok(tx.delete_exchange(self.exchange_id).await?)
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// A person's newest lines of one kind.
+pub(super) struct Lines<'a> {
+    pub(super) person_index: &'a [u8; 32],
+    pub(super) kind: i64,
+    pub(super) limit: i64,
+}
+
+impl Work for Lines<'_> {
+    type Output = Vec<LineRow>;
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "GetOverview"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, PortalError> {
+        Ok(tx.lines(self.person_index, self.kind, self.limit).await?)
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// Remembers a block, under every index by which the person is known.
+pub(super) struct Block(pub(super) Vec<([u8; 32], Tag)>);
+
+impl Work for Block {
+    type Output = ();
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "BlockOrganisation"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), PortalError> {
+        for (person_index, tag) in &self.0 {
+            tx.insert_block(person_index, *tag).await?;
+        }
+        Ok(())
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}

@@ -1,0 +1,345 @@
+//! Plain sentences: one for each kind of line, in Dutch and in English, for people who read with effort.
+//!
+//! Each says when, who, what, why and by which law. Must never show a code, a label or a number of an
+//! organisation, and must never be empty.
+
+mod dutch;
+mod english;
+
+use super::line::Story;
+use rules::calendar::Calendar;
+use rules::clock::Timestamp;
+use rules::consent::{ConsentState, Language, Statement, StatementEvent};
+use rules::directory::Directory;
+use rules::feed::FeedKind;
+use rules::handover::State;
+use rules::id::{Category, Label, Party, Purpose};
+use rules::notice::{AnswerCode, NoticeKind};
+use rules::reason::Reason;
+use rules::register::{Register, RegisterEntry};
+
+/// Where words for names and codes come from.
+pub(super) struct Words<'a> {
+    /// Names of organisations.
+    pub(super) directory: &'a Directory,
+    /// Titles of purposes and data, and the law.
+    pub(super) register: &'a Register,
+    /// Days as people here count them.
+    pub(super) calendar: &'a Calendar,
+}
+
+/// What a sentence is made of, in words.
+#[derive(Clone, Debug)]
+pub(super) struct Scene {
+    pub(super) date: String,
+    pub(super) sender: String,
+    pub(super) recipient: String,
+    /// Why: title of the purpose.
+    pub(super) purpose: String,
+    /// The law; empty when no law is known to allow it.
+    pub(super) law: String,
+    /// Which data, in words; empty when it is about none.
+    pub(super) items: String,
+    pub(super) happening: Happening,
+}
+
+/// What happened, with codes read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Happening {
+    Prepared,
+    AttemptRefused(Why),
+    State(Option<State>),
+    Opened,
+    StepRefused(Why),
+    ConsentAsked,
+    ConsentAssisted {
+        refused: bool,
+    },
+    Consent(Option<ConsentState>),
+    Notice(Option<NoticeKind>),
+    NoticeAnswered(Option<AnswerCode>),
+    Objection(Option<Objected>),
+    /// The person's own choice at the portal.
+    Chosen(Chosen),
+}
+
+/// Why something did not happen, as far as it matters to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    NoConsent,
+    Secrecy,
+    NoAgreement,
+    Objection,
+    Restriction,
+    TooLate,
+    TooMuch,
+    Rules,
+}
+
+/// What was done about an objection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Objected {
+    Object,
+    Restrict,
+    Uphold,
+    Reject,
+    Lift,
+}
+
+/// A choice of the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chosen {
+    Given,
+    Refused,
+    Narrowed,
+    Withdrawn,
+    Expired,
+}
+
+/// The sentence of a line of the feed.
+pub(super) fn story(story: &Story, words: &Words<'_>, language: Language) -> String {
+    let told = &story.told;
+    let entry = words.entry(&told.sender, &told.recipient, &told.purpose);
+    let is_categories = matches!(
+        told.kind,
+        FeedKind::ConsentAsked | FeedKind::ConsentAssisted
+    );
+    let titles = if is_categories {
+        words.category_titles(&told.labels, language)
+    } else {
+        words.label_titles(&told.labels, language)
+    };
+    let law = match told.basis.1.as_str() {
+        "" => law_of(entry, told.kind),
+        article => article.to_owned(),
+    };
+    let scene = Scene {
+        date: words.date(story.time, language),
+        sender: words.name(&told.sender, language),
+        recipient: words.name(&told.recipient, language),
+        purpose: words.title(entry, language),
+        law,
+        items: titles.join(", "),
+        happening: happening(told.kind, &told.code),
+    };
+    tell(&scene, language)
+}
+
+/// The sentence of a person's own choice; none for one that a desk wrote down, which the feed tells.
+pub(super) fn paper(
+    statement: &Statement,
+    words: &Words<'_>,
+    language: Language,
+) -> Option<String> {
+    let record = &statement.record;
+    let chosen = match statement.event {
+        StatementEvent::Given | StatementEvent::Refused if record.assisted_by.is_some() => {
+            return None;
+        }
+        StatementEvent::Given => Chosen::Given,
+        StatementEvent::Refused => Chosen::Refused,
+        StatementEvent::Narrowed => Chosen::Narrowed,
+        StatementEvent::Withdrawn => Chosen::Withdrawn,
+        StatementEvent::Expired => Chosen::Expired,
+    };
+    let shows_items = matches!(chosen, Chosen::Given | Chosen::Narrowed);
+    let categories: Vec<String> = record.categories.iter().map(ToString::to_string).collect();
+    let titles = words.category_titles(&categories, language);
+    let entry = words.entry(&record.sender, &record.recipient, &record.purpose);
+    let scene = Scene {
+        date: words.date(statement.event_time, language),
+        sender: words.name(&record.sender, language),
+        recipient: words.name(&record.recipient, language),
+        purpose: words.title(entry, language),
+        law: entry
+            .map(|entry| entry.law_article.clone())
+            .unwrap_or_default(),
+        items: if shows_items {
+            titles.join(", ")
+        } else {
+            String::new()
+        },
+        happening: Happening::Chosen(chosen),
+    };
+    Some(tell(&scene, language))
+}
+
+pub(super) fn tell(scene: &Scene, language: Language) -> String {
+    match language {
+        Language::Nl => dutch::sentence(scene),
+        Language::En => english::sentence(scene),
+    }
+}
+
+/// What a refused attempt rests on is that nothing allowed it.
+fn law_of(entry: Option<&RegisterEntry>, kind: FeedKind) -> String {
+    match (entry, kind) {
+        (_, FeedKind::AttemptRefused) | (None, _) => String::new(),
+        (Some(entry), _) => entry.law_article.clone(),
+    }
+}
+
+pub(super) fn happening(kind: FeedKind, code: &str) -> Happening {
+    match kind {
+        FeedKind::Prepared => Happening::Prepared,
+        FeedKind::AttemptRefused => Happening::AttemptRefused(why(code)),
+        FeedKind::State => Happening::State(State::from_code(code)),
+        FeedKind::Opened => Happening::Opened,
+        FeedKind::StepRefused => Happening::StepRefused(why(code)),
+        FeedKind::ConsentAsked => Happening::ConsentAsked,
+        FeedKind::ConsentAssisted => Happening::ConsentAssisted {
+            refused: code == ConsentState::Refused.code(),
+        },
+        FeedKind::Consent => Happening::Consent(
+            ConsentState::ALL
+                .iter()
+                .copied()
+                .find(|state| state.code() == code),
+        ),
+        FeedKind::Notice => Happening::Notice(NoticeKind::from_code(code)),
+        FeedKind::NoticeAnswered => Happening::NoticeAnswered(AnswerCode::from_code(code)),
+        FeedKind::Objection => Happening::Objection(objected(code)),
+    }
+}
+
+fn objected(code: &str) -> Option<Objected> {
+    match code {
+        "OBJECT" => Some(Objected::Object),
+        "RESTRICT" => Some(Objected::Restrict),
+        "UPHOLD" => Some(Objected::Uphold),
+        "REJECT" => Some(Objected::Reject),
+        "LIFT_RESTRICTION" => Some(Objected::Lift),
+        _ => None,
+    }
+}
+
+/// What a reason means to the person whom it is about. What is not here is a rule like any other.
+fn why(code: &str) -> Why {
+    match Reason::from_code(code) {
+        Some(Reason::ConsentMissing | Reason::ConsentNotActive) => Why::NoConsent,
+        Some(Reason::SecrecyNotWaived) => Why::Secrecy,
+        Some(Reason::NoAgreement | Reason::OutsideRegion | Reason::BasisMissing) => {
+            Why::NoAgreement
+        }
+        Some(Reason::ObjectionPending) => Why::Objection,
+        Some(Reason::ProcessingRestricted) => Why::Restriction,
+        Some(Reason::HandoverExpired) => Why::TooLate,
+        Some(
+            Reason::ConsentScopeExceeded
+            | Reason::LabelsNoneAllowed
+            | Reason::BsnNotAllowed
+            | Reason::SpecialCategoryNoBasis,
+        ) => Why::TooMuch,
+        Some(_) | None => Why::Rules,
+    }
+}
+
+impl Words<'_> {
+    fn entry(
+        &self,
+        sender: &Party,
+        recipient: &Party,
+        purpose: &Purpose,
+    ) -> Option<&RegisterEntry> {
+        let kind = |party: &Party| {
+            self.directory
+                .peer(&party.oin)
+                .map(rules::directory::Peer::kind)
+        };
+        self.register
+            .entry(purpose, kind(sender)?, kind(recipient)?)
+    }
+
+    fn name(&self, party: &Party, language: Language) -> String {
+        let peer = self.directory.peer(&party.oin);
+        match (peer, language) {
+            (Some(peer), _) => peer.name().to_owned(),
+            (None, Language::Nl) => "een organisatie die niet meer meedoet".to_owned(),
+            (None, Language::En) => "an organisation that no longer takes part".to_owned(),
+        }
+    }
+
+    fn title(&self, entry: Option<&RegisterEntry>, language: Language) -> String {
+        match (entry, language) {
+            (Some(entry), Language::Nl) => entry.title_nl.clone(),
+            (Some(entry), Language::En) => entry.title_en.clone(),
+            (None, Language::Nl) => "een doel dat wij niet kennen".to_owned(),
+            (None, Language::En) => "a purpose that we do not know".to_owned(),
+        }
+    }
+
+    fn label_titles(&self, labels: &[String], language: Language) -> Vec<String> {
+        let titles = labels.iter().map(|text| {
+            let entry = text
+                .parse::<Label>()
+                .ok()
+                .and_then(|label| self.register.label(&label).cloned());
+            match (entry, language) {
+                (Some(entry), Language::Nl) => lower_first(&entry.title_nl),
+                (Some(entry), Language::En) => lower_first(&entry.title_en),
+                (None, _) => other_data(language),
+            }
+        });
+        once_each(titles)
+    }
+
+    /// A category has no title of its own: it is told by the data in it.
+    fn category_titles(&self, categories: &[String], language: Language) -> Vec<String> {
+        let titles = categories.iter().flat_map(|text| {
+            let category = text.parse::<Category>().ok();
+            let found: Vec<String> = self
+                .register
+                .labels()
+                .filter(|entry| Some(&entry.category) == category.as_ref())
+                .map(|entry| match language {
+                    Language::Nl => lower_first(&entry.title_nl),
+                    Language::En => lower_first(&entry.title_en),
+                })
+                .collect();
+            if found.is_empty() {
+                vec![other_data(language)]
+            } else {
+                found
+            }
+        });
+        once_each(titles)
+    }
+
+    fn date(&self, at: Timestamp, language: Language) -> String {
+        let date = self.calendar.date(at);
+        match (date, language) {
+            (Some(date), Language::Nl) => dutch::date(date.day(), date.month(), date.year()),
+            (Some(date), Language::En) => english::date(date.day(), date.month(), date.year()),
+            (None, Language::Nl) => "een dag die wij niet kennen".to_owned(),
+            (None, Language::En) => "a day that we do not know".to_owned(),
+        }
+    }
+}
+
+fn other_data(language: Language) -> String {
+    match language {
+        Language::Nl => "andere gegevens".to_owned(),
+        Language::En => "other data".to_owned(),
+    }
+}
+
+/// Small at the beginning, as in the middle of a sentence; abbreviations stay.
+fn lower_first(title: &str) -> String {
+    let mut letters = title.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), second) if !second.is_some_and(char::is_uppercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => title.to_owned(),
+    }
+}
+
+fn once_each(titles: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for title in titles {
+        if !seen.contains(&title) {
+            seen.push(title);
+        }
+    }
+    seen
+}

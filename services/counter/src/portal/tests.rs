@@ -1,0 +1,7 @@
+//! The portal with a broker of paper: what a person sees, chooses and stops, and what lies in the
+//! database meanwhile.
+
+mod choices;
+mod feed;
+mod sentences;
+mod world;

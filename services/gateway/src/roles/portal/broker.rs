@@ -1,0 +1,195 @@
+//! The broker as the portal reaches it: the client's calls, in the words of the counter.
+//!
+//! Must never turn a fault into a refusal or a refusal into a fault: a person is told no only when
+//! somebody said no.
+
+use client::directory::DirectoryCopy;
+use client::{Client, ClientError, FeedLine as Sent};
+use counter::counter::Boxed;
+use counter::feed::{FeedLine, Told};
+use counter::portal::{Asking, Broker, PortalError, Standing};
+use rules::clock::Timestamp;
+use rules::consent::{LinkCode, Statement, StopCode};
+use rules::directory::Directory;
+use rules::feed::FeedKind;
+use rules::id::{ConsentId, EntryId, HandoverId, Party};
+use rules::reason::{Outcome, Refusal};
+use std::sync::{Arc, PoisonError, RwLock};
+use vault::pseudonym::{Bsn, Pseudonym};
+
+/// The broker over mTLS.
+pub(super) struct RemoteBroker {
+    client: Client,
+    directory: RwLock<Arc<Directory>>,
+}
+
+impl RemoteBroker {
+    pub(super) fn new(client: Client, copy: &DirectoryCopy) -> Self {
+        Self {
+            client,
+            directory: RwLock::new(Arc::new(copy.directory().clone())),
+        }
+    }
+
+    /// Puts a newer directory in force.
+    pub(super) fn follow(&self, copy: &DirectoryCopy) {
+        let newest = Arc::new(copy.directory().clone());
+        *self
+            .directory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = newest;
+    }
+}
+
+/// An answer of the client: a refusal with a reason is a value, everything else is a fault.
+fn outcome<T>(answer: Result<T, ClientError>) -> Result<Outcome<T>, PortalError> {
+    match answer {
+        Ok(value) => Ok(Outcome::Permitted(value)),
+        Err(ClientError::Refused(refused)) if !refused.is_repeatable() => {
+            let reason = refused
+                .reason
+                .ok_or_else(|| PortalError::Broker(refused.to_string()))?;
+            Ok(Outcome::Refused(Refusal {
+                reason,
+                violations: refused.violations,
+            }))
+        }
+        Err(error) => Err(fault(&error)),
+    }
+}
+
+fn fault(error: &ClientError) -> PortalError {
+    let text = error.to_string();
+    if error.is_repeatable() || matches!(error, ClientError::Waiting { .. }) {
+        PortalError::BrokerAway(text)
+    } else {
+        PortalError::Broker(text)
+    }
+}
+
+impl Broker for RemoteBroker {
+    fn login<'a>(&'a self, bsn: &'a Bsn) -> Asking<'a, Vec<Pseudonym>> {
+        Box::pin(async move {
+            let found = self.client.login(bsn).await;
+            outcome(found.map(|found| {
+                std::iter::once(found.current)
+                    .chain(found.previous)
+                    .collect()
+            }))
+        })
+    }
+
+    fn introduced<'a>(
+        &'a self,
+        introduction: &'a [u8; 64],
+    ) -> Boxed<'a, Result<Pseudonym, PortalError>> {
+        Box::pin(async move {
+            let found = self.client.introduced(introduction).await;
+            found.map_err(|error| fault(&error))
+        })
+    }
+
+    fn register<'a>(&'a self, bsn: &'a Bsn, statement: &'a Statement) -> Asking<'a, String> {
+        Box::pin(async move {
+            let registered = self.client.register_consent(bsn, statement).await;
+            outcome(registered.map(|registered| registered.statement_jws))
+        })
+    }
+
+    fn narrow<'a>(&'a self, statement: &'a Statement) -> Asking<'a, String> {
+        Box::pin(async move {
+            let narrowed = self.client.narrow_consent(statement).await;
+            outcome(narrowed.map(|narrowed| narrowed.statement_jws))
+        })
+    }
+
+    fn withdraw<'a>(&'a self, statement: &'a Statement) -> Asking<'a, String> {
+        Box::pin(async move {
+            let withdrawn = self.client.withdraw_consent(statement).await;
+            outcome(withdrawn.map(|withdrawn| withdrawn.statement_jws))
+        })
+    }
+
+    fn withdraw_by_code<'a>(&'a self, code: &'a StopCode, source: [u8; 32]) -> Asking<'a, u32> {
+        Box::pin(async move {
+            let stopped = self.client.withdraw_by_code(code, Some(source)).await;
+            outcome(stopped.map(|stopped| stopped.ended_handovers))
+        })
+    }
+
+    fn consent(&self, record: ConsentId) -> Asking<'_, Standing> {
+        Box::pin(async move {
+            let standing = self.client.get_consent(&record).await;
+            outcome(standing.map(|standing| Standing {
+                statement: standing.statement,
+                jws: standing.statement_jws,
+                record: standing.record,
+            }))
+        })
+    }
+
+    fn object(&self, handover: HandoverId, restrict: bool) -> Asking<'_, Timestamp> {
+        Box::pin(async move {
+            let noted = if restrict {
+                self.client.restrict(&handover).await
+            } else {
+                self.client.object(&handover).await
+            };
+            outcome(noted.map(|receipt| receipt.promise.time))
+        })
+    }
+
+    fn link<'a>(&'a self, bsn: &'a Bsn, recipient: &'a Party) -> Asking<'a, (LinkCode, Timestamp)> {
+        Box::pin(async move { outcome(self.client.link(bsn, recipient).await) })
+    }
+
+    fn pull(&self, limit: usize) -> Asking<'_, Vec<FeedLine>> {
+        Box::pin(async move {
+            match outcome(self.client.pull_feed(limit).await)? {
+                Outcome::Permitted(lines) => {
+                    let lines: Option<Vec<FeedLine>> = lines.into_iter().map(read_line).collect();
+                    lines.map(Outcome::Permitted).ok_or_else(|| {
+                        PortalError::Broker("a line of the feed cannot be read".to_owned())
+                    })
+                }
+                Outcome::Refused(refusal) => Ok(Outcome::Refused(refusal)),
+            }
+        })
+    }
+
+    fn acknowledge<'a>(&'a self, lines: &'a [EntryId]) -> Asking<'a, ()> {
+        Box::pin(async move { outcome(self.client.ack_feed(lines).await) })
+    }
+
+    fn directory(&self) -> Arc<Directory> {
+        Arc::clone(
+            &self
+                .directory
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+/// A line from the wire; none when a field is not what it should be.
+fn read_line(line: Sent) -> Option<FeedLine> {
+    let introduction = match line.introduction.as_slice() {
+        [] => None,
+        octets => Some(octets.try_into().ok()?),
+    };
+    Some(FeedLine {
+        id: EntryId::from_slice(&line.line_id)?,
+        time: Timestamp::from_millis(line.time_millis),
+        told: Told {
+            exchange: line.exchange_id.as_slice().try_into().ok()?,
+            introduction,
+            kind: FeedKind::from_number(line.kind)?,
+            sender: line.sender.parse().ok()?,
+            recipient: line.recipient.parse().ok()?,
+            purpose: line.purpose.parse().ok()?,
+            basis: (line.basis, line.article),
+            labels: line.labels,
+            code: line.code,
+        },
+    })
+}

@@ -1,0 +1,30 @@
+-- The portal's tables. No number, no pseudonym, no name and no organisation in clear: persons are an HMAC
+-- of a value that only their own login gives again, and what happened is sealed to them.
+
+-- One exchange: to whom it belongs, and the key to which its lines are sealed. The key is the public half
+-- and opens nothing.
+CREATE TABLE exchange (
+    exchange_id  BLOB    NOT NULL PRIMARY KEY,
+    person_index BLOB    NOT NULL,
+    sealing_key  BLOB    NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT;
+
+-- What happened, and consents: kind 1 and 2.
+CREATE TABLE line (
+    line_id      BLOB    NOT NULL PRIMARY KEY,
+    exchange_id  BLOB    NOT NULL REFERENCES exchange (exchange_id),
+    person_index BLOB    NOT NULL,
+    kind         INTEGER NOT NULL,
+    sealed       BLOB    NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX line_person ON line (person_index, kind, created_at);
+
+-- Organisations that a person blocked. The tag holds the person too, so that tags of two persons do not
+-- join.
+CREATE TABLE block (
+    person_index BLOB NOT NULL,
+    oin_tag      BLOB NOT NULL,
+    PRIMARY KEY (person_index, oin_tag)
+) STRICT;

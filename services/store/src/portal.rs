@@ -1,0 +1,218 @@
+//! The portal's rows: exchanges, the lines sealed to their persons, and blocks.
+//!
+//! Must never hold what names a person or an organisation: indexes, tags and sealed bytes pass through
+//! here, and nothing that leads back from them.
+
+use crate::tx::{column, fixed};
+use crate::{Error, Tx};
+use rules::clock::Timestamp;
+use rules::id::{EntryId, Tag};
+use sqlx::sqlite::SqliteRow;
+
+const SELECT_EXCHANGE: &str = "SELECT exchange_id, person_index, sealing_key, created_at \
+     FROM exchange WHERE exchange_id = $1";
+/// An exchange is introduced once: a later introduction changes nothing.
+const INSERT_EXCHANGE: &str = "INSERT INTO exchange \
+     (exchange_id, person_index, sealing_key, created_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (exchange_id) DO NOTHING";
+const DELETE_EXCHANGE: &str = "DELETE FROM exchange WHERE exchange_id = $1";
+/// A line comes again when it could not be acknowledged; the first copy stays.
+const INSERT_LINE: &str = "INSERT INTO line \
+     (line_id, exchange_id, person_index, kind, sealed, created_at) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (line_id) DO NOTHING";
+const DELETE_LINE: &str = "DELETE FROM line WHERE line_id = $1";
+const SELECT_LINES: &str = "SELECT line_id, exchange_id, person_index, kind, sealed, created_at \
+     FROM line WHERE person_index = $1 AND kind = $2 \
+     ORDER BY created_at DESC, line_id DESC LIMIT $3";
+const INSERT_BLOCK: &str = "INSERT INTO block (person_index, oin_tag) VALUES ($1, $2) \
+     ON CONFLICT (person_index, oin_tag) DO NOTHING";
+const SELECT_BLOCK: &str =
+    "SELECT COUNT(*) AS found FROM block WHERE person_index = $1 AND oin_tag = $2";
+
+/// The statements of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    SELECT_EXCHANGE,
+    INSERT_EXCHANGE,
+    DELETE_EXCHANGE,
+    INSERT_LINE,
+    DELETE_LINE,
+    SELECT_LINES,
+    INSERT_BLOCK,
+    SELECT_BLOCK,
+];
+
+/// An exchange: a handover, a refused attempt, a question or a consent record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeRow {
+    /// Its id.
+    pub exchange_id: [u8; 16],
+    /// Whose it is.
+    pub person_index: [u8; 32],
+    /// The public key to which its lines are sealed.
+    pub sealing_key: Vec<u8>,
+    /// When it was introduced.
+    pub created_at: Timestamp,
+}
+
+/// A line, sealed to its person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineRow {
+    /// Its id.
+    pub line_id: EntryId,
+    /// The exchange that it is about.
+    pub exchange_id: [u8; 16],
+    /// Whose it is.
+    pub person_index: [u8; 32],
+    /// Which kind of line, by number.
+    pub kind: i64,
+    /// The line.
+    pub sealed: Vec<u8>,
+    /// When what it tells happened.
+    pub created_at: Timestamp,
+}
+
+impl Tx {
+    /// One exchange.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn exchange(&mut self, id: &[u8; 16]) -> Result<Option<ExchangeRow>, Error> {
+        let row = sqlx::query(SELECT_EXCHANGE)
+            .bind(id.as_slice())
+            .fetch_optional(self.statement())
+            .await?;
+        row.map(|row| {
+            Ok(ExchangeRow {
+                exchange_id: fixed(&row, "exchange_id")?,
+                person_index: fixed(&row, "person_index")?,
+                sealing_key: column(&row, "sealing_key")?,
+                created_at: Timestamp::from_millis(column(&row, "created_at")?),
+            })
+        })
+        .transpose()
+    }
+
+    /// Keeps an exchange; an earlier one of the same id stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_exchange(&mut self, row: &ExchangeRow) -> Result<(), Error> {
+        sqlx::query(INSERT_EXCHANGE)
+            .bind(row.exchange_id.as_slice())
+            .bind(row.person_index.as_slice())
+            .bind(row.sealing_key.as_slice())
+            .bind(row.created_at.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets an exchange that has no lines.
+    ///
+    /// # Errors
+    /// When the database fails, or the exchange has lines.
+    pub async fn delete_exchange(&mut self, id: &[u8; 16]) -> Result<(), Error> {
+        sqlx::query(DELETE_EXCHANGE)
+            .bind(id.as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Keeps a line; an earlier copy of the same line stays.
+    ///
+    /// # Errors
+    /// When the database fails, or the exchange is not there.
+    pub async fn insert_line(&mut self, row: &LineRow) -> Result<(), Error> {
+        sqlx::query(INSERT_LINE)
+            .bind(row.line_id.bytes().as_slice())
+            .bind(row.exchange_id.as_slice())
+            .bind(row.person_index.as_slice())
+            .bind(row.kind)
+            .bind(row.sealed.as_slice())
+            .bind(row.created_at.millis())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets a line.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_line(&mut self, id: EntryId) -> Result<(), Error> {
+        sqlx::query(DELETE_LINE)
+            .bind(id.bytes().as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// A person's newest lines of one kind, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lines(
+        &mut self,
+        person_index: &[u8; 32],
+        kind: i64,
+        limit: i64,
+    ) -> Result<Vec<LineRow>, Error> {
+        sqlx::query(SELECT_LINES)
+            .bind(person_index.as_slice())
+            .bind(kind)
+            .bind(limit)
+            .fetch_all(self.statement())
+            .await?
+            .iter()
+            .map(read_line)
+            .collect()
+    }
+
+    /// Remembers that a person blocked an organisation.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_block(
+        &mut self,
+        person_index: &[u8; 32],
+        oin_tag: Tag,
+    ) -> Result<(), Error> {
+        sqlx::query(INSERT_BLOCK)
+            .bind(person_index.as_slice())
+            .bind(oin_tag.bytes().as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(())
+    }
+
+    /// Whether a person blocked an organisation.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_blocked(
+        &mut self,
+        person_index: &[u8; 32],
+        oin_tag: Tag,
+    ) -> Result<bool, Error> {
+        let row = sqlx::query(SELECT_BLOCK)
+            .bind(person_index.as_slice())
+            .bind(oin_tag.bytes().as_slice())
+            .fetch_one(self.statement())
+            .await?;
+        let found: i64 = column(&row, "found")?;
+        Ok(found > 0)
+    }
+}
+
+fn read_line(row: &SqliteRow) -> Result<LineRow, Error> {
+    let id: [u8; 16] = fixed(row, "line_id")?;
+    Ok(LineRow {
+        line_id: EntryId::from_slice(&id).ok_or(Error::Malformed("line"))?,
+        exchange_id: fixed(row, "exchange_id")?,
+        person_index: fixed(row, "person_index")?,
+        kind: column(row, "kind")?,
+        sealed: column(row, "sealed")?,
+        created_at: Timestamp::from_millis(column(row, "created_at")?),
+    })
+}
