@@ -19,5 +19,6 @@ mod manifest;
 mod objection;
 mod outage;
 mod paper;
+mod race;
 mod starting;
 mod watch;
