@@ -182,6 +182,39 @@ async fn of_a_group_at_most_one_is_released() {
     assert_eq!(shown.code, "SUPERSEDED");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_released_first_keeps_the_groups_place() {
+    let house = House::start().await;
+    let uwv = house.client("uwv").await;
+    let desk = house.client("neutraal").await;
+    let town = house.client("regio").await;
+    let who = enrol(&uwv, "ww-4", 17).await;
+    let group = GroupId::from_slice(&[8; 16]);
+    let mut ids = Vec::new();
+    for (name, recipient) in [("neutraal", &desk), ("regio", &town)] {
+        let asked = preparation(&house.identity(name), group);
+        let prepared = uwv.prepare(&who, &asked).await.unwrap();
+        let id = prepared.receipt.handover;
+        uwv.offer(&id, &values(SUMMARY)).await.unwrap();
+        recipient.accept(&id).await.unwrap();
+        if ids.is_empty() {
+            release(&uwv, &id).await.unwrap();
+        }
+        ids.push(id);
+    }
+    assert_eq!(
+        reason(release(&uwv, &ids[1]).await),
+        Reason::StateForbidsEvent,
+        "prepared after the first was released"
+    );
+    desk.complete(&ids[0], &today()).await.unwrap();
+    assert_eq!(
+        reason(release(&uwv, &ids[1]).await),
+        Reason::StateForbidsEvent,
+        "nor after it was completed"
+    );
+}
+
 /// What the officer finds of a handover that went all the way.
 async fn trace(house: &House, handover: HandoverId) {
     let officer = house.identity("officer").client().unwrap();

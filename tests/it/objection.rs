@@ -15,7 +15,7 @@ async fn an_objection_stops_the_release_and_the_officer_lets_it_go_on() {
     let uwv = house.client("uwv").await;
     let desk = house.client("neutraal").await;
     let portal = house.identity("portal").client().unwrap();
-    let officer = house.identity("officer").client().unwrap();
+    let officer = house.identity("uwv-fg").client().unwrap();
     let who = enrol(&uwv, "ww-1", 6).await;
     let handover = offer(&uwv, &who, &house.identity("neutraal")).await;
     desk.accept(&handover).await.unwrap();
@@ -56,7 +56,7 @@ async fn an_upheld_objection_ends_it_and_the_notice_is_answered_with_a_signature
     let uwv = house.client("uwv").await;
     let desk = house.client("neutraal").await;
     let portal = house.identity("portal").client().unwrap();
-    let officer = house.identity("officer").client().unwrap();
+    let officer = house.identity("uwv-fg").client().unwrap();
     let who = enrol(&uwv, "ww-1", 8).await;
     let handover = offer(&uwv, &who, &house.identity("neutraal")).await;
     desk.fetch_offer(&handover).await.unwrap();
@@ -98,4 +98,40 @@ async fn an_upheld_objection_ends_it_and_the_notice_is_answered_with_a_signature
         reason(stranger.ack_notice(&notice).await),
         Reason::NotAvailable
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_objection_can_be_decided_after_its_handover_has_ended() {
+    let house = House::start().await;
+    let uwv = house.client("uwv").await;
+    let portal = house.identity("portal").client().unwrap();
+    let officer = house.identity("uwv-fg").client().unwrap();
+    let joint = house.identity("officer").client().unwrap();
+    let who = enrol(&uwv, "ww-1", 16).await;
+    let to = house.identity("neutraal");
+    let handover = offer(&uwv, &who, &to).await;
+    portal.object(&handover).await.unwrap();
+    uwv.show(&handover).await.unwrap();
+    uwv.cancel(&handover, rules::handover::CancelCode::Mistake)
+        .await
+        .unwrap();
+    let asked = crate::house::preparation(&to, None);
+    assert_eq!(
+        reason(uwv.prepare(&who, &asked).await),
+        Reason::ObjectionPending
+    );
+    assert_eq!(
+        reason(
+            joint
+                .decide_objection(&handover, ObjectionDecision::Reject)
+                .await
+        ),
+        Reason::NoApplicablePermit,
+        "who hands nobody over decides nothing"
+    );
+    officer
+        .decide_objection(&handover, ObjectionDecision::Reject)
+        .await
+        .unwrap();
+    offer(&uwv, &who, &to).await;
 }

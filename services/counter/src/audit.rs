@@ -4,6 +4,7 @@
 //! logged like any call.
 
 use crate::Error;
+use crate::decision;
 use crate::record::{OpenedEntry, Record, open_entry};
 use crate::serve::{Command, Room, Verdict};
 use rules::audit::year_of;
@@ -11,6 +12,7 @@ use rules::clock::Timestamp;
 use rules::directory::Right;
 use rules::id::{EntryId, HandoverId, Oin, Purpose, Tag};
 use rules::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+use rules::policy::OversightAction;
 use rules::reason::{Reason, Refusal};
 use store::Tx;
 use store::audit::{EntryRow, EntrySearch};
@@ -75,7 +77,7 @@ impl Command for SearchEntries {
         room: &'a Room<'a>,
         tx: &'a mut Tx,
     ) -> Result<Verdict<EntryPage>, Error> {
-        let record = Record {
+        let mut record = Record {
             handover: self.handover,
             purpose: self.purpose.clone(),
             person: self.subject,
@@ -87,6 +89,11 @@ impl Command for SearchEntries {
             && self.subject.is_none()
         {
             return Ok(Verdict::refused(Reason::SearchTooWide, record));
+        }
+        // What is searched is limited below to what the right allows, so the question is about one's own.
+        if let Err(refusal) = decision::oversee(room, OversightAction::SearchLog, true, &mut record)
+        {
+            return Ok(Verdict::refused(refusal, record));
         }
         match self.search(room, tx).await? {
             Ok(page) => Ok(Verdict::permitted(page, record)),
@@ -110,7 +117,8 @@ impl SearchEntries {
             0 => PAGE_ROWS_DEFAULT,
             wish => wish.min(PAGE_ROWS_MAX),
         };
-        let mut before = match self.page_mark(room) {
+        // Ids are ordered by time, so one mark holds for every year.
+        let before = match self.page_mark(room) {
             Ok(mark) => mark,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -144,7 +152,6 @@ impl SearchEntries {
             if rows.len() > wanted {
                 break;
             }
-            before = [0xff; 16];
         }
         let more = rows.len() > wanted;
         rows.truncate(wanted);
@@ -223,7 +230,11 @@ impl Command for GetEntry {
         room: &'a Room<'a>,
         tx: &'a mut Tx,
     ) -> Result<Verdict<OpenedEntry>, Error> {
-        let record = Record::default();
+        let mut record = Record::default();
+        if let Err(refusal) = decision::oversee(room, OversightAction::SearchLog, true, &mut record)
+        {
+            return Ok(Verdict::refused(refusal, record));
+        }
         let Some(row) = tx.entry(self.entry_id).await? else {
             return Ok(match scope(room, year_of(room.call.now)) {
                 Ok(_) => Verdict::hidden(Reason::NotAvailable, record),

@@ -6,6 +6,7 @@
 use crate::counter::InForce;
 use crate::handover::body::Body;
 use crate::record::Record;
+use crate::serve::Room;
 use rules::clock::Timestamp;
 use rules::consent::ConsentRecord;
 use rules::directory::Right;
@@ -13,9 +14,10 @@ use rules::handover::{BasisKind, State, Timers};
 use rules::id::{Basis, Category, Label, Party, PeerKind, Purpose, Region};
 use rules::limits::{DAY_MILLIS, HOUR_MILLIS};
 use rules::policy::{
-    Action, ConsentFacts, ConsentState, Decision, DecisionRequest, PeerFacts, Stage, Surplus,
+    Action, ConsentFacts, ConsentState, Decision, DecisionRequest, OversightAction,
+    OversightRequest, OversightRight, PeerFacts, Stage, Surplus,
 };
-use rules::reason::{Reason, Refusal};
+use rules::reason::{Outcome, Reason, Refusal};
 use rules::register::RegisterEntry;
 use std::collections::BTreeSet;
 use store::pseudonym::SubjectRow;
@@ -271,6 +273,38 @@ impl InForce {
     #[must_use]
     pub fn knows_label(&self, label: &Label) -> bool {
         self.policy.register().label(label).is_some()
+    }
+}
+
+/// Asks the policies whether an officer may do this. `own`: whether it is about the officer's own
+/// organisation only.
+///
+/// # Errors
+/// `RIGHT_MISSING` for a desk that is no officer's, or `NO_APPLICABLE_PERMIT`.
+pub fn oversee(
+    room: &Room<'_>,
+    action: OversightAction,
+    own: bool,
+    record: &mut Record,
+) -> Result<(), Refusal> {
+    let caller = &room.call.caller;
+    let right = if caller.may(Right::JointOfficer) {
+        OversightRight::JointOfficer
+    } else if caller.may(Right::Officer) {
+        OversightRight::Officer
+    } else {
+        OversightRight::Nobody
+    };
+    let decision = room.in_force.policy.decide_oversight(&OversightRequest {
+        action,
+        caller: &caller.party,
+        right,
+        own,
+    });
+    tell(record, &decision);
+    match decision.outcome {
+        Outcome::Permitted(_) => Ok(()),
+        Outcome::Refused(refusal) => Err(refusal),
     }
 }
 

@@ -167,6 +167,10 @@ async fn play(arguments: &Arguments, as_json: bool) -> Result<(), SandboxError> 
         return Ok(());
     }
     let mut servers = ground.start(&progress).await?;
+    if arguments.empty {
+        // Whoever tries by hand must not have to know that a realm opens its context first.
+        drop(year::open_clients(&ground, &progress).await?);
+    }
     write(&ground.folder.join(READY), READY_TEXT.as_bytes())?;
     if arguments.empty {
         return stay::stay(&arguments.folder, &mut servers).await;

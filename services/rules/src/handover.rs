@@ -16,7 +16,7 @@ pub use apply::{Situation, Step, apply};
 pub use code::{CancelCode, DeclineCode, ExpiryCode, OutcomeCode, QuestionCode, ReturnCode};
 pub use contact::{ContactDate, contact_date, proposed_date};
 pub use event::{Actor, Event, InboxKind, Side};
-pub use group::{check_release, superseded};
+pub use group::check_release;
 pub use state::State;
 pub use table::{BasisKind, BasisRule, Row, TABLE, TimerChange};
 pub use timer::{Timers, deadline, remaining_millis, resumed_deadline};

@@ -118,8 +118,9 @@ pub struct ConsentTerms {
     pub consent_max_days: u32,
 }
 
-/// The ground of an exchange in which no duty of secrecy stands in the way.
-const NO_SECRECY: &str = "NONE";
+/// Grounds on which no duty of secrecy stands in the way, or the law itself lifts it. Any other ground, one
+/// that is new included, needs the person's waiver; the policies judge it again at every exchange.
+const GROUNDS_WITHOUT_WAIVER: &[&str] = &["NONE", "SUWI_62"];
 
 /// The privacy notice of an exchange (AVG articles 13 and 14).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,7 +198,7 @@ impl RegisterEntry {
     /// Whether the person must waive the sender's duty of secrecy in writing.
     #[must_use]
     pub fn needs_waiver(&self) -> bool {
-        self.secrecy_ground != NO_SECRECY
+        !GROUNDS_WITHOUT_WAIVER.contains(&self.secrecy_ground.as_str())
     }
 
     /// Whether `label` may travel in `stage`. A dossier may repeat what the summary said.

@@ -23,6 +23,8 @@ const UPDATE_HANDOVER: &str = "UPDATE handover SET revision = $2, state = $3, en
      WHERE handover_id = $1";
 const SELECT_OPEN_OF_GROUP: &str = "SELECT handover_id FROM handover \
      WHERE group_tag = $1 AND wrapped_key IS NOT NULL AND handover_id <> $2 ORDER BY handover_id";
+const SELECT_STATES_OF_GROUP: &str =
+    "SELECT state FROM handover WHERE group_tag = $1 AND handover_id <> $2";
 const SELECT_OPEN_OF_SUBJECT: &str = "SELECT handover_id FROM handover \
      WHERE subject_index = $1 AND wrapped_key IS NOT NULL ORDER BY handover_id";
 const SELECT_OPENED_OF_SUBJECT: &str = "SELECT handover_id FROM handover \
@@ -42,6 +44,7 @@ pub const STATEMENTS: &[&str] = &[
     LOCK_HANDOVER,
     UPDATE_HANDOVER,
     SELECT_OPEN_OF_GROUP,
+    SELECT_STATES_OF_GROUP,
     SELECT_OPEN_OF_SUBJECT,
     SELECT_OPENED_OF_SUBJECT,
     SELECT_DUE,
@@ -164,6 +167,25 @@ impl Tx {
             .fetch_all(self.statement())
             .await?;
         rows.iter().map(handover_id).collect()
+    }
+
+    /// The states of all others of a group, ended ones included.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn states_of_group(
+        &mut self,
+        group: Tag,
+        except: HandoverId,
+    ) -> Result<Vec<i64>, Error> {
+        sqlx::query(SELECT_STATES_OF_GROUP)
+            .bind(group.bytes().as_slice())
+            .bind(except.bytes().as_slice())
+            .fetch_all(self.statement())
+            .await?
+            .iter()
+            .map(|row| column(row, "state"))
+            .collect()
     }
 
     /// All open handovers of a person in a relation.

@@ -10,7 +10,11 @@ use rules::secret::Secret;
 use std::fmt;
 
 /// What the derivation is for; a change of it would orphan every line.
-const SALT: &[u8] = b"sluis/portal-person/1";
+const INFO: &[u8] = b"sluis/portal-person/1";
+/// Which output seeds the opening key.
+const OPENING: &[u8] = b"/opening";
+/// Which output the index is made of.
+const INDEX: &[u8] = b"/index";
 
 /// Thirty-two octets of output.
 struct Octets32;
@@ -37,22 +41,23 @@ impl PersonKeys {
     /// The keys of the person whom the portal knows by this pseudonym (HKDF-SHA256, RFC 5869).
     #[must_use]
     pub fn derive(portal_pseudonym: &Pseudonym) -> Self {
-        let material = Salt::new(HKDF_SHA256, SALT).extract(portal_pseudonym.bytes().as_slice());
-        let output = |purpose: &[u8]| {
+        // A pseudonym is a point that nobody can choose, so no salt is needed (RFC 5869 section 3.1).
+        let material = Salt::new(HKDF_SHA256, &[]).extract(portal_pseudonym.bytes());
+        let output = |which: &[u8]| {
             let mut octets = [0; 32];
             #[expect(
                 clippy::expect_used,
                 reason = "HKDF refuses only outputs of more than 255 blocks, and this is one"
             )]
             material
-                .expand(&[purpose], Octets32)
+                .expand(&[INFO, which], Octets32)
                 .and_then(|key| key.fill(&mut octets))
                 .expect("one block of output");
             Secret::new(octets)
         };
         Self {
-            opening: OpeningKey::from_seed(&output(b"opening")),
-            index_value: output(b"index"),
+            opening: OpeningKey::from_seed(&output(OPENING)),
+            index_value: output(INDEX),
         }
     }
 

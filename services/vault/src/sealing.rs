@@ -31,7 +31,7 @@ const LENGTH_BYTES: usize = 4;
 /// What the info of a sealed share begins with; that of fields begins with the version's zero octet.
 const SHARE_INFO: &[u8] = b"sluis/context-share/v1\0";
 /// What the info of a person's line at the portal begins with.
-const LINE_INFO: &[u8] = b"sluis/portal-line/1\0";
+const LINE_INFO: &[u8] = b"sluis/portal-line/1";
 /// Exporter context of a line.
 const LINE_EXPORT: &[u8] = b"line";
 /// Exporter context of a sealed share.

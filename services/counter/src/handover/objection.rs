@@ -5,6 +5,7 @@
 
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load};
 use crate::Error;
+use crate::decision;
 use crate::feed::{self, Told};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
@@ -12,7 +13,8 @@ use rules::directory::Right;
 use rules::feed::FeedKind;
 use rules::handover::{Actor, CancelCode, Event};
 use rules::id::{HandoverId, PeerKind, RequestId};
-use rules::reason::{Outcome, Reason};
+use rules::policy::OversightAction;
+use rules::reason::{Outcome, Reason, Refusal};
 use store::Tx;
 
 /// What the candidate's channel or an officer does.
@@ -88,8 +90,8 @@ impl Command for Object {
         room: &'a Room<'a>,
         tx: &'a mut Tx,
     ) -> Result<Verdict<HandoverReceipt>, Error> {
-        if let Some(reason) = self.missing_right(room) {
-            return Ok(Verdict::refused(reason, Record::default()));
+        if !self.decides() && room.call.caller.kind != PeerKind::Portal {
+            return Ok(Verdict::refused(Reason::RightMissing, Record::default()));
         }
         let Some(mut loaded) = load(room, tx, self.handover).await? else {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
@@ -105,7 +107,10 @@ impl Command for Object {
             actor,
             expected_revision: None,
         };
-        if let Outcome::Refused(refusal) = judge(room, &loaded, attempt)? {
+        if let Err(refusal) = self.oversee(room, &loaded, &mut record) {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        if let Outcome::Refused(refusal) = self.judge_named(room, &loaded, attempt)? {
             return Ok(Verdict::refused(refusal, record));
         }
         // Every open handover of the person in this relation, the named one among them; the person's
@@ -120,6 +125,14 @@ impl Command for Object {
                     open.body.course.code = CancelCode::ObjectionUpheld.code().to_owned();
                 }
                 enter(room, tx, &mut open, &step).await?;
+                if id != self.handover {
+                    // One line for each handover that it touches, so that each can be searched.
+                    let record = Record {
+                        event_code: Some(self.objection.code()),
+                        ..open.record(room)
+                    };
+                    room.write_entry(tx, self.name(), &record).await?;
+                }
             }
         }
         self.write_flags(room, tx, &mut loaded).await?;
@@ -144,20 +157,52 @@ impl Command for Object {
 }
 
 impl Object {
-    /// The candidate's channel is the portal; decisions are an officer's.
-    fn missing_right(&self, room: &Room<'_>) -> Option<Reason> {
-        let caller = &room.call.caller;
-        let may = match self.objection {
-            Objection::Object | Objection::Restrict => caller.kind == PeerKind::Portal,
-            Objection::Uphold | Objection::Reject | Objection::LiftRestriction => {
-                caller.may(Right::Officer) || caller.may(Right::JointOfficer)
-            }
-        };
-        (!may).then_some(Reason::RightMissing)
+    /// Whether it is an officer's decision, and not the person's own word.
+    fn decides(&self) -> bool {
+        match self.objection {
+            Objection::Object | Objection::Restrict => false,
+            Objection::Uphold | Objection::Reject | Objection::LiftRestriction => true,
+        }
     }
 
-    /// An officer decides for its own organisation as the sender; the joint officer and the portal for
-    /// any.
+    /// An officer decides as the policies for oversight say; the portal speaks for any person.
+    fn oversee(
+        &self,
+        room: &Room<'_>,
+        loaded: &Loaded,
+        record: &mut Record,
+    ) -> Result<(), Refusal> {
+        if !self.decides() {
+            return Ok(());
+        }
+        let own = room.call.caller.party.oin == loaded.body.sender.oin;
+        decision::oversee(room, OversightAction::DecideObjection, own, record)
+    }
+
+    /// Asks the table about the handover by which the person is named. It may have ended meanwhile, and
+    /// the objection has not: then what is decided is the objection alone.
+    fn judge_named(
+        &self,
+        room: &Room<'_>,
+        loaded: &Loaded,
+        attempt: Attempt,
+    ) -> Result<Outcome<()>, Error> {
+        let pending = match self.objection {
+            Objection::Object | Objection::Restrict => false,
+            Objection::Uphold | Objection::Reject => loaded.subject.objected_at.is_some(),
+            Objection::LiftRestriction => loaded.subject.restricted_at.is_some(),
+        };
+        if pending && loaded.state()?.is_terminal() {
+            return Ok(Outcome::Permitted(()));
+        }
+        Ok(match judge(room, loaded, attempt)? {
+            Outcome::Permitted(_) => Outcome::Permitted(()),
+            Outcome::Refused(refusal) => Outcome::Refused(refusal),
+        })
+    }
+
+    /// Only the portal and officers name handovers that are not their own; to an officer another
+    /// organisation's is not there.
     fn may_see(&self, room: &Room<'_>, loaded: &Loaded) -> bool {
         let caller = &room.call.caller;
         caller.kind == PeerKind::Portal

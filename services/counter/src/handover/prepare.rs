@@ -420,13 +420,16 @@ impl Decided<'_> {
         record.repeat = true;
         let receipt: Receipt = room.open_receipt(self.request.request_id, &stored.outcome)?;
         let id = receipt.handover_id()?;
-        let Some(loaded) = super::load(room, tx, id).await? else {
+        let Some(mut loaded) = super::load(room, tx, id).await? else {
             return Ok(Verdict::hidden(Reason::NotAvailable, record));
         };
         record.handover = Some(id);
         if loaded.state()? != State::Prepared || loaded.row.subject_index != self.subject.index {
             return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
         }
+        // The caller holds the vouchers of this order, not of the first: the release continues this one.
+        loaded.body.prepare_order = self.request.order.id.to_string();
+        super::save(room, tx, &mut loaded).await?;
         let receipt = HandoverReceipt {
             dropped: self.dropped(&loaded.body),
             ..loaded.receipt()?

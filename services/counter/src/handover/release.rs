@@ -13,7 +13,7 @@ use crate::call::{Answer, Call, SignedPaper};
 use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
-use rules::handover::{Actor, CancelCode, Event};
+use rules::handover::{Actor, CancelCode, Event, check_release};
 use rules::id::{HandoverId, OrderId, RequestId};
 use rules::policy::{Action, Stage};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
@@ -291,6 +291,9 @@ impl Releasing<'_> {
             Outcome::Permitted(step) => step,
             Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
+        if let Outcome::Refused(refusal) = check_group(tx, loaded).await? {
+            return Ok(Verdict::refused(refusal, record));
+        }
         let labels = labels_of(&request.manifest);
         let permit = match decide(
             room,
@@ -339,6 +342,19 @@ impl Releasing<'_> {
             record,
         ))
     }
+}
+
+/// Refuses while another one of the group is released or completed.
+async fn check_group(tx: &mut Tx, loaded: &Loaded) -> Result<Outcome<()>, Error> {
+    let Some(group) = loaded.row.group else {
+        return Ok(Outcome::Permitted(()));
+    };
+    let states = tx.states_of_group(group, loaded.row.handover_id).await?;
+    let states: Vec<_> = states
+        .into_iter()
+        .map(super::state_of)
+        .collect::<Result<_, _>>()?;
+    Ok(check_release(&states))
 }
 
 /// Cancels the other open handovers of the group: at most one may be released.

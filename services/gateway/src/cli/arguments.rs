@@ -364,7 +364,7 @@ pub enum Verb {
         ground: Option<String>,
     },
     /// Decides an objection or lifts a restriction; only an officer may.
-    #[command(after_help = "Example: sluis --as officer decide hnd_… --decision reject")]
+    #[command(after_help = "Example: sluis --as uwv-fg decide hnd_… --decision reject")]
     Decide {
         #[command(flatten)]
         which: Which,

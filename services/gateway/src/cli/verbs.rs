@@ -61,6 +61,8 @@ async fn recipient_step(session: &Session, verb: &Verb) -> Result<Answer, CliErr
     let (done, receipt) = match verb {
         Verb::Accept(which) => {
             let id = session.present(&which.handover).await?;
+            // The release makes this desk's pseudonym of the person: its context must be open by then.
+            client.open_context().await?;
             let receipt = client.accept(&id).await?;
             ("accepted; the sender can release the dossier now", receipt)
         }

@@ -47,10 +47,10 @@ pub(crate) struct Played {
 }
 
 /// The clients of everybody who plays, by identity.
-type Clients = BTreeMap<&'static str, Client>;
+pub(crate) type Clients = BTreeMap<&'static str, Client>;
 
 /// The identities that hand over or take over.
-const PLAYERS: &[&str] = &["uwv", "centrum", "neutraal", "regio", "elders"];
+const PLAYERS: &[&str] = &["uwv", "centrum", "neutraal", "regio", "elders", "vakbond"];
 
 /// One handover with both its clients, on its way.
 pub(crate) struct Handing {
@@ -107,7 +107,15 @@ pub(crate) async fn play(
     Ok(Played { outcome, story })
 }
 
-async fn open_clients(ground: &Ground, progress: &Progress) -> Result<Clients, SandboxError> {
+/// Opens the context of everybody who plays.
+///
+/// # Errors
+///
+/// The first that cannot be opened.
+pub(crate) async fn open_clients(
+    ground: &Ground,
+    progress: &Progress,
+) -> Result<Clients, SandboxError> {
     progress.say("opening each realm's pseudonym key: two shares, one from each key holder, put together by its owner only");
     let mut clients = Clients::new();
     for name in PLAYERS {

@@ -2,10 +2,10 @@
 //!
 //! Must never look at who the person is, and must never let a change make a consent wider.
 
-use super::{ConsentRecord, ConsentState, Statement, StatementEvent};
+use super::{CollectionMethod, ConsentRecord, ConsentState, Statement, StatementEvent};
 use crate::clock::Timestamp;
 use crate::id::{Category, PeerKind};
-use crate::limits::{DAY_MILLIS, ORDER_WINDOW_MILLIS_MAX};
+use crate::limits::{CLOCK_SKEW_MILLIS_MAX, DAY_MILLIS, ORDER_WINDOW_MILLIS_MAX};
 use crate::reason::{Outcome, Reason, Refusal};
 use crate::register::{ConsentTerms, DataClass, Register, RegisterEntry};
 use std::collections::BTreeSet;
@@ -81,15 +81,15 @@ fn new(
         "privacy_notice",
         "is not the one that the register has now",
     )?;
-    time(record, terms, now)?;
+    time(statement, terms, now)?;
     if record.state == ConsentState::Refused {
         return Ok(());
     }
     scope(record, register, entry)?;
-    let waived = record
-        .waiver
-        .as_ref()
-        .is_some_and(|waiver| waiver.ground == entry.secrecy_ground && waiver.given_at <= now);
+    let waived = record.waiver.as_ref().is_some_and(|waiver| {
+        waiver.ground == entry.secrecy_ground
+            && waiver.given_at.millis_since(now) <= CLOCK_SKEW_MILLIS_MAX
+    });
     need(
         !entry.needs_waiver() || waived,
         Reason::SecrecyNotWaived,
@@ -107,6 +107,13 @@ fn new(
 /// Who wrote it down, and who may.
 fn who(statement: &Statement, terms: &ConsentTerms, by: Signer) -> Result<(), Refusal> {
     let record = &statement.record;
+    let at_portal = record.method == CollectionMethod::Portal;
+    need(
+        at_portal == (by == Signer::Portal),
+        Reason::StatementInvalid,
+        "collection_method",
+        "must be that of who signs: portal, or desk and phone",
+    )?;
     match by {
         Signer::Portal => need(
             record.assisted_by.is_none(),
@@ -139,6 +146,7 @@ fn form(statement: &Statement) -> Result<(), Refusal> {
             record.state == ConsentState::Refused
                 && statement.stop_code.is_none()
                 && record.categories.is_empty()
+                && record.special.is_empty()
                 && record.waiver.is_none()
         }
         StatementEvent::Narrowed | StatementEvent::Withdrawn | StatementEvent::Expired => false,
@@ -151,18 +159,34 @@ fn form(statement: &Statement) -> Result<(), Refusal> {
     )
 }
 
+/// Whether a moment is the present one, as far as two clocks and the way between them can tell. It is the
+/// window of the order that comes along.
+fn is_present(moment: Timestamp, now: Timestamp) -> bool {
+    (-ORDER_WINDOW_MILLIS_MAX..=CLOCK_SKEW_MILLIS_MAX).contains(&moment.millis_since(now))
+}
+
 /// A consent begins now and ends in time.
-fn time(record: &ConsentRecord, terms: &ConsentTerms, now: Timestamp) -> Result<(), Refusal> {
-    let begin = record.valid_from.millis();
-    let late = now.millis().saturating_sub(begin);
-    let begins_now = (0..=ORDER_WINDOW_MILLIS_MAX).contains(&late);
-    let lasts = record.valid_until.millis().saturating_sub(begin);
+fn time(statement: &Statement, terms: &ConsentTerms, now: Timestamp) -> Result<(), Refusal> {
+    let record = &statement.record;
+    need(
+        is_present(record.valid_from, now),
+        Reason::ConsentTermExceeded,
+        "valid_from",
+        "must be now, or at most five minutes ago",
+    )?;
+    let lasts = record.valid_until.millis_since(record.valid_from);
     let lasts_max = i64::from(terms.consent_max_days).saturating_mul(DAY_MILLIS);
     need(
-        begins_now && lasts > 0 && lasts <= lasts_max,
+        lasts > 0 && lasts <= lasts_max,
         Reason::ConsentTermExceeded,
         "valid_until",
-        "must lie after the beginning, which is now, and within the register's term",
+        "must lie after the beginning and within the register's term",
+    )?;
+    need(
+        is_present(statement.event_time, now),
+        Reason::StatementInvalid,
+        "event.event_time",
+        "must be now, or at most five minutes ago",
     )
 }
 
@@ -204,8 +228,8 @@ fn scope(
     )
 }
 
-/// Everything of a record that no change may touch.
-fn same(old: &ConsentRecord, new: &ConsentRecord) -> Result<(), Refusal> {
+/// Whether a record keeps all that no change may touch: everything but categories, end, state and version.
+fn keeps(old: &ConsentRecord, new: &ConsentRecord) -> Result<(), Refusal> {
     let without_change = ConsentRecord {
         categories: old.categories.clone(),
         special: old.special.clone(),
@@ -215,11 +239,23 @@ fn same(old: &ConsentRecord, new: &ConsentRecord) -> Result<(), Refusal> {
         ..new.clone()
     };
     need(
-        without_change == *old && new.version == old.version.saturating_add(1),
+        without_change == *old,
         Reason::StatementInvalid,
         "record_id",
-        "is not the record that is there, one version on",
+        "is another record than the one that is there",
     )
+}
+
+/// Whether a record has nothing that it did not have.
+fn is_within(old: &ConsentRecord, new: &ConsentRecord) -> bool {
+    new.categories.is_subset(&old.categories) && new.valid_until <= old.valid_until
+}
+
+/// Whether the categories that stay are marked as they were.
+fn keeps_marks(old: &ConsentRecord, new: &ConsentRecord) -> bool {
+    old.special
+        .intersection(&new.categories)
+        .eq(new.special.iter())
 }
 
 /// Whether a record may be made narrower.
@@ -235,27 +271,21 @@ fn narrowed(old: &ConsentRecord, new: &Statement, now: Timestamp) -> Result<(), 
         return Err(Refusal::new(Reason::ConsentNotActive));
     }
     let record = &new.record;
-    same(old, record)?;
+    keeps(old, record)?;
     need(
-        new.event == StatementEvent::Narrowed
-            && record.state == ConsentState::Given
-            && record.special.is_subset(&record.categories),
-        Reason::StatementInvalid,
-        "event",
-        "is not a narrowing",
-    )?;
-    let marks: BTreeSet<Category> = old
-        .special
-        .intersection(&record.categories)
-        .cloned()
-        .collect();
-    need(
-        record.categories.is_subset(&old.categories)
-            && marks == record.special
-            && record.valid_until <= old.valid_until,
+        is_within(old, record),
         Reason::ConsentWidened,
         "pii_information",
         "has more than before, or ends later",
+    )?;
+    need(
+        new.event == StatementEvent::Narrowed
+            && record.state == ConsentState::Given
+            && record.version == old.version.saturating_add(1)
+            && keeps_marks(old, record),
+        Reason::StatementInvalid,
+        "event",
+        "is not a narrowing of the record that is there, one version on",
     )?;
     let less = record.categories != old.categories || record.valid_until != old.valid_until;
     need(
@@ -268,29 +298,31 @@ fn narrowed(old: &ConsentRecord, new: &Statement, now: Timestamp) -> Result<(), 
 
 /// Whether a statement withdraws this record.
 ///
+/// The clock has no say: who lets a consent run out can still stop it, so that recipients hear of it. The
+/// record may be an older one than the statement knows, because a withdrawal is sent again after a restore
+/// from a backup that lacks what came between; it is stopped all the same.
+///
 /// Refuses with `CONSENT_NOT_ACTIVE` when it has ended, or `STATEMENT_INVALID`.
 #[must_use]
-pub fn check_withdrawn(old: &ConsentRecord, new: &Statement, now: Timestamp) -> Outcome<()> {
-    outcome(withdrawn(old, new, now))
+pub fn check_withdrawn(old: &ConsentRecord, new: &Statement, _now: Timestamp) -> Outcome<()> {
+    outcome(withdrawn(old, new))
 }
 
-fn withdrawn(old: &ConsentRecord, new: &Statement, now: Timestamp) -> Result<(), Refusal> {
-    let state = old.state_at(now);
-    // One that has come to its end can still be withdrawn: the notices must go out.
-    if state != ConsentState::Given && state != ConsentState::Expired {
+fn withdrawn(old: &ConsentRecord, new: &Statement) -> Result<(), Refusal> {
+    if old.state != ConsentState::Given {
         return Err(Refusal::new(Reason::ConsentNotActive));
     }
     let record = &new.record;
-    same(old, record)?;
+    keeps(old, record)?;
     need(
         new.event == StatementEvent::Withdrawn
             && record.state == ConsentState::Withdrawn
-            && record.categories == old.categories
-            && record.special == old.special
-            && record.valid_until == old.valid_until
+            && record.version > old.version
+            && is_within(old, record)
+            && keeps_marks(old, record)
             && new.stop_code.is_none(),
         Reason::StatementInvalid,
         "event",
-        "is not a withdrawal of the record as it stands",
+        "is not a withdrawal of the record that is there",
     )
 }

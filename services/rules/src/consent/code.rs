@@ -33,7 +33,9 @@ fn read<const N: usize>(text: &str) -> Result<Secret<String>, CodeError> {
     let mut read = String::with_capacity(N);
     for letter in text.chars() {
         let letter = match letter.to_ascii_uppercase() {
-            '-' | ' ' => continue,
+            // Pasted text has hyphens and spaces of its own.
+            '-' | '\u{2010}'..='\u{2015}' => continue,
+            space if space.is_whitespace() => continue,
             'I' | 'L' => '1',
             'O' => '0',
             letter => letter,
@@ -95,6 +97,7 @@ macro_rules! code {
             }
         }
 
+        // For statements as a whole. A code that somebody typed is looked up by its keyed digest.
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
                 self.canonical() == other.canonical()

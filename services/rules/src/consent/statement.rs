@@ -14,6 +14,7 @@ use crate::id::{Category, DeskName, Oin, OrderId};
 use crate::json::canonical;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 /// Version of this form.
@@ -22,6 +23,8 @@ const SCHEMA_VERSION: &str = "1";
 const LAWFUL_BASIS: &str = "eu-gdpr:A6-1-a";
 /// Explicit consent for special categories (AVG article 9(2)(a)).
 pub(super) const SPECIAL_BASIS: &str = "eu-gdpr:A9-2-a";
+/// Largest number, either way from nought.
+const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 codes!(
     /// What happened to the record.
@@ -213,13 +216,12 @@ impl Statement {
         let file: StatementFile = serde_json::from_slice(octets)
             .map_err(|error| wrong("json", &format!("is not a statement: {}", kind_of(&error))))?;
         let statement = read(file)?;
+        // INVARIANT: this finds all that the reader is lenient about: order, spaces, spelling of text and
+        // numbers, and a waiver that is absent where it should be null.
         if statement.canonical_json() == octets {
             Ok(statement)
         } else {
-            Err(wrong(
-                "json",
-                "is not canonical (RFC 8785), or says a thing in two ways",
-            ))
+            Err(wrong("json", "is not canonical (RFC 8785)"))
         }
     }
 }
@@ -272,92 +274,124 @@ fn code<T>(field: &str, found: Option<T>) -> Result<T, StatementError> {
     found.ok_or_else(|| wrong(field, "is not in its list"))
 }
 
-/// Members that say what others say are compared when the text is written again.
-fn read(file: StatementFile) -> Result<Statement, StatementError> {
-    let same = file.schema_version == SCHEMA_VERSION
-        && file.lawful_basis == LAWFUL_BASIS
-        && file.pii_principal_id == file.record_id;
-    if !same {
-        return Err(wrong("schema_version", "is not of this form"));
+fn same(field: &str, got: &str, expected: &str) -> Result<(), StatementError> {
+    if got == expected {
+        Ok(())
+    } else {
+        Err(wrong(field, "is not what it must be in this statement"))
     }
-    if file.pii_controllers.len() != 2
-        || file
-            .pii_controllers
-            .iter()
-            .any(|one| one.oin.is_empty() || one.role.is_empty())
+}
+
+/// A number that every reader of JSON reads alike (RFC 8785 rests on I-JSON, RFC 7493 section 2.2).
+fn exact(field: &str, number: u64) -> Result<(), StatementError> {
+    if number <= NUMBER_MAX {
+        Ok(())
+    } else {
+        Err(wrong(field, "is larger than 2^53 - 1"))
+    }
+}
+
+fn moment(field: &str, millis: i64) -> Result<Timestamp, StatementError> {
+    exact(field, millis.unsigned_abs())?;
+    Ok(Timestamp::from_millis(millis))
+}
+
+fn read(file: StatementFile) -> Result<Statement, StatementError> {
+    same("schema_version", &file.schema_version, SCHEMA_VERSION)?;
+    same("lawful_basis", &file.lawful_basis, LAWFUL_BASIS)?;
+    same("pii_principal_id", &file.pii_principal_id, &file.record_id)?;
+    let record = record(&file)?;
+    same("special_basis", &file.special_basis, record.special_basis())?;
+    let roles = [
+        (record.sender.oin.as_str(), "sender"),
+        (record.recipient.oin.as_str(), "recipient"),
+    ];
+    let named = file.pii_controllers.iter();
+    if !named
+        .map(|one| (one.oin.as_str(), one.role.as_str()))
+        .eq(roles)
     {
         return Err(wrong(
             "pii_controllers",
-            "must be one sender and one recipient",
+            "must be the one sender and the one recipient",
         ));
     }
-    let mut categories = std::collections::BTreeSet::new();
-    let mut special = std::collections::BTreeSet::new();
-    for information in &file.pii_information {
-        let category: Category = parse("pii_information", &information.category)?;
-        if information.special {
-            special.insert(category.clone());
-        }
-        categories.insert(category);
-    }
-    let language = code(
-        "privacy_notice.language",
-        Language::from_code(&file.privacy_notice.language),
-    )?;
-    let waiver = match &file.secrecy_waiver {
-        None => None,
-        Some(waiver) => Some(SecrecyWaiver {
-            ground: waiver.ground.clone(),
-            text_sha256: digest("secrecy_waiver.text_sha256", &waiver.text_sha256)?,
-            given_at: Timestamp::from_millis(waiver.given_at),
-        }),
-    };
+    let event = file.event;
+    Ok(Statement {
+        event: code(
+            "event.event_type",
+            StatementEvent::from_code(&event.event_type),
+        )?,
+        event_time: moment("event.event_time", event.event_time)?,
+        entity: desk("event.entity", &event.entity)?,
+        order: optional("order_id", &file.order_id)?,
+        stop_code: optional("stop_code", &file.stop_code)?,
+        record,
+    })
+}
+
+fn record(file: &StatementFile) -> Result<ConsentRecord, StatementError> {
+    exact("version", file.version)?;
+    let (categories, special) = categories(&file.pii_information)?;
+    let method = CollectionMethod::from_code(&file.collection_method);
+    let level = AuthenticationLevel::from_code(&file.authentication_level);
     let assisted_by = match file.assisted_by.as_str() {
         "" => None,
         text => Some(desk("assisted_by", text)?),
     };
-    let record = ConsentRecord {
+    Ok(ConsentRecord {
         id: parse("record_id", &file.record_id)?,
-        notice: NoticeSeen {
-            uri: file.privacy_notice.uri,
-            version: file.privacy_notice.version,
-            sha256: digest("privacy_notice.sha256", &file.privacy_notice.sha256)?,
-            language,
-        },
+        notice: notice(&file.privacy_notice)?,
         sender: parse("sender", &file.sender)?,
         recipient: parse("recipient", &file.recipient)?,
         purpose: parse("purpose", &file.purpose)?,
-        waiver,
+        waiver: file.secrecy_waiver.as_ref().map(waiver).transpose()?,
         categories,
         special,
-        method: code(
-            "collection_method",
-            CollectionMethod::from_code(&file.collection_method),
-        )?,
-        authentication_level: code(
-            "authentication_level",
-            AuthenticationLevel::from_code(&file.authentication_level),
-        )?,
+        method: code("collection_method", method)?,
+        authentication_level: code("authentication_level", level)?,
         assisted_by,
         reflection_offered: file.reflection_offered,
-        valid_from: Timestamp::from_millis(file.valid_from),
-        valid_until: Timestamp::from_millis(file.valid_until),
+        valid_from: moment("valid_from", file.valid_from)?,
+        valid_until: moment("valid_until", file.valid_until)?,
         state: code("state", ConsentState::from_code(&file.state))?,
         version: file.version,
         supersedes: optional("supersedes", &file.supersedes)?,
-    };
-    if record.special_basis() != file.special_basis {
-        return Err(wrong("special_basis", "does not fit the categories"));
-    }
-    Ok(Statement {
-        record,
-        event: code(
-            "event.event_type",
-            StatementEvent::from_code(&file.event.event_type),
-        )?,
-        event_time: Timestamp::from_millis(file.event.event_time),
-        entity: desk("event.entity", &file.event.entity)?,
-        order: optional("order_id", &file.order_id)?,
-        stop_code: optional("stop_code", &file.stop_code)?,
     })
+}
+
+fn notice(file: &NoticeFile) -> Result<NoticeSeen, StatementError> {
+    let language = Language::from_code(&file.language);
+    Ok(NoticeSeen {
+        uri: file.uri.clone(),
+        version: file.version,
+        sha256: digest("privacy_notice.sha256", &file.sha256)?,
+        language: code("privacy_notice.language", language)?,
+    })
+}
+
+fn waiver(file: &WaiverFile) -> Result<SecrecyWaiver, StatementError> {
+    Ok(SecrecyWaiver {
+        ground: file.ground.clone(),
+        text_sha256: digest("secrecy_waiver.text_sha256", &file.text_sha256)?,
+        given_at: moment("secrecy_waiver.given_at", file.given_at)?,
+    })
+}
+
+/// All categories, and those of them that are marked special.
+fn categories(
+    files: &[InformationFile],
+) -> Result<(BTreeSet<Category>, BTreeSet<Category>), StatementError> {
+    let mut categories = BTreeSet::new();
+    let mut special = BTreeSet::new();
+    for file in files {
+        let category: Category = parse("pii_information", &file.category)?;
+        if file.special {
+            special.insert(category.clone());
+        }
+        if !categories.insert(category) {
+            return Err(wrong("pii_information", "names a category twice"));
+        }
+    }
+    Ok((categories, special))
 }

@@ -3,7 +3,6 @@
 //! Must never leave two handovers of a group released at the same time.
 
 use super::State;
-use crate::id::HandoverId;
 use crate::reason::{Outcome, Reason, Refusal};
 
 /// Whether a handover may be released, given the states of the others in its group.
@@ -22,20 +21,12 @@ pub fn check_release(others: &[State]) -> Outcome<()> {
     }
 }
 
-/// Which of the others get `Supersede` when one of the group is released: all that are still open.
-pub fn superseded(others: &[(HandoverId, State)]) -> impl Iterator<Item = HandoverId> {
-    others
-        .iter()
-        .filter(|(_, state)| !state.is_terminal())
-        .map(|(id, _)| *id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn one_of_a_group_is_released_and_the_open_ones_end() {
+    fn one_of_a_group_is_released() {
         for state in State::ALL.iter().copied() {
             let free = matches!(
                 check_release(&[State::Declined, state]),
@@ -44,12 +35,6 @@ mod tests {
             assert_eq!(
                 free,
                 !matches!(state, State::Released | State::Completed),
-                "{state}"
-            );
-            let id = HandoverId::from_slice(&[1; 16]).unwrap();
-            assert_eq!(
-                superseded(&[(id, state)]).count() == 1,
-                !state.is_terminal(),
                 "{state}"
             );
         }

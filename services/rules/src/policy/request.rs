@@ -103,7 +103,7 @@ pub struct PeerFacts<'a> {
 }
 
 /// The person's current consent in this relation, from the locked row: what policies may see of a
-/// [`crate::consent::ConsentFacts`].
+/// [`crate::consent::ConsentRecord`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsentFacts {
     /// Where it stands.

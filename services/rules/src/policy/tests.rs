@@ -405,6 +405,32 @@ fn a_permit_names_its_law() {
 }
 
 #[test]
+fn a_statement_needs_a_waiver_exactly_where_the_policies_do() {
+    let bundle = bundle();
+    let resting = bundle
+        .register()
+        .entries()
+        .filter(|entry| entry.needs_consent());
+    for entry in resting {
+        let kinds = (entry.sender_kind, entry.recipient_kind);
+        let mut question = Question::new(
+            Action::Release,
+            kinds,
+            entry.purpose.clone(),
+            entry.basis.clone(),
+        );
+        let mut consent = AssumedConsent::new(ConsentState::Given);
+        consent.waiver = false;
+        question.consent = Some(consent);
+        let decision = question
+            .put(bundle.register(), |request| bundle.decide(request))
+            .unwrap();
+        let expected = entry.needs_waiver().then_some(Reason::SecrecyNotWaived);
+        assert_eq!(decision.reason(), expected, "{} {kinds:?}", entry.purpose);
+    }
+}
+
+#[test]
 fn what_depends_on_no_person_is_told_first_and_the_rest_hidden() {
     let bundle = bundle();
     let purpose: Purpose = "HANDOVER".parse().unwrap();

@@ -233,9 +233,11 @@ impl Chain {
         .map_err(|error| Error::HolderDishonest(error.reason))?;
         let mut final_keys = Vec::new();
         for (target, (_, context)) in order.paper().targets.iter().enumerate() {
-            if let Some(key) = self.context_keys.public_key(context).await? {
-                final_keys.push((target, key));
-            }
+            // Without the key the last holder's word would be all there is.
+            let Some(key) = self.context_keys.public_key(context).await? else {
+                return Ok(Outcome::Refused(Refusal::new(Reason::ContextUnknown)));
+            };
+            final_keys.push((target, key));
         }
         verify_final_keys(&vouchers, &final_keys)
             .map_err(|error| Error::HolderDishonest(error.reason))?;
