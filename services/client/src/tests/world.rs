@@ -202,6 +202,20 @@ impl DirectoryService for Script {
 
 #[tonic::async_trait]
 impl PseudonymService for Script {
+    async fn login(
+        &self,
+        _: Request<pseudonym::LoginRequest>,
+    ) -> Result<Response<pseudonym::LoginResponse>, Status> {
+        Err(Status::unimplemented("not in this script"))
+    }
+
+    async fn link(
+        &self,
+        _: Request<pseudonym::LinkRequest>,
+    ) -> Result<Response<pseudonym::LinkResponse>, Status> {
+        Err(Status::unimplemented("not in this script"))
+    }
+
     async fn enrol(
         &self,
         request: Request<pseudonym::EnrolRequest>,

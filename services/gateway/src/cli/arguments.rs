@@ -31,6 +31,105 @@ pub struct Which {
     pub handover: String,
 }
 
+/// A person at the portal, as the test login knows them.
+#[derive(Args, Clone, Debug)]
+pub struct Person {
+    /// The BSN of a test person (9999xxxxx), or `-` to read it from standard input.
+    #[arg(long, default_value = "-")]
+    pub bsn: String,
+}
+
+/// One exchange that a person decides about.
+#[derive(Args, Clone, Debug)]
+pub struct Exchange {
+    /// Who would hand over: a name in the sandbox or <OIN>/<realm>.
+    #[arg(long)]
+    pub from: String,
+    /// To whom: a name in the sandbox or <OIN>/<realm>.
+    #[arg(long)]
+    pub to: String,
+    /// For which purpose.
+    #[arg(long, default_value = "HANDOVER")]
+    pub purpose: String,
+}
+
+/// What a person can do about consent.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ConsentVerb {
+    /// Gives consent: one sender, one recipient, one purpose.
+    #[command(
+        after_help = "Example: echo 999990019 | sluis consent give --from vakbond --to neutraal \
+        --category IDENTITY --category CONTACT --until 2027-01-31"
+    )]
+    Give {
+        #[command(flatten)]
+        person: Person,
+        #[command(flatten)]
+        exchange: Exchange,
+        /// A category of data; repeat it for more.
+        #[arg(long = "category", required = true)]
+        categories: Vec<String>,
+        /// The last day on which it holds, YYYY-MM-DD.
+        #[arg(long)]
+        until: String,
+        /// The person signed the waiver of secrecy that the register asks for.
+        #[arg(long)]
+        waive_secrecy: bool,
+        /// Language of the notice that the person saw: nl or en.
+        #[arg(long, default_value = "nl")]
+        lang: String,
+    },
+    /// Says no. It is recorded, and has no consequence.
+    #[command(
+        after_help = "Example: echo 999990019 | sluis consent refuse --from uwv --to vakbond"
+    )]
+    Refuse {
+        #[command(flatten)]
+        person: Person,
+        #[command(flatten)]
+        exchange: Exchange,
+        /// Language of the notice that the person saw: nl or en.
+        #[arg(long, default_value = "nl")]
+        lang: String,
+    },
+    /// Makes a consent narrower: name what remains.
+    #[command(
+        after_help = "Example: echo 999990019 | sluis consent narrow cns_… --category IDENTITY --until 2027-01-31"
+    )]
+    Narrow {
+        #[command(flatten)]
+        person: Person,
+        /// The consent's id, as `consent list` prints it.
+        consent: String,
+        /// A category that remains; repeat it for more.
+        #[arg(long = "category", required = true)]
+        categories: Vec<String>,
+        /// The last day on which it holds, YYYY-MM-DD.
+        #[arg(long)]
+        until: String,
+    },
+    /// Stops a consent, at once and for good.
+    #[command(after_help = "Example: echo 999990019 | sluis consent stop cns_…")]
+    Stop {
+        #[command(flatten)]
+        person: Person,
+        /// The consent's id, as `consent list` prints it.
+        consent: String,
+    },
+    /// Stops a consent by the code on its statement; needs no login.
+    #[command(after_help = "Example: sluis consent stop-by-code XXXX-XXXX-XXXX-XXXX")]
+    StopByCode {
+        /// The code; hyphens and capitals don't matter.
+        code: String,
+    },
+    /// Lists the person's consents.
+    #[command(after_help = "Example: echo 999990019 | sluis consent list")]
+    List {
+        #[command(flatten)]
+        person: Person,
+    },
+}
+
 /// What a desk can do.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Verb {
@@ -161,6 +260,72 @@ pub enum Verb {
         /// Why: candidate-declined, no-longer-needed, mistake.
         #[arg(long)]
         code: String,
+    },
+    /// Asks a person for consent through the portal. The answer is always that it was asked.
+    #[command(
+        after_help = "Example: sluis --as vakbond ask-consent --person lid-1 --to neutraal --category IDENTITY"
+    )]
+    AskConsent {
+        /// Your own key for this person.
+        #[arg(long)]
+        person: String,
+        /// To whom the person would be handed over.
+        #[arg(long)]
+        to: String,
+        /// For which purpose.
+        #[arg(long, default_value = "HANDOVER")]
+        purpose: String,
+        /// A category of data; repeat it for more.
+        #[arg(long = "category", required = true)]
+        categories: Vec<String>,
+    },
+    /// Redeems a link code that a member read out, and keeps the member's pseudonym under your own key.
+    #[command(after_help = "Example: sluis --as vakbond redeem-link --person lid-1 XXXXX-XXXXX")]
+    RedeemLink {
+        /// Your own key for this person.
+        #[arg(long)]
+        person: String,
+        /// The code.
+        code: String,
+    },
+    /// The person: everything that happened, in plain sentences.
+    #[command(after_help = "Example: echo 999990019 | sluis overview --lang nl")]
+    Overview {
+        #[command(flatten)]
+        person: Person,
+        /// nl or en.
+        #[arg(long, default_value = "nl")]
+        lang: String,
+    },
+    /// The person: consent.
+    #[command(subcommand)]
+    Consent(ConsentVerb),
+    /// The person: objects to a handover under the law, or asks to restrict it.
+    #[command(after_help = "Example: echo 999990019 | sluis object hnd_…")]
+    Object {
+        #[command(flatten)]
+        person: Person,
+        /// The handover's id, as `overview` prints it.
+        handover: String,
+        /// Restrict (AVG article 18) instead of object (article 21).
+        #[arg(long)]
+        restrict: bool,
+    },
+    /// The person: blocks an organisation; nothing to or from it from now on.
+    #[command(after_help = "Example: echo 999990019 | sluis block vakbond")]
+    Block {
+        #[command(flatten)]
+        person: Person,
+        /// The organisation: a name in the sandbox or an OIN.
+        organisation: String,
+    },
+    /// The person: makes a link code for a vakbond, to be read out within ten minutes.
+    #[command(after_help = "Example: echo 999990019 | sluis link vakbond")]
+    Link {
+        #[command(flatten)]
+        person: Person,
+        /// The vakbond: a name in the sandbox or an OIN.
+        organisation: String,
     },
     /// Sends the recipient a notice about a handover.
     #[command(after_help = "Example: sluis --as uwv notify hnd_… --kind rectification")]

@@ -39,8 +39,10 @@ pub struct Identity {
     pub desk: String,
     /// The broker, `host:port`.
     pub broker_address: String,
-    /// The name in the broker's certificate.
+    /// The name in the broker's certificate, and in the portal's.
     pub broker_server_name: String,
+    /// The portal, `host:port`.
+    pub portal_address: String,
     /// Own certificate, PEM.
     pub certificate: PathBuf,
     /// Its private key, PEM.
@@ -118,6 +120,21 @@ impl Identity {
             &self.issuer,
             &self.broker_server_name,
             &self.broker_address,
+        )
+    }
+
+    /// A connection to the portal; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be used.
+    pub fn connect_portal(&self) -> Result<Connection, ConnectionError> {
+        Connection::from_files(
+            &self.certificate,
+            &self.key,
+            &self.issuer,
+            &self.broker_server_name,
+            &self.portal_address,
         )
     }
 

@@ -169,7 +169,7 @@ fn summary_json(entry: &EntrySummary) -> Value {
 }
 
 /// The beginning of a day (UTC) in milliseconds since 1970.
-fn day(text: &str) -> Result<i64, CliError> {
+pub(crate) fn day(text: &str) -> Result<i64, CliError> {
     let wrong = || CliError::usage(format!("`{text}` is no day"), "write it as YYYY-MM-DD");
     let mut parts = text.splitn(3, '-');
     let mut next = || {

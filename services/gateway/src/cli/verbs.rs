@@ -26,6 +26,13 @@ use wire::handover::v1::ObjectionDecision;
 pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Answer, CliError> {
     match verb {
         Verb::Enrol { person, bsn } => enrol(session, person, bsn).await,
+        Verb::AskConsent {
+            person,
+            to,
+            purpose,
+            categories,
+        } => ask_consent(session, person, to, (purpose, categories)).await,
+        Verb::RedeemLink { person, code } => redeem_link(session, person, code).await,
         Verb::Offer { person, to, file } => offer(session, person, to, file).await,
         Verb::FetchOffer(which) => fetch_offer(session, &which.handover).await,
         Verb::Release(which) => release(session, &which.handover).await,
@@ -180,6 +187,12 @@ fn person_key(text: &str) -> Result<PersonKey, CliError> {
 
 /// The number, from the command line or from standard input. Never repeated in an error.
 fn number(text: &str) -> Result<Bsn, CliError> {
+    let digits = digits(text)?;
+    digits.expose().parse().map_err(|error| bad_number(&error))
+}
+
+/// The number's digits, from the command line or from standard input, tested here.
+pub(crate) fn digits(text: &str) -> Result<Secret<String>, CliError> {
     let mut typed = Secret::new(text.to_owned());
     if text == "-" {
         let mut line = String::new();
@@ -191,13 +204,58 @@ fn number(text: &str) -> Result<Bsn, CliError> {
             })?;
         typed = Secret::new(line);
     }
-    typed
-        .expose()
-        .trim()
-        .parse()
-        .map_err(|error: vault::pseudonym::BsnError| {
-            CliError::usage(error.to_string(), "nothing was sent; check the number")
-        })
+    let digits = Secret::new(typed.expose().trim().to_owned());
+    let tested: Result<Bsn, _> = digits.expose().parse();
+    tested.map(|_| digits).map_err(|error| bad_number(&error))
+}
+
+fn bad_number(error: &vault::pseudonym::BsnError) -> CliError {
+    CliError::usage(error.to_string(), "nothing was sent; check the number")
+}
+
+async fn ask_consent(
+    session: &Session,
+    person: &str,
+    to: &str,
+    (purpose, categories): (&str, &[String]),
+) -> Result<Answer, CliError> {
+    let key = person_key(person)?;
+    let wrong = |what: &str| {
+        CliError::usage(
+            format!("that is no {what}"),
+            "see policies/register.toml for purposes and categories",
+        )
+    };
+    let recipient = session.party(to)?;
+    let purpose = purpose.parse().map_err(|_| wrong("purpose"))?;
+    let categories = categories
+        .iter()
+        .map(|text| text.parse().map_err(|_| wrong("category")))
+        .collect::<Result<Vec<_>, _>>()?;
+    let asked = session
+        .client
+        .request_consent(&key, &recipient, &purpose, &categories)
+        .await?;
+    Ok(Answer::new(
+        format!(
+            "asked ({}). When consent is given, READY comes in the inbox; if not, nothing does.",
+            asked.id
+        ),
+        json!({ "question": asked.id.to_string() }),
+    ))
+}
+
+async fn redeem_link(session: &Session, person: &str, code: &str) -> Result<Answer, CliError> {
+    let key = person_key(person)?;
+    let code = code.parse().map_err(|error: rules::consent::CodeError| {
+        CliError::usage(error.to_string(), "read it again from the portal")
+    })?;
+    session.client.open_context().await?;
+    session.client.redeem_link(&key, &code).await?;
+    Ok(Answer::new(
+        format!("{person} is linked: your own pseudonym is kept here under your own key"),
+        json!({ "person": person, "linked": true }),
+    ))
 }
 
 async fn offer(session: &Session, person: &str, to: &str, file: &Path) -> Result<Answer, CliError> {

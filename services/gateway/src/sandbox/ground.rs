@@ -107,13 +107,23 @@ impl Ground {
         }
         let pins = commitments(&keys)?;
         let plans = processes(&folder, &public, &pins)?;
-        let broker = plans
-            .iter()
-            .find(|plan| plan.name == "broker")
-            .map(|plan| plan.address.clone())
-            .unwrap_or_default();
+        let address = |name: &str| {
+            plans
+                .iter()
+                .find(|plan| plan.name == name)
+                .map(|plan| plan.address.clone())
+                .unwrap_or_default()
+        };
+        let (broker, portal) = (address("broker"), address("portal"));
         for (organisation, desk) in cast::desks().filter(|(_, desk)| cast::is_caller(desk)) {
-            let settings = identity(&folder, organisation, desk, &broker, &public, &pins);
+            let settings = identity(
+                &folder,
+                organisation,
+                desk,
+                (&broker, &portal),
+                &public,
+                &pins,
+            );
             let text = toml::to_string(&settings).map_err(SandboxError::Write)?;
             write(
                 &folder
@@ -410,7 +420,7 @@ fn identity(
     folder: &Path,
     organisation: &Organisation,
     desk: &DeskRole,
-    broker: &str,
+    (broker, portal): (&str, &str),
     controllers: &[ControllerKey],
     holders: &[HolderPin],
 ) -> Identity {
@@ -423,6 +433,7 @@ fn identity(
         realm: desk.realm.to_owned(),
         desk: desk.desk.to_owned(),
         broker_address: broker.to_owned(),
+        portal_address: portal.to_owned(),
         broker_server_name: SERVER_NAME.to_owned(),
         certificate: home.join("certificate.pem"),
         key: home.join("certificate.key.pem"),

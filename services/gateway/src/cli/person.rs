@@ -1,0 +1,415 @@
+//! What a person does at the portal, on the command line: the same calls as the portal's pages will make.
+//!
+//! Must never keep or print a number: it goes to the portal's login and nowhere else.
+
+use super::arguments::{ConsentVerb, Exchange, Person, Verb};
+use super::error::CliError;
+use super::identity::{Identity, everybody};
+use super::look::moment;
+use super::output::{Answer, facts};
+use super::verbs::digits;
+use client::error::from_status;
+use rules::consent::ConsentState;
+use rules::id::{ConsentId, HandoverId};
+use rules::limits::DAY_MILLIS;
+use serde_json::{Value, json};
+use std::path::Path;
+use tonic::transport::Channel;
+use vault::digest::sha256;
+use wire::consent::v1::ConsentRecord;
+use wire::portal::v1 as message;
+use wire::portal::v1::portal_service_client::PortalServiceClient;
+
+/// The portal of a sandbox, called as its own front desk.
+struct Portal {
+    service: PortalServiceClient<Channel>,
+    everybody: Vec<Identity>,
+}
+
+/// Asks the portal, and reads its refusal as the client library does.
+macro_rules! ask {
+    ($portal:expr, $method:ident, $name:literal, $request:expr) => {
+        $portal
+            .service
+            .$method($request)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(|status| CliError::from(from_status($name, &status)))
+    };
+}
+
+/// Does one of the person's verbs; `None` when it is somebody else's.
+///
+/// # Errors
+///
+/// As the call, or when something typed is wrong.
+pub(crate) async fn run(sandbox: &Path, verb: &Verb) -> Option<Result<Answer, CliError>> {
+    Some(match verb {
+        Verb::Overview { person, lang } => overview(sandbox, person, lang).await,
+        Verb::Consent(verb) => consent(sandbox, verb).await,
+        Verb::Object {
+            person,
+            handover,
+            restrict,
+        } => object(sandbox, person, handover, *restrict).await,
+        Verb::Block {
+            person,
+            organisation,
+        } => block(sandbox, person, organisation).await,
+        Verb::Link {
+            person,
+            organisation,
+        } => link(sandbox, person, organisation).await,
+        _ => return None,
+    })
+}
+
+impl Portal {
+    fn open(sandbox: &Path) -> Result<Self, CliError> {
+        let identity = Identity::load(sandbox, "portal")?;
+        Ok(Self {
+            service: PortalServiceClient::new(identity.connect_portal()?.channel()),
+            everybody: everybody(sandbox),
+        })
+    }
+
+    /// Logs the person in; the number is read, sent to the portal and dropped.
+    async fn login(&mut self, person: &Person) -> Result<Vec<u8>, CliError> {
+        let assertion = format!("test:{}", digits(&person.bsn)?.expose());
+        let answer = ask!(self, login, "Login", message::LoginRequest { assertion })?;
+        Ok(answer.session)
+    }
+
+    fn named(&self, text: &str) -> Option<&Identity> {
+        self.everybody.iter().find(|identity| identity.name == text)
+    }
+
+    fn party(&self, text: &str) -> String {
+        self.named(text)
+            .map_or_else(|| text.to_owned(), Identity::party)
+    }
+
+    fn oin(&self, text: &str) -> String {
+        self.named(text)
+            .map_or_else(|| text.to_owned(), |identity| identity.oin.clone())
+    }
+
+    fn called(&self, party: &str) -> String {
+        let known = self
+            .everybody
+            .iter()
+            .find(|identity| identity.party() == party);
+        known.map_or_else(|| party.to_owned(), |identity| identity.title.clone())
+    }
+}
+
+fn request_id() -> Vec<u8> {
+    use rules::clock::Random as _;
+    let mut octets = vec![0; 16];
+    vault::chance::SystemChance::new().fill(&mut octets);
+    octets
+}
+
+/// The end of a day, as the moment before which a consent holds.
+fn end_of(text: &str) -> Result<i64, CliError> {
+    Ok(super::oversight::day(text)?.saturating_add(DAY_MILLIS))
+}
+
+fn consent_id(text: &str) -> Result<Vec<u8>, CliError> {
+    let id: Result<ConsentId, _> = text.parse();
+    id.map(|id| id.bytes().to_vec()).map_err(|_| {
+        CliError::usage(
+            "that is no consent's id",
+            "give `cns_` and 32 digits, as `consent list` prints it",
+        )
+    })
+}
+
+async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError> {
+    let mut portal = Portal::open(sandbox)?;
+    match verb {
+        ConsentVerb::Give {
+            person,
+            exchange,
+            categories,
+            until,
+            waive_secrecy,
+            lang,
+        } => {
+            let request = message::GiveConsentRequest {
+                categories: categories.clone(),
+                valid_until_millis: end_of(until)?,
+                secrecy_waived: *waive_secrecy,
+                language: lang.clone(),
+                ..asked(&portal, exchange)
+            };
+            give(&mut portal, person, request).await
+        }
+        ConsentVerb::Refuse {
+            person,
+            exchange,
+            lang,
+        } => {
+            let request = message::GiveConsentRequest {
+                refused: true,
+                language: lang.clone(),
+                ..asked(&portal, exchange)
+            };
+            give(&mut portal, person, request).await
+        }
+        ConsentVerb::Narrow {
+            person,
+            consent,
+            categories,
+            until,
+        } => {
+            let (record_id, valid_until_millis) = (consent_id(consent)?, end_of(until)?);
+            let request = message::NarrowConsentRequest {
+                session: portal.login(person).await?,
+                request_id: request_id(),
+                record_id,
+                categories: categories.clone(),
+                valid_until_millis,
+            };
+            let answer = ask!(portal, narrow_consent, "NarrowConsent", request)?;
+            Ok(Answer::new(
+                format!(
+                    "narrower from now on; the new statement to keep:\n{}",
+                    answer.statement_jws
+                ),
+                json!({ "statement": answer.statement_jws }),
+            ))
+        }
+        ConsentVerb::Stop { person, consent } => {
+            let record_id = consent_id(consent)?;
+            let request = message::StopConsentRequest {
+                session: portal.login(person).await?,
+                request_id: request_id(),
+                record_id,
+            };
+            let answer = ask!(portal, stop_consent, "StopConsent", request)?;
+            Ok(Answer::new(
+                format!(
+                    "stopped: nothing is handed over on it from now on.\nThe statement to keep:\n{}",
+                    answer.statement_jws
+                ),
+                json!({ "statement": answer.statement_jws }),
+            ))
+        }
+        ConsentVerb::StopByCode { code } => {
+            let request = message::StopByCodeRequest {
+                request_id: request_id(),
+                stop_code: code.clone(),
+                source: "command line".to_owned(),
+            };
+            let answer = ask!(portal, stop_by_code, "StopByCode", request)?;
+            Ok(Answer::new(
+                format!(
+                    "stopped: nothing is handed over on it from now on ({} open handovers ended)",
+                    answer.ended_handovers
+                ),
+                json!({ "ended_handovers": answer.ended_handovers }),
+            ))
+        }
+        ConsentVerb::List { person } => {
+            let overview = read(&mut portal, person, "nl").await?;
+            Ok(list(&portal, &overview.consents))
+        }
+    }
+}
+
+fn asked(portal: &Portal, exchange: &Exchange) -> message::GiveConsentRequest {
+    message::GiveConsentRequest {
+        request_id: request_id(),
+        sender: portal.party(&exchange.from),
+        recipient: portal.party(&exchange.to),
+        purpose: exchange.purpose.clone(),
+        ..message::GiveConsentRequest::default()
+    }
+}
+
+async fn give(
+    portal: &mut Portal,
+    person: &Person,
+    request: message::GiveConsentRequest,
+) -> Result<Answer, CliError> {
+    let refused = request.refused;
+    let request = message::GiveConsentRequest {
+        session: portal.login(person).await?,
+        ..request
+    };
+    let answer = ask!(portal, give_consent, "GiveConsent", request)?;
+    let id = ConsentId::from_slice(&answer.record_id)
+        .map(|id| id.to_string())
+        .unwrap_or_default();
+    let text = if refused {
+        format!(
+            "noted that the answer is no ({id}); it has no consequence.\nThe statement to keep:\n{}",
+            answer.statement_jws
+        )
+    } else {
+        format!(
+            "given: {id}\nstop code: {}  (stops it at once, without a login; keep it)\n\
+             The statement to keep (SHA-256 {}):\n{}",
+            answer.stop_code,
+            rules::hex::encode(&sha256(answer.statement_jws.as_bytes())),
+            answer.statement_jws
+        )
+    };
+    Ok(Answer::new(
+        text,
+        json!({
+            "consent": id, "stop_code": answer.stop_code, "statement": answer.statement_jws,
+        }),
+    ))
+}
+
+fn list(portal: &Portal, consents: &[ConsentRecord]) -> Answer {
+    let shown: Vec<(String, Value)> = consents.iter().map(|record| one(portal, record)).collect();
+    let text = if shown.is_empty() {
+        "no consents".to_owned()
+    } else {
+        let blocks: Vec<_> = shown.iter().map(|(text, _)| text.as_str()).collect();
+        blocks.join("\n")
+    };
+    let values: Vec<_> = shown.into_iter().map(|(_, value)| value).collect();
+    Answer::new(text, json!({ "consents": values }))
+}
+
+fn one(portal: &Portal, record: &ConsentRecord) -> (String, Value) {
+    let id = ConsentId::from_slice(&record.record_id)
+        .map(|id| id.to_string())
+        .unwrap_or_default();
+    let state = ConsentState::from_number(record.state).map_or("?", ConsentState::code);
+    let text = facts(&[
+        ("consent", id.clone()),
+        ("state", state.to_owned()),
+        ("from", portal.called(&record.sender)),
+        ("to", portal.called(&record.recipient)),
+        ("purpose", record.purpose.clone()),
+        ("categories", record.categories.join(", ")),
+        ("until", moment(record.valid_until_millis)),
+    ]);
+    let value = json!({
+        "consent": id, "state": state, "sender": record.sender, "recipient": record.recipient,
+        "purpose": record.purpose, "categories": record.categories,
+        "valid_until_millis": record.valid_until_millis, "version": record.version,
+    });
+    (text, value)
+}
+
+async fn read(
+    portal: &mut Portal,
+    person: &Person,
+    language: &str,
+) -> Result<message::GetOverviewResponse, CliError> {
+    let request = message::GetOverviewRequest {
+        session: portal.login(person).await?,
+        language: language.to_owned(),
+    };
+    ask!(portal, get_overview, "GetOverview", request)
+}
+
+async fn overview(sandbox: &Path, person: &Person, language: &str) -> Result<Answer, CliError> {
+    let mut portal = Portal::open(sandbox)?;
+    let overview = read(&mut portal, person, language).await?;
+    let lines: Vec<String> = overview
+        .lines
+        .iter()
+        .map(|line| {
+            let subject = subject(&line.subject_id);
+            let subject = if subject.is_empty() {
+                subject
+            } else {
+                format!("  [{subject}]")
+            };
+            format!("{}  {}{subject}", moment(line.time_millis), line.sentence)
+        })
+        .collect();
+    let text = if lines.is_empty() {
+        "nothing has happened with this person's data".to_owned()
+    } else {
+        lines.join("\n")
+    };
+    let values: Vec<_> = overview
+        .lines
+        .iter()
+        .map(|line| {
+            json!({
+                "time_millis": line.time_millis, "sentence": line.sentence,
+                "subject": subject(&line.subject_id),
+            })
+        })
+        .collect();
+    Ok(Answer::new(text, json!({ "lines": values })))
+}
+
+/// The handover to which a line belongs; a consent's id has the same form and the same octets.
+fn subject(octets: &[u8]) -> String {
+    HandoverId::from_slice(octets)
+        .map(|id| id.to_string())
+        .unwrap_or_default()
+}
+
+async fn object(
+    sandbox: &Path,
+    person: &Person,
+    handover: &str,
+    restrict: bool,
+) -> Result<Answer, CliError> {
+    let id: HandoverId = handover.parse().map_err(|_| {
+        CliError::usage(
+            "that is no handover's id",
+            "give `hnd_` and 32 digits, as `overview` prints it",
+        )
+    })?;
+    let mut portal = Portal::open(sandbox)?;
+    let request = message::ObjectRequest {
+        session: portal.login(person).await?,
+        request_id: request_id(),
+        handover_id: id.bytes().to_vec(),
+        restrict,
+    };
+    let answer = ask!(portal, object, "Object", request)?;
+    Ok(Answer::new(
+        format!(
+            "noted at {}: nothing is released or fetched until the privacy officer has decided",
+            moment(answer.time_millis)
+        ),
+        json!({ "time_millis": answer.time_millis }),
+    ))
+}
+
+async fn block(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
+    let mut portal = Portal::open(sandbox)?;
+    let request = message::BlockOrganisationRequest {
+        session: portal.login(person).await?,
+        request_id: request_id(),
+        oin: portal.oin(text),
+    };
+    let answer = ask!(portal, block_organisation, "BlockOrganisation", request)?;
+    Ok(Answer::new(
+        format!(
+            "blocked; {} consents were stopped by it",
+            answer.stopped_consents
+        ),
+        json!({ "stopped_consents": answer.stopped_consents }),
+    ))
+}
+
+async fn link(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
+    let mut portal = Portal::open(sandbox)?;
+    let request = message::MakeLinkCodeRequest {
+        session: portal.login(person).await?,
+        oin: portal.oin(text),
+    };
+    let answer = ask!(portal, make_link_code, "MakeLinkCode", request)?;
+    Ok(Answer::new(
+        format!(
+            "{}  (to be read out before {})",
+            answer.code,
+            moment(answer.valid_until_millis)
+        ),
+        json!({ "code": answer.code, "valid_until_millis": answer.valid_until_millis }),
+    ))
+}
