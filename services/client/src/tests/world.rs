@@ -239,20 +239,6 @@ impl PseudonymService for Script {
         Err(Status::unimplemented(""))
     }
 
-    async fn login(
-        &self,
-        _: Request<pseudonym::LoginRequest>,
-    ) -> Result<Response<pseudonym::LoginResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
-    async fn link(
-        &self,
-        _: Request<pseudonym::LinkRequest>,
-    ) -> Result<Response<pseudonym::LinkResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
     async fn redeem_link(
         &self,
         _: Request<pseudonym::RedeemLinkRequest>,
