@@ -363,12 +363,6 @@ pub enum Verb {
         #[arg(long)]
         ground: Option<String>,
     },
-    /// Objects for the candidate (AVG article 21); only the portal may.
-    #[command(after_help = "Example: sluis --as portal object hnd_…")]
-    Object(Which),
-    /// Restricts processing for the candidate (AVG article 18); only the portal may.
-    #[command(after_help = "Example: sluis --as portal restrict hnd_…")]
-    Restrict(Which),
     /// Decides an objection or lifts a restriction; only an officer may.
     #[command(after_help = "Example: sluis --as officer decide hnd_… --decision reject")]
     Decide {

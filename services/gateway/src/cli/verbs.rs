@@ -128,18 +128,6 @@ async fn sender_step(session: &Session, verb: &Verb) -> Result<Answer, CliError>
             let id = session.present(&which.handover).await?;
             ("called off", client.cancel(&id, code).await?)
         }
-        Verb::Object(which) => {
-            let id = session.handover(&which.handover).await?;
-            let receipt = client.object(&id).await?;
-            let done = "objection noted: nothing is released until an officer decides";
-            (done, receipt)
-        }
-        Verb::Restrict(which) => {
-            let id = session.handover(&which.handover).await?;
-            let receipt = client.restrict(&id).await?;
-            let done = "restricted: nothing is released until an officer lifts it";
-            (done, receipt)
-        }
         Verb::Decide { which, decision } => {
             let decision = read::<ObjectionDecision>(decision)?;
             let id = session.handover(&which.handover).await?;
