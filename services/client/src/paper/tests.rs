@@ -5,7 +5,7 @@ use prost::Message as _;
 use rules::clock::Timestamp;
 use rules::id::{HandoverId, NoticeId, OrderId};
 use rules::notice::AnswerCode;
-use rules::pseudonym::OrderKind;
+use rules::pseudonym::{Domain, OrderKind};
 use std::fmt::Debug;
 
 const UWV: &str = "00000099000000001000";
@@ -393,4 +393,57 @@ fn a_handover_rests_on_its_own_prepare() {
     let mut elsewhere = order.clone();
     elsewhere.targets[1].0 = name(&format!("rel/{UWV}/main/{GEMEENTE}/main/TRIAGE/1"));
     assert_eq!(verify(0, 0, &elsewhere, now), invalid);
+}
+
+/// A walk of an order LINK, cut down to its one target, and what the vakbond makes of it.
+fn link(change: impl FnOnce(&mut Vec<Voucher>)) -> Result<(), Reason> {
+    let walk = walk(OrderKind::Link, None);
+    let domain = Domain::Partner {
+        party: name(&format!("{GEMEENTE}/main")),
+        epoch: 1,
+    };
+    let mut papers: Vec<Voucher> = walk
+        .vouchers
+        .iter()
+        .map(|voucher| {
+            let mut paper = voucher.paper().clone();
+            paper.source = Domain::Origin;
+            paper.targets = vec![name(&domain.to_string())];
+            paper.inputs_sha256.truncate(1);
+            paper.outputs_sha256.truncate(1);
+            paper
+        })
+        .collect();
+    change(&mut papers);
+    let vouchers: Vec<_> = papers
+        .into_iter()
+        .zip(&walk.keys)
+        .map(|(paper, key)| Signed::sign(paper, key))
+        .collect();
+    let output = &walk.stages[2][0];
+    verify_link(&vouchers, &walk.holders, &domain, output).map_err(|error| error.reason)
+}
+
+#[test]
+fn a_link_without_its_order_still_holds_only_whole() {
+    assert_eq!(link(|_| ()), Ok(()));
+    let wrong = Err(Reason::VoucherInvalid);
+    assert_eq!(link(|papers| drop(papers.pop())), wrong);
+    assert_eq!(link(Vec::clear), wrong);
+    assert_eq!(link(|papers| papers.reverse()), wrong);
+    assert_eq!(link(|papers| papers[1].kind = OrderKind::Enrol), wrong);
+    assert_eq!(link(|papers| papers[1].order_sha256 = [1; 32]), wrong);
+    assert_eq!(
+        link(|papers| papers[1].inputs_sha256 = vec![[1; 32]]),
+        wrong
+    );
+    assert_eq!(
+        link(|papers| papers[1].outputs_sha256 = vec![[1; 32]]),
+        wrong
+    );
+    assert_eq!(link(|papers| papers[0].hop = 2), wrong);
+    let portal = |papers: &mut Vec<Voucher>| papers[1].targets = vec![name("portal/1")];
+    assert_eq!(link(portal), wrong);
+    let own = |papers: &mut Vec<Voucher>| papers[0].source = name(&format!("partner/{UWV}/main/1"));
+    assert_eq!(link(own), wrong);
 }

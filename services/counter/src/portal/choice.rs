@@ -88,7 +88,7 @@ impl Author<'_> {
         let (entry, terms) = entry
             .and_then(|entry| Some((entry, entry.consent.as_ref()?)))
             .ok_or_else(|| Refusal::new(Reason::BasisMissing))?;
-        let waives = choice.secrecy_waived && !choice.refused;
+        let waives = choice.secrecy_waived && !choice.refused && entry.needs_waiver();
         let record = ConsentRecord {
             id,
             notice: NoticeSeen {

@@ -84,6 +84,32 @@ fn a_right_file_is_read_and_a_wrong_one_says_everything_at_once() {
     );
 }
 
+/// A portal's file out of the broker's.
+fn portal(own: &str) -> Result<Role, Vec<String>> {
+    let (first, rest) = BROKER.split_once("day_keys = \"day-keys\"\n").unwrap();
+    let (shared, _) = rest.split_once("[[holders]]").unwrap();
+    let first = first.replace("role = \"broker\"", "role = \"portal\"");
+    let text = format!("{first}{own}{shared}");
+    let table = text.parse().expect("the sample is TOML");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    read(table, folder)
+        .map(|configuration| configuration.role)
+        .map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.field).collect())
+}
+
+#[test]
+fn a_portal_has_a_store_a_database_a_broker_and_policies() {
+    let broker = "broker = { address = \"127.0.0.1:7443\", server_name = \"localhost\" }\n";
+    let whole = portal(&format!("store = \"store\"\n{broker}"));
+    let Ok(Role::Portal(settings)) = whole else {
+        panic!("{whole:?}")
+    };
+    assert!(settings.database.path.ends_with("broker.sqlite"));
+    assert!(settings.policies.path.ends_with("policies"));
+    let bare = portal("day_keys = \"day-keys\"\n").unwrap_err();
+    assert_eq!(bare, ["store", "broker", "day_keys"]);
+}
+
 #[test]
 fn one_key_under_two_names_is_refused() {
     check(

@@ -141,7 +141,11 @@ fn prepare_step(prepared: &Prepared) -> Step {
             View::new("holder 1", "a signed order PREPARE: from which domain to which two", NOT_HOLDER),
             View::new("holder 2", "the same, and holder 1's voucher", NOT_HOLDER),
             View::new("neutraal", "nothing yet", "that it was asked"),
-            View::new("portal", "nothing yet: the feed to the candidate's page comes with part 2", ""),
+            View::new(
+                "portal",
+                "one line: who asked, why, under which law; sealed to the person at once",
+                "who the person is, until that person logs in",
+            ),
         ],
     }
 }
@@ -161,7 +165,7 @@ fn offer_step(offered: &Receipt, summary: &Fields) -> Step {
             View::new("holder 1", "nothing: an offer converts nothing", ""),
             View::new("holder 2", "nothing", ""),
             View::new("neutraal", "in its inbox: a handover id, a purpose", "who it is about"),
-            View::new("portal", "nothing", ""),
+            View::new("portal", "one line more of that exchange, sealed again", "who it is about"),
         ],
     }
 }
@@ -218,7 +222,7 @@ fn release_step(receipt: &Receipt, dossier: &Fields) -> Step {
             View::new("holder 1", "a signed order HANDOVER with its own voucher of the PREPARE", NOT_HOLDER),
             View::new("holder 2", "the same, and holder 1's voucher", NOT_HOLDER),
             View::new("neutraal", "in its inbox: RELEASED", "the dossier, until it fetches"),
-            View::new("portal", "nothing", "any value, ever"),
+            View::new("portal", "one line more of that exchange, sealed again", "any value, ever"),
         ],
     }
 }
