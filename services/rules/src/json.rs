@@ -32,3 +32,20 @@ pub fn canonical(value: &Value) -> String {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Strings as in RFC 8785 section 3.2.2.2: the short escapes, lowercase digits, nothing else escaped.
+    #[test]
+    fn keys_are_sorted_and_strings_have_one_spelling() {
+        let text = "\u{20ac}$\u{f}\n\r\t\u{8}\u{c}A'B\"\\\\\"/\u{7f}\u{2028}";
+        let value = json!({ "b": [true, null, -1], "a": { "z": "", "Z": text }, "": 0 });
+        assert_eq!(
+            canonical(&value),
+            "{\"\":0,\"a\":{\"Z\":\"\u{20ac}$\\u000f\\n\\r\\t\\b\\fA'B\\\"\\\\\\\\\\\"/\u{7f}\u{2028}\",\"z\":\"\"},\"b\":[true,null,-1]}"
+        );
+    }
+}

@@ -101,6 +101,26 @@ pub fn open_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rules::limits::FIELD_BYTES_MAX;
+
+    /// Computed outside with HMAC-SHA-256: a change here orphans every line that is stored.
+    #[test]
+    fn the_derivation_is_frozen() {
+        let generator = "e2f2ae0a6abc4e71a884a961c500515f58e30b6aa582dd8db6a65945e08d2d76";
+        let octets = rules::hex::decode(generator).expect("hex");
+        let keys = PersonKeys::derive(&Pseudonym::parse(&octets).expect("a point"));
+        let seed: [u8; 32] =
+            rules::hex::decode("3a16d1c4badde3cee65ff3798ba864c283c258f2614db92a88086b70c79b016a")
+                .and_then(|seed| seed.try_into().ok())
+                .expect("32 octets");
+        let opening = OpeningKey::from_seed(&Secret::new(seed));
+        assert!(keys.opening_key().public() == opening.public());
+        assert_eq!(
+            rules::hex::encode(keys.index_value().expose()),
+            "8f42c2f0777cb2700aa6caa6e110027ec8bc7b26bd862ea76928015f54503c47"
+        );
+        assert_eq!(format!("{keys:?}"), "PersonKeys(..)");
+    }
 
     #[test]
     fn one_person_opens_her_own_lines_and_nobody_elses() {
@@ -123,7 +143,7 @@ mod tests {
             open_line(hers.opening_key(), &[8; 16], &line).is_err(),
             "another line"
         );
-        for place in [0, line.len() / 2, line.len() - 1] {
+        for place in (0..line.len()).step_by(37).chain([line.len() - 1]) {
             let mut changed = line.clone();
             changed[place] ^= 1;
             assert!(
@@ -131,7 +151,24 @@ mod tests {
                 "{place}"
             );
         }
+        for length in [0, 1_119, 1_120, line.len() - 1] {
+            let cut = &line[..length];
+            assert!(
+                open_line(hers.opening_key(), &[7; 16], cut).is_err(),
+                "{length}"
+            );
+        }
+        let again = seal_line(&hers.opening_key().public(), &[7; 16], b"a line").expect("sealed");
+        assert_ne!(again, line, "two seals of one line tell nothing");
         let longer = seal_line(&hers.opening_key().public(), &[9; 16], &[1; 100]).expect("sealed");
         assert_eq!(longer.len(), line.len(), "the length says little");
+        assert_eq!(
+            seal_line(
+                &hers.opening_key().public(),
+                &[9; 16],
+                &vec![1; FIELD_BYTES_MAX + 1]
+            ),
+            Err(SealingError::FieldTooLong)
+        );
     }
 }

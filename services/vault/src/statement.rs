@@ -206,5 +206,41 @@ mod tests {
         check(&"a".repeat(STATEMENT_BYTES_MAX + 1), StatementError::Form);
         let padded = sign(&key(1), "k", b"{}") + "=";
         check(&padded, StatementError::Form);
+        check(&(sign(&key(1), "k", b"{}") + ".e30"), StatementError::Form);
+        let standard = sign(&key(1), "k", &[0xff; 3]).replace("____", "////");
+        check(&standard, StatementError::Form);
+    }
+
+    /// The last letter of `e30` has two bits to spare: `e31` decodes to the same octets elsewhere.
+    #[test]
+    fn the_same_bytes_have_one_spelling() {
+        let public = key(1).public();
+        let jws = sign(&key(1), "k", b"{}");
+        let (head, _) = jws.split_once('.').expect("three parts");
+        let signed = format!("{head}.e31");
+        let signature = URL_SAFE_NO_PAD.encode(key(1).sign_jws(&signed).bytes());
+        assert_eq!(
+            open(&format!("{signed}.{signature}"), |_| Some(public)),
+            Err(StatementError::Form)
+        );
+        assert_eq!(payload(&jws), Ok(b"{}".to_vec()));
+    }
+
+    #[test]
+    fn no_signed_statement_is_a_paper_and_no_paper_a_statement() {
+        use crate::sign::Paper;
+        let key = key(1);
+        let jws = sign(&key, "k", b"{}");
+        let (signed, signature) = jws.rsplit_once('.').expect("three parts");
+        let octets = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+        let signature = Signature::from_slice(&octets).expect("64 octets");
+        for paper in Paper::ALL {
+            assert!(
+                !key.public().verify(*paper, signed.as_bytes(), &signature),
+                "{paper:?}"
+            );
+            let other = key.sign(*paper, signed.as_bytes());
+            assert!(!key.public().verify_jws(signed, &other), "{paper:?}");
+        }
     }
 }
