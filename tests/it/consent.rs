@@ -261,13 +261,13 @@ fn check_jws(scene: &Scene, jws: &str) {
     assert_eq!(parts.len(), 3);
     let directory = std::fs::read_to_string(scene.house.path().join("directory.toml")).unwrap();
     let directory: toml::Table = directory.parse().unwrap();
-    let portal = directory["peers"]
+    let portal = directory["peer"]
         .as_array()
         .unwrap()
         .iter()
         .find(|peer| peer["kind"].as_str() == Some("PORTAL"))
         .unwrap();
-    let key = portal["desks"][0]["signing_key"].as_str().unwrap();
+    let key = portal["desk"][0]["signing_key"].as_str().unwrap();
     let key = rules::hex::decode(key).unwrap();
     let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, key);
     let signed = format!("{}.{}", parts[0], parts[1]);
@@ -415,12 +415,11 @@ async fn who_asks_hears_nothing_until_it_is_given() {
 async fn a_forged_foreign_or_replayed_statement_is_refused() {
     let scene = Scene::set().await;
     let given = scene.statement("vakbond", PeerKind::Vakbond, "portal");
-    let elsewhere = scene.house.client("vakbond").await;
     let by_desk = scene.statement("vakbond", PeerKind::Vakbond, "vakbond");
     let mut foreign = by_desk.clone();
     foreign.entity = given.entity.clone();
     assert_eq!(
-        reason(elsewhere.assist_consent(&scene.who, &foreign).await),
+        reason(scene.union.assist_consent(&scene.who, &foreign).await),
         Reason::ActingForAnother
     );
     scene

@@ -207,6 +207,7 @@ async fn what_was_released_first_keeps_the_groups_place() {
         Reason::StateForbidsEvent,
         "prepared after the first was released"
     );
+    desk.fetch(&ids[0]).await.unwrap();
     desk.complete(&ids[0], &today()).await.unwrap();
     assert_eq!(
         reason(release(&uwv, &ids[1]).await),

@@ -22,7 +22,6 @@ struct Server {
     name: String,
     configuration: PathBuf,
     address: String,
-    has_database: bool,
     child: Option<Child>,
 }
 
@@ -47,9 +46,7 @@ impl Server {
     }
 
     fn migrate(&self) {
-        if self.has_database {
-            assert!(self.command("migrate").status().unwrap().success());
-        }
+        assert!(self.command("migrate").status().unwrap().success());
     }
 
     fn kill(&mut self) {
@@ -98,7 +95,6 @@ impl Laid {
                 name: text("name"),
                 configuration: text("configuration").into(),
                 address: text("address"),
-                has_database: server["has_database"].as_bool().unwrap(),
                 child: None,
             }
         });

@@ -173,7 +173,11 @@ async fn start(
     let chain = Arc::new(Chain::new(
         connections(configuration, settings)?,
         Arc::clone(&directory),
-        ContextKeys::new(own_database, Arc::clone(&clock)),
+        ContextKeys::new(
+            own_database,
+            Arc::clone(&clock),
+            IndexKey::from_secret(key_file.require(SecretName::IndexKey)?),
+        ),
     ));
     let rest = Crypter::new(&key_file.rest_keys());
     let opening = Opening {

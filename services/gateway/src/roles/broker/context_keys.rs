@@ -11,21 +11,24 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use store::pseudonym::ContextKeyRow;
 use store::{Database, Tx, Work};
+use vault::rest::IndexKey;
 
 /// Public keys of contexts, in the broker's database and, once seen, in memory.
 pub struct ContextKeys {
     database: Arc<Database>,
     clock: Arc<dyn Clock>,
+    index: IndexKey,
     seen: RwLock<HashMap<String, [u8; 32]>>,
 }
 
 impl ContextKeys {
     /// The keys in this database.
     #[must_use]
-    pub fn new(database: Arc<Database>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(database: Arc<Database>, clock: Arc<dyn Clock>, index: IndexKey) -> Self {
         Self {
             database,
             clock,
+            index,
             seen: RwLock::new(HashMap::new()),
         }
     }
@@ -48,7 +51,7 @@ impl ContextKeys {
         let row = self
             .database
             .read(&Find {
-                label: label.clone(),
+                label: row_label(&self.index, &label),
             })
             .await?;
         let key = row.map(|row| row.public_key);
@@ -74,7 +77,7 @@ impl ContextKeys {
                 let label = context.to_string();
                 let now = self.clock.now();
                 let keep = Keep {
-                    label: label.clone(),
+                    label: row_label(&self.index, &label),
                     row,
                     now,
                 };
@@ -91,6 +94,12 @@ impl ContextKeys {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(label, key);
     }
+}
+
+/// A context's name in the database: a keyed tag, because its label names an organisation, and that may
+/// be a vakbond.
+pub(super) fn row_label(index: &IndexKey, label: &str) -> String {
+    rules::hex::encode(&index.tag("context", label.as_bytes()))
 }
 
 /// Finds a context's row.

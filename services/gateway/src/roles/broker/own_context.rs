@@ -5,7 +5,7 @@
 //! walk's end.
 
 use super::chain::Chain;
-use super::context_keys::{Find, Keep};
+use super::context_keys::{Find, Keep, row_label};
 use client::paper::{ContextRequest, ContextStep, HolderKey, Signed};
 use counter::counter::{ContextWalk, SealedShare};
 use counter::{Error, SignedPaper};
@@ -22,7 +22,7 @@ use store::pseudonym::ContextKeyRow;
 use vault::context::{HolderCommitment, OpenedShare, Step, assemble};
 use vault::keyfile::{KeyFile, SecretName};
 use vault::pseudonym::{ContextKey, ContextPoint};
-use vault::rest::{Crypter, Place};
+use vault::rest::{Crypter, IndexKey, Place};
 use vault::sealing::{self, OpeningKey, open_share};
 use vault::sign::{Paper, Signature, SigningKey};
 
@@ -90,12 +90,20 @@ impl Opening<'_> {
         Ok((context, key))
     }
 
+    fn index(&self) -> Result<IndexKey, OwnContextError> {
+        let key = self
+            .key_file
+            .require(SecretName::IndexKey)
+            .map_err(|_| OwnContextError::NotEntitled("the key file has no index key"))?;
+        Ok(IndexKey::from_secret(key))
+    }
+
     async fn stored(&self, context: &Context) -> Result<Option<ContextKey>, OwnContextError> {
         let label = context.to_string();
         let row = self
             .database
             .read(&Find {
-                label: label.clone(),
+                label: row_label(&self.index()?, &label),
             })
             .await?;
         let Some(row) = row else {
@@ -133,8 +141,12 @@ impl Opening<'_> {
             public_key: *key.public().bytes(),
             sealed_key,
         };
-        let now = self.clock.now();
-        self.database.write(&Keep { label, row, now }).await?;
+        let keep = Keep {
+            label: row_label(&self.index()?, &label),
+            row,
+            now: self.clock.now(),
+        };
+        self.database.write(&keep).await?;
         Ok(())
     }
 
