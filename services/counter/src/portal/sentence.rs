@@ -119,7 +119,7 @@ pub(super) fn story(story: &Story, words: &Words<'_>, language: Language) -> Str
         recipient: words.name(&told.recipient, language),
         purpose: words.title(entry, language),
         law,
-        items: titles.join(", "),
+        items: titles.join("; "),
         happening: happening(told.kind, &told.code),
     };
     tell(&scene, language)
@@ -155,7 +155,7 @@ pub(super) fn paper(
             .map(|entry| entry.law_article.clone())
             .unwrap_or_default(),
         items: if shows_items {
-            titles.join(", ")
+            titles.join("; ")
         } else {
             String::new()
         },
@@ -275,8 +275,8 @@ impl Words<'_> {
                 .ok()
                 .and_then(|label| self.register.label(&label).cloned());
             match (entry, language) {
-                (Some(entry), Language::Nl) => lower_first(&entry.title_nl),
-                (Some(entry), Language::En) => lower_first(&entry.title_en),
+                (Some(entry), Language::Nl) => plain(&entry.title_nl),
+                (Some(entry), Language::En) => plain(&entry.title_en),
                 (None, _) => other_data(language),
             }
         });
@@ -292,8 +292,8 @@ impl Words<'_> {
                 .labels()
                 .filter(|entry| Some(&entry.category) == category.as_ref())
                 .map(|entry| match language {
-                    Language::Nl => lower_first(&entry.title_nl),
-                    Language::En => lower_first(&entry.title_en),
+                    Language::Nl => plain(&entry.title_nl),
+                    Language::En => plain(&entry.title_en),
                 })
                 .collect();
             if found.is_empty() {
@@ -323,8 +323,14 @@ fn other_data(language: Language) -> String {
     }
 }
 
-/// Small at the beginning, as in the middle of a sentence; abbreviations stay.
-fn lower_first(title: &str) -> String {
+/// A title of the register as people read it in the middle of a sentence: without what it says to
+/// programmers behind a semicolon or about codes, and small at the beginning; abbreviations stay.
+fn plain(title: &str) -> String {
+    let title = title.split(';').next().unwrap_or(title).trim();
+    let title = [", als code", ", as a code"]
+        .iter()
+        .find_map(|ending| title.strip_suffix(ending))
+        .unwrap_or(title);
     let mut letters = title.chars();
     match (letters.next(), letters.clone().next()) {
         (Some(first), second) if !second.is_some_and(char::is_uppercase) => {

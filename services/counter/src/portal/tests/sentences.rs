@@ -110,7 +110,7 @@ fn names_titles_and_law_come_from_directory_and_register() {
     for (kind, labels) in [
         (
             FeedKind::Prepared,
-            vec!["werk.beroep", "contact.telefoon", "no.label"],
+            vec!["werk.beroep", "interventie.code", "no.label"],
         ),
         (
             FeedKind::ConsentAsked,
@@ -142,6 +142,7 @@ fn names_titles_and_law_come_from_directory_and_register() {
             "{dutch}"
         );
         assert!(dutch.contains("andere gegevens"), "{dutch}");
+        assert!(!dutch.contains("code"), "{dutch}");
         assert!(
             dutch.contains("Warme overdracht tussen UWV en gemeente"),
             "{dutch}"
