@@ -33,10 +33,10 @@ fn a_statement_has_one_spelling() {
     check_unread("{", "{ ", "json");
     check_unread("}", "} ", "json");
     check_unread("\"state\":\"GIVEN\"", "\"state\":\"\\u0047IVEN\"", "json");
-    check_unread("\"version\":1,", "\"version\":1.0,", "json");
-    check_unread("\"version\":1,", "\"version\":1e0,", "json");
-    check_unread("\"version\":1,", "\"version\":-0,", "json");
-    check_unread("\"version\":1,", "\"version\":\"1\",", "json");
+    check_unread("\"version\":1}", "\"version\":1.0}", "json");
+    check_unread("\"version\":1}", "\"version\":1e0}", "json");
+    check_unread("\"version\":1}", "\"version\":-0}", "json");
+    check_unread("\"version\":1}", "\"version\":\"1\"}", "json");
     check_unread(
         "\"assisted_by\":\"\",\"authentication_level\":\"substantial\"",
         "\"authentication_level\":\"substantial\",\"assisted_by\":\"\"",
@@ -153,7 +153,11 @@ fn values_outside_their_list_or_range_are_refused() {
     check_unread("\"supersedes\":\"\"", "\"supersedes\":\"x\"", "supersedes");
     check_unread("\"order_id\":\"\"", "\"order_id\":\"x\"", "order_id");
     check_unread("0123-4567-89AB-CDEF", "U123-4567-89AB-CDEF", "stop_code");
-    check_unread("\"version\":1,", "\"version\":9007199254740992,", "version");
+    check_unread(
+        "\"valid_until\":1802592000000,\"version\":1}",
+        "\"valid_until\":1802592000000,\"version\":9007199254740992}",
+        "version",
+    );
     check_unread(
         "\"valid_from\":1800000000000",
         "\"valid_from\":-9007199254740992",
