@@ -226,6 +226,21 @@ async fn nothing_moves_before_it_and_nothing_after_its_withdrawal() {
         reason(scene.prepare(&scene.who).await),
         Reason::NotAvailable
     );
+    check_told(&scene).await;
+    // Once more, as after a restore: it is stopped already, and nobody hears of it twice.
+    let again = scene
+        .portal
+        .withdraw_consent(&withdrawal(&given, 2))
+        .await
+        .unwrap();
+    assert_eq!(
+        (again.receipt.ended_handovers, again.receipt.notices),
+        (0, 0)
+    );
+}
+
+/// The recipient was told twice that it ended, and got a notice for each that it had opened.
+async fn check_told(scene: &Scene) {
     let mut told = Vec::new();
     let mut inbox = scene.desk.inbox(Some(String::new()));
     while let Some(event) = inbox.next().await.unwrap() {
@@ -242,16 +257,6 @@ async fn nothing_moves_before_it_and_nothing_after_its_withdrawal() {
             .filter(|kind| **kind == InboxKind::Notice)
             .count(),
         2
-    );
-    // Once more, as after a restore: it is stopped already, and nobody hears of it twice.
-    let again = scene
-        .portal
-        .withdraw_consent(&withdrawal(&given, 2))
-        .await
-        .unwrap();
-    assert_eq!(
-        (again.receipt.ended_handovers, again.receipt.notices),
-        (0, 0)
     );
 }
 
@@ -431,8 +436,8 @@ async fn a_forged_foreign_or_replayed_statement_is_refused() {
     again.stop_code = Some(StopCode::draw(&SystemChance::new()));
     assert_eq!(
         reason(scene.portal.register_consent(&scene.number, &again).await),
-        Reason::StatementInvalid,
-        "the same record by another statement"
+        Reason::RequestIdReused,
+        "the same record by another statement: its id is the request's too"
     );
     let mut somebody_elses = withdrawal(&given, 2);
     somebody_elses.record.id = ConsentId::from_slice(&[9; 16]).unwrap();

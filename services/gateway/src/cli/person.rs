@@ -162,60 +162,71 @@ async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError>
             consent,
             categories,
             until,
-        } => {
-            let (record_id, valid_until_millis) = (consent_id(consent)?, end_of(until)?);
-            let request = message::NarrowConsentRequest {
-                session: portal.login(person).await?,
-                request_id: request_id(),
-                record_id,
-                categories: categories.clone(),
-                valid_until_millis,
-            };
-            let answer = ask!(portal, narrow_consent, "NarrowConsent", request)?;
-            Ok(Answer::new(
-                format!(
-                    "narrower from now on; the new statement to keep:\n{}",
-                    answer.statement_jws
-                ),
-                json!({ "statement": answer.statement_jws }),
-            ))
-        }
-        ConsentVerb::Stop { person, consent } => {
-            let record_id = consent_id(consent)?;
-            let request = message::StopConsentRequest {
-                session: portal.login(person).await?,
-                request_id: request_id(),
-                record_id,
-            };
-            let answer = ask!(portal, stop_consent, "StopConsent", request)?;
-            Ok(Answer::new(
-                format!(
-                    "stopped: nothing is handed over on it from now on.\nThe statement to keep:\n{}",
-                    answer.statement_jws
-                ),
-                json!({ "statement": answer.statement_jws }),
-            ))
-        }
-        ConsentVerb::StopByCode { code } => {
-            let request = message::StopByCodeRequest {
-                request_id: request_id(),
-                stop_code: code.clone(),
-                source: "command line".to_owned(),
-            };
-            let answer = ask!(portal, stop_by_code, "StopByCode", request)?;
-            Ok(Answer::new(
-                format!(
-                    "stopped: nothing is handed over on it from now on ({} open handovers ended)",
-                    answer.ended_handovers
-                ),
-                json!({ "ended_handovers": answer.ended_handovers }),
-            ))
-        }
+        } => narrow(&mut portal, person, consent, (categories, until)).await,
+        ConsentVerb::Stop { person, consent } => stop(&mut portal, person, consent).await,
+        ConsentVerb::StopByCode { code } => stop_by_code(&mut portal, code).await,
         ConsentVerb::List { person } => {
             let overview = read(&mut portal, person, "nl").await?;
             Ok(list(&portal, &overview.consents))
         }
     }
+}
+
+async fn narrow(
+    portal: &mut Portal,
+    person: &Person,
+    consent: &str,
+    (categories, until): (&[String], &str),
+) -> Result<Answer, CliError> {
+    let (record_id, valid_until_millis) = (consent_id(consent)?, end_of(until)?);
+    let request = message::NarrowConsentRequest {
+        session: portal.login(person).await?,
+        request_id: request_id(),
+        record_id,
+        categories: categories.to_vec(),
+        valid_until_millis,
+    };
+    let answer = ask!(portal, narrow_consent, "NarrowConsent", request)?;
+    let text = format!(
+        "narrower from now on; the new statement to keep:\n{}",
+        answer.statement_jws
+    );
+    Ok(Answer::new(
+        text,
+        json!({ "statement": answer.statement_jws }),
+    ))
+}
+
+async fn stop(portal: &mut Portal, person: &Person, consent: &str) -> Result<Answer, CliError> {
+    let record_id = consent_id(consent)?;
+    let request = message::StopConsentRequest {
+        session: portal.login(person).await?,
+        request_id: request_id(),
+        record_id,
+    };
+    let answer = ask!(portal, stop_consent, "StopConsent", request)?;
+    let text = format!(
+        "stopped: nothing is handed over on it from now on.\nThe statement to keep:\n{}",
+        answer.statement_jws
+    );
+    Ok(Answer::new(
+        text,
+        json!({ "statement": answer.statement_jws }),
+    ))
+}
+
+async fn stop_by_code(portal: &mut Portal, code: &str) -> Result<Answer, CliError> {
+    let request = message::StopByCodeRequest {
+        request_id: request_id(),
+        stop_code: code.to_owned(),
+        source: "command line".to_owned(),
+    };
+    let answer = ask!(portal, stop_by_code, "StopByCode", request)?;
+    let ended = answer.ended_handovers;
+    Ok(Answer::new(
+        format!("stopped: nothing is handed over on it from now on ({ended} open handovers ended)"),
+        json!({ "ended_handovers": ended }),
+    ))
 }
 
 fn asked(portal: &Portal, exchange: &Exchange) -> message::GiveConsentRequest {
