@@ -260,7 +260,7 @@ impl PortalService for Portals {
             statement_jws: given.statement_jws,
             stop_code: given
                 .stop_code
-                .map(|code| code.canonical().to_owned())
+                .map(|code| code.shown())
                 .unwrap_or_default(),
             record_id: given.record.bytes().to_vec(),
         }))
@@ -380,7 +380,7 @@ impl PortalService for Portals {
         let made = self.portal.make_link_code(&request.session, &oin).await;
         let (code, until) = answered(made, None)?;
         Ok(Response::new(message::MakeLinkCodeResponse {
-            code: code.canonical().to_owned(),
+            code: code.shown(),
             valid_until_millis: until.millis(),
         }))
     }
