@@ -258,10 +258,7 @@ impl PortalService for Portals {
         let given = answered(given, Some(id))?;
         Ok(Response::new(message::GiveConsentResponse {
             statement_jws: given.statement_jws,
-            stop_code: given
-                .stop_code
-                .map(|code| code.shown())
-                .unwrap_or_default(),
+            stop_code: given.stop_code.map(|code| code.shown()).unwrap_or_default(),
             record_id: given.record.bytes().to_vec(),
         }))
     }
