@@ -4,6 +4,7 @@
 //! by something that only looks like it.
 
 mod authority;
+mod cli;
 mod consent;
 mod controllers;
 mod desk;

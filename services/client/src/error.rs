@@ -38,7 +38,9 @@ pub enum ClientError {
     },
     /// Every attempt failed on the way or was asked to come back later. The request waits in the
     /// outbox and `Client::resume` finishes it, also after a restart. Don't make the call anew.
-    #[error("{cause}; the request waits in the outbox as {request} and `resume` finishes it")]
+    #[error(
+        "{cause}; the request waits in the outbox as {request}; `sluis resume` as the same desk finishes it, so don't make the call anew"
+    )]
     Waiting {
         /// The request's id.
         request: RequestId,

@@ -11,6 +11,7 @@ mod look;
 mod offer_file;
 pub mod output;
 mod oversight;
+mod people;
 mod person;
 mod session;
 mod verbs;
@@ -81,7 +82,7 @@ async fn answer(who: &Who, verb: &Verb) -> Result<Answer, CliError> {
             };
             oversight::explain(&Session::open(who)?, question).await
         }
-        other => match person::run(&who.sandbox, other).await {
+        other => match person::run(who.folder(), other).await {
             Some(answer) => answer,
             None => verbs::run(&Session::open(who)?, other).await,
         },

@@ -31,6 +31,12 @@ pub enum FileError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It is there already, and what is in it may be in use.
+    #[error("`{}` is there already and is not written over; name another file, or move this one away", path.display())]
+    There {
+        /// Which.
+        path: PathBuf,
+    },
     /// Others than its owner may read it.
     #[error("`{}` may be read by others than its owner; run chmod 600 on it", path.display())]
     Open {
@@ -134,7 +140,12 @@ pub fn write_secret(path: &Path, text: &Secret<String>) -> Result<(), FileError>
         file.write_all(text.expose().as_bytes())?;
         file.sync_all()
     };
-    write().map_err(|source| io(path, source))
+    write().map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => FileError::There {
+            path: path.to_owned(),
+        },
+        _ => io(path, source),
+    })
 }
 
 /// Reads a signature file.

@@ -2,7 +2,8 @@
 //!
 //! Must never hold more than the reading of the command line.
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use gateway::arguments::OperatorVerb;
 use gateway::cli::{self, Verb, Who};
 use gateway::{operator, sandbox};
@@ -31,6 +32,14 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if !matches!(arguments.command, Command::Desk(_))
+        && let Some(flag) = arguments.who.flag_of_a_desk()
+    {
+        let text = format!("`{flag}` is for what a desk does; this acts as no desk");
+        Arguments::command()
+            .error(ErrorKind::ArgumentConflict, text)
+            .exit();
+    }
     match arguments.command {
         Command::Sandbox(options) => sandbox::run(options, arguments.who.json).await,
         Command::Desk(verb) => cli::run(&arguments.who, &verb).await,

@@ -65,6 +65,9 @@ pub(crate) enum SandboxError {
     /// The folder is something else.
     #[error("`{}` is not empty and not a sandbox, so it is not wiped; name another with --folder", .0.display())]
     NoSandbox(PathBuf),
+    /// Another sandbox runs in it.
+    #[error("a sandbox is running in `{}`; stop it with Ctrl-C first, or name another folder with --folder", .0.display())]
+    Running(PathBuf),
     /// A file cannot be made or read.
     #[error("`{}`: {source}; check room and rights of the folder", path.display())]
     File {

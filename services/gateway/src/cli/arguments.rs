@@ -3,7 +3,7 @@
 //! Must never take a BSN as anything that stays in the shell's history without saying how to avoid it.
 
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// As whom, and how to answer.
 #[derive(Args, Clone, Debug)]
@@ -11,17 +11,31 @@ pub struct Who {
     /// The identity to act as, for example uwv, neutraal, regio, officer, portal.
     #[arg(long = "as", value_name = "NAME", global = true)]
     pub identity: Option<String>,
-    /// Folder of the running sandbox.
-    #[arg(
-        long,
-        value_name = "FOLDER",
-        default_value = "./sluis-sandbox",
-        global = true
-    )]
-    pub sandbox: PathBuf,
+    /// Folder of the running sandbox; ./sluis-sandbox when not given.
+    #[arg(long, value_name = "FOLDER", global = true)]
+    pub sandbox: Option<PathBuf>,
     /// Answer as JSON, for programs.
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Who {
+    /// Where the running sandbox lies.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.sandbox
+            .as_deref()
+            .unwrap_or(Path::new("./sluis-sandbox"))
+    }
+
+    /// The flag that was given and means something only when a desk acts.
+    #[must_use]
+    pub fn flag_of_a_desk(&self) -> Option<&'static str> {
+        if self.identity.is_some() {
+            return Some("--as");
+        }
+        self.sandbox.as_ref().map(|_| "--sandbox")
+    }
 }
 
 /// A handover, by its id.
@@ -143,19 +157,27 @@ pub enum Verb {
     #[command(
         after_help = "Example: echo 999990019 | sluis --as uwv enrol --person klant-1 --bsn -\n\n\
             With `--bsn -` the number is read from standard input, so that it stays out of the shell's\n\
-            history and the list of processes. It is tested and hashed here and never sent."
+            history and the list of processes. It is tested and hashed here and never sent.\n\n\
+            Without a number: sluis --as vakbond enrol --person lid-1 --without-bsn"
     )]
     Enrol {
         /// Your own key for this person.
         #[arg(long)]
         person: String,
         /// The BSN, or `-` to read it from standard input.
-        #[arg(long)]
-        bsn: String,
+        #[arg(long, required_unless_present = "without_bsn")]
+        bsn: Option<String>,
+        /// Without a number (a vakbond's member who has no DigiD): draws a random pseudonym. You can hand
+        /// this person over; nobody can hand them over to you.
+        #[arg(long, conflicts_with = "bsn")]
+        without_bsn: bool,
     },
     /// Prepares and offers a handover. The dossier stays here, sealed, until the release.
     #[command(
-        after_help = "Example: sluis --as uwv offer --person klant-1 --to neutraal --file tests/data/offer.example.toml"
+        after_help = "Example: sluis --as uwv offer --person klant-1 --to neutraal --file tests/data/offer.example.toml\n\n\
+            The same person to several, of whom one takes over: give each offer the group that the first\n\
+            one printed, or any `grp_` and 32 hexadecimal digits of your own:\n\
+            \x20 sluis --as uwv offer --person klant-1 --to regio --file tests/data/offer.example.toml --group grp_…"
     )]
     Offer {
         /// Your own key for the person, as enrolled.
@@ -167,7 +189,13 @@ pub enum Verb {
         /// The file with purpose, basis, summary and dossier.
         #[arg(long)]
         file: PathBuf,
+        /// The group of offers of this one person, of which at most one is released: `grp_…`, or `new`.
+        #[arg(long)]
+        group: Option<String>,
     },
+    /// Finishes what was left in the outbox by a fault or a crash.
+    #[command(after_help = "Example: sluis --as uwv resume")]
+    Resume,
     /// Shows what happened in your handovers.
     #[command(
         after_help = "Example: sluis --as neutraal inbox\nExample: sluis --as neutraal inbox --watch"
@@ -377,7 +405,7 @@ pub enum Verb {
     Audit(AuditVerb),
     /// Asks the active policy set a question about no person.
     #[command(
-        after_help = "Example: sluis --as uwv explain --action prepare --sender UWV --recipient VAKBOND \\\n\
+        after_help = "Example: sluis --as uwv explain --action prepare --from UWV --to VAKBOND \\\n\
             \x20          --purpose HANDOVER --basis SUWI_62_1 --label doelgroep.code"
     )]
     Explain {
@@ -385,10 +413,10 @@ pub enum Verb {
         #[arg(long)]
         action: String,
         /// Kind of the sender, for example UWV.
-        #[arg(long)]
+        #[arg(long = "from")]
         sender: String,
         /// Kind of the recipient, for example GEMEENTE.
-        #[arg(long)]
+        #[arg(long = "to")]
         recipient: String,
         /// The purpose.
         #[arg(long)]

@@ -45,6 +45,9 @@ pub enum CliError {
         /// What is wrong.
         message: String,
     },
+    /// The key holders refused this person; the call itself succeeded.
+    #[error("the key holders refused: {}", .0.english())]
+    Person(Reason),
     /// What was typed is wrong.
     #[error("{what}; {remedy}")]
     Usage {
@@ -77,7 +80,9 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Client(ClientError::Refused(_) | ClientError::Protocol(_)) => EXIT_REFUSED,
+            Self::Person(_) | Self::Client(ClientError::Refused(_) | ClientError::Protocol(_)) => {
+                EXIT_REFUSED
+            }
             Self::Client(ClientError::Transport(_) | ClientError::Waiting { .. })
             | Self::Check(_) => EXIT_UNREACHABLE,
             _ => EXIT_USAGE,
@@ -87,16 +92,14 @@ impl CliError {
     /// For people: reason code, what, where and what to do, in English and in Dutch.
     #[must_use]
     pub fn text(&self) -> String {
+        if let Self::Person(reason) = self {
+            return said(*reason);
+        }
         let Self::Client(ClientError::Refused(refused)) = self else {
             return format!("error: {self}");
         };
         let mut lines = vec![match refused.reason {
-            Some(reason) => format!(
-                "refused: {}\n  en: {}\n  nl: {}",
-                reason.code(),
-                reason.english(),
-                reason.dutch()
-            ),
+            Some(reason) => said(reason),
             None => format!("refused: {}", refused.message),
         }];
         for violation in &refused.violations {
@@ -114,6 +117,12 @@ impl CliError {
     /// For programs: the same as one object.
     #[must_use]
     pub fn json(&self) -> Value {
+        if let Self::Person(reason) = self {
+            return json!({ "error": {
+                "kind": self.kind(), "reason": reason.code(),
+                "text": reason.english(), "text_nl": reason.dutch(),
+            } });
+        }
         let Self::Client(ClientError::Refused(refused)) = self else {
             return json!({ "error": { "kind": self.kind(), "text": self.to_string() } });
         };
@@ -135,11 +144,21 @@ impl CliError {
 
     const fn kind(&self) -> &'static str {
         match self {
-            Self::Client(ClientError::Refused(_)) => "refused",
+            Self::Person(_) | Self::Client(ClientError::Refused(_)) => "refused",
             Self::Client(ClientError::Protocol(_)) => "does-not-verify",
             Self::Client(ClientError::Transport(_) | ClientError::Waiting { .. })
             | Self::Check(_) => "unreachable",
             _ => "usage",
         }
     }
+}
+
+/// A reason for people: its code, and what it says in both languages.
+fn said(reason: Reason) -> String {
+    format!(
+        "refused: {}\n  en: {}\n  nl: {}",
+        reason.code(),
+        reason.english(),
+        reason.dutch()
+    )
 }

@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::identity::{Identity, everybody};
 use super::look::moment;
 use super::output::{Answer, facts};
-use super::verbs::digits;
+use super::people::digits;
 use client::error::from_status;
 use rules::consent::ConsentState;
 use rules::id::{ConsentId, HandoverId};
@@ -270,7 +270,7 @@ async fn give(
     Ok(Answer::new(
         text,
         json!({
-            "consent": id, "stop_code": answer.stop_code, "statement": answer.statement_jws,
+            "consent_id": id, "stop_code": answer.stop_code, "statement": answer.statement_jws,
         }),
     ))
 }
@@ -302,7 +302,7 @@ fn one(portal: &Portal, record: &ConsentRecord) -> (String, Value) {
         ("until", moment(record.valid_until_millis)),
     ]);
     let value = json!({
-        "consent": id, "state": state, "sender": record.sender, "recipient": record.recipient,
+        "consent_id": id, "state": state, "sender": record.sender, "recipient": record.recipient,
         "purpose": record.purpose, "categories": record.categories,
         "valid_until_millis": record.valid_until_millis, "version": record.version,
     });

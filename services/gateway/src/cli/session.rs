@@ -29,7 +29,7 @@ pub(crate) fn identity(who: &Who) -> Result<Identity, CliError> {
             "add --as with a name, for example --as uwv",
         )
     })?;
-    Identity::load(&who.sandbox, name)
+    Identity::load(who.folder(), name)
 }
 
 impl Session {
@@ -43,7 +43,7 @@ impl Session {
         Ok(Self {
             client: identity.client()?,
             identity,
-            everybody: everybody(&who.sandbox),
+            everybody: everybody(who.folder()),
         })
     }
 

@@ -9,23 +9,30 @@ use super::error::CliError;
 use super::look::{facts_of, moment};
 use super::offer_file::OfferFile;
 use super::output::{Answer, facts, table};
+use super::people::{ask_consent, enrol, enrol_without_number, person_key, redeem_link};
 use super::session::{Session, notice};
-use client::{NoticeReceipt, PersonKey, Preparation, Receipt};
+use crate::clock::SystemClock;
+use client::{NoticeReceipt, Preparation, Receipt};
 use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
 use rules::hex;
-use rules::id::{Label, NoticeId};
+use rules::id::{GroupId, Label, NoticeId};
 use rules::notice::{AnswerCode, NoticeKind};
-use rules::secret::Secret;
 use serde_json::{Value, json};
 use std::path::Path;
-use vault::pseudonym::Bsn;
+use vault::chance::SystemChance;
 use vault::sealing::OpenedField;
 use wire::handover::v1::ObjectionDecision;
 
 /// Every verb that changes something.
 pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Answer, CliError> {
     match verb {
-        Verb::Enrol { person, bsn } => enrol(session, person, bsn).await,
+        Verb::Enrol {
+            person,
+            bsn: Some(bsn),
+            ..
+        } => enrol(session, person, bsn).await,
+        Verb::Enrol { person, .. } => enrol_without_number(session, person).await,
+        Verb::Resume => resume(session).await,
         Verb::AskConsent {
             person,
             to,
@@ -33,7 +40,12 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Answer, CliErr
             categories,
         } => ask_consent(session, person, to, (purpose, categories)).await,
         Verb::RedeemLink { person, code } => redeem_link(session, person, code).await,
-        Verb::Offer { person, to, file } => offer(session, person, to, file).await,
+        Verb::Offer {
+            person,
+            to,
+            file,
+            group,
+        } => offer(session, person, to, (file, group.as_deref())).await,
         Verb::FetchOffer(which) => fetch_offer(session, &which.handover).await,
         Verb::Release(which) => release(session, &which.handover).await,
         Verb::Fetch(which) => fetch(session, &which.handover).await,
@@ -145,111 +157,42 @@ async fn sender_step(session: &Session, verb: &Verb) -> Result<Answer, CliError>
     Ok(changed(done, &receipt))
 }
 
-async fn enrol(session: &Session, person: &str, bsn: &str) -> Result<Answer, CliError> {
-    let key = person_key(person)?;
-    let number = number(bsn)?;
-    session.client.open_context().await?;
-    let enrolled = session.client.enrol(&[(key, number)]).await?;
-    match enrolled.first().map(|one| one.refused) {
-        Some(None) => Ok(Answer::new(
-            format!(
-                "{person} is enrolled: your own pseudonym is kept here under your own key.\n\
-                 The number was hashed and encrypted here and has not left this program."
-            ),
-            json!({ "person": person, "enrolled": true }),
-        )),
-        Some(Some(reason)) => Err(CliError::usage(
-            format!("the key holders refused: {}", reason.code()),
-            reason.english(),
-        )),
-        None => Err(CliError::usage("the gateway answered nothing", "try again")),
-    }
+/// What waited in the outbox, and what became of each.
+async fn resume(session: &Session) -> Result<Answer, CliError> {
+    let resumed = session.client.resume().await?;
+    let became = |one: &client::Resumed| match &one.outcome {
+        Ok(_) => "done".to_owned(),
+        Err(client::ClientError::Waiting { .. }) => "still waits".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let rows: Vec<_> = resumed
+        .iter()
+        .map(|one| vec![one.request.to_string(), one.call.to_owned(), became(one)])
+        .collect();
+    let values: Vec<_> = resumed
+        .iter()
+        .map(|one| {
+            json!({
+                "request_id": one.request.to_string(), "call": one.call,
+                "done": one.outcome.is_ok(), "text": became(one),
+            })
+        })
+        .collect();
+    let text = match rows.is_empty() {
+        true => "nothing waits in the outbox".to_owned(),
+        false => table(&["request", "call", "what became of it"], &rows),
+    };
+    Ok(Answer::new(text, json!({ "resumed": values })))
 }
 
-fn person_key(text: &str) -> Result<PersonKey, CliError> {
-    PersonKey::new(text).ok_or_else(|| {
-        CliError::usage(
-            "that is no person key",
-            "use 1 to 128 bytes without control characters",
-        )
-    })
-}
-
-/// The number, from the command line or from standard input. Never repeated in an error.
-fn number(text: &str) -> Result<Bsn, CliError> {
-    let digits = digits(text)?;
-    digits.expose().parse().map_err(|error| bad_number(&error))
-}
-
-/// The number's digits, from the command line or from standard input, tested here.
-pub(crate) fn digits(text: &str) -> Result<Secret<String>, CliError> {
-    let mut typed = Secret::new(text.to_owned());
-    if text == "-" {
-        let mut line = String::new();
-        std::io::stdin()
-            .read_line(&mut line)
-            .map_err(|source| CliError::File {
-                path: "standard input".into(),
-                source,
-            })?;
-        typed = Secret::new(line);
-    }
-    let digits = Secret::new(typed.expose().trim().to_owned());
-    let tested: Result<Bsn, _> = digits.expose().parse();
-    tested.map(|_| digits).map_err(|error| bad_number(&error))
-}
-
-fn bad_number(error: &vault::pseudonym::BsnError) -> CliError {
-    CliError::usage(error.to_string(), "nothing was sent; check the number")
-}
-
-async fn ask_consent(
+async fn offer(
     session: &Session,
     person: &str,
     to: &str,
-    (purpose, categories): (&str, &[String]),
+    (file, group): (&Path, Option<&str>),
 ) -> Result<Answer, CliError> {
-    let key = person_key(person)?;
-    let wrong = |what: &str| {
-        CliError::usage(
-            format!("that is no {what}"),
-            "see policies/register.toml for purposes and categories",
-        )
-    };
-    let recipient = session.party(to)?;
-    let purpose = purpose.parse().map_err(|_| wrong("purpose"))?;
-    let categories = categories
-        .iter()
-        .map(|text| text.parse().map_err(|_| wrong("category")))
-        .collect::<Result<Vec<_>, _>>()?;
-    let asked = session
-        .client
-        .request_consent(&key, &recipient, &purpose, &categories)
-        .await?;
-    Ok(Answer::new(
-        format!(
-            "asked ({}). When consent is given, READY comes in the inbox; if not, nothing does.",
-            asked.id
-        ),
-        json!({ "question": asked.id.to_string() }),
-    ))
-}
-
-async fn redeem_link(session: &Session, person: &str, code: &str) -> Result<Answer, CliError> {
-    let key = person_key(person)?;
-    let code = code.parse().map_err(|error: rules::consent::CodeError| {
-        CliError::usage(error.to_string(), "read it again from the portal")
-    })?;
-    session.client.open_context().await?;
-    session.client.redeem_link(&key, &code).await?;
-    Ok(Answer::new(
-        format!("{person} is linked: your own pseudonym is kept here under your own key"),
-        json!({ "person": person, "linked": true }),
-    ))
-}
-
-async fn offer(session: &Session, person: &str, to: &str, file: &Path) -> Result<Answer, CliError> {
     let file = OfferFile::read(file)?;
+    let group = group.map(self::group).transpose()?;
     let key = person_key(person)?;
     let recipient = session.party(to)?;
     session.client.open_context().await?;
@@ -259,7 +202,7 @@ async fn offer(session: &Session, person: &str, to: &str, file: &Path) -> Result
         basis: file.basis,
         summary_labels: file.summary.keys().cloned().collect(),
         dossier_labels: file.dossier.keys().cloned().collect(),
-        group: None,
+        group,
     };
     let prepared = session.client.prepare(&key, &preparation).await?;
     let id = prepared.receipt.handover;
@@ -281,6 +224,10 @@ async fn offer(session: &Session, person: &str, to: &str, file: &Path) -> Result
             ("summary", labels(&prepared.summary_labels)),
             ("dossier may have", labels(&prepared.dossier_labels)),
             ("not allowed, dropped", labels(&dropped)),
+            (
+                "group",
+                group.map_or_else(String::new, |group| group.to_string())
+            ),
             ("next", format!("sluis --as {to} fetch-offer {id}")),
         ])
     );
@@ -296,7 +243,25 @@ async fn offer(session: &Session, person: &str, to: &str, file: &Path) -> Result
         json!(texts(&prepared.dossier_labels)),
     );
     add(&mut json, "dropped_labels", json!(texts(&dropped)));
+    add(
+        &mut json,
+        "group",
+        json!(group.map(|group| group.to_string())),
+    );
     Ok(Answer::new(text, json))
+}
+
+/// A group's id, or a new one.
+fn group(text: &str) -> Result<GroupId, CliError> {
+    if text == "new" {
+        return Ok(GroupId::draw(&SystemClock, &SystemChance::new()));
+    }
+    text.parse().map_err(|_| {
+        CliError::usage(
+            "that is no group's id",
+            "give `grp_` and 32 digits, as the first `offer` of the group printed it, or `new`",
+        )
+    })
 }
 
 async fn fetch_offer(session: &Session, which: &str) -> Result<Answer, CliError> {

@@ -102,14 +102,18 @@ pub fn fault(
     refused(&Refusal::new(reason), request, logged)
 }
 
-/// An error and what is behind it, in one line.
+/// An error and what is behind it, in one line. Many errors name their cause themselves; it is not said
+/// twice.
 #[must_use]
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         source = cause.source();
     }
     text

@@ -18,6 +18,7 @@ use rules::secret::Secret;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use vault::holder::{HolderKeys, HolderSecrets};
@@ -42,6 +43,8 @@ pub(crate) struct Ground {
     pub(crate) folder: PathBuf,
     /// What to start, in this order.
     pub(crate) plans: Vec<Plan>,
+    /// Held as long as the sandbox runs, so that a second one does not wipe the folder under it.
+    _marker: File,
 }
 
 /// A controller with its key, which signs and then goes to its folder.
@@ -70,7 +73,7 @@ impl Ground {
     ///
     /// When the folder is something else than a sandbox, or a file cannot be made.
     pub(crate) fn lay(folder: &Path, now: Timestamp) -> Result<Self, SandboxError> {
-        let folder = wipe(folder)?;
+        let (folder, marker) = wipe(folder)?;
         let authority = Authority::new(now)?;
         write(&folder.join("ca.pem"), authority.pem().as_bytes())?;
         write(&folder.join("offer.example.toml"), OFFER_EXAMPLE.as_bytes())?;
@@ -132,7 +135,11 @@ impl Ground {
                 text.as_bytes(),
             )?;
         }
-        Ok(Self { folder, plans })
+        Ok(Self {
+            folder,
+            plans,
+            _marker: marker,
+        })
     }
 
     /// Starts all processes, one after the other as they need each other.
@@ -194,21 +201,31 @@ impl Ground {
     }
 }
 
-fn wipe(folder: &Path) -> Result<PathBuf, SandboxError> {
+/// Makes the folder anew, unless it is something else or a sandbox runs in it, and locks its marker.
+fn wipe(folder: &Path) -> Result<(PathBuf, File), SandboxError> {
     let fault = |source| SandboxError::File {
         path: folder.to_owned(),
         source,
     };
     if folder.exists() {
         let empty = std::fs::read_dir(folder).map_err(fault)?.next().is_none();
-        if !empty && !folder.join(MARKER).is_file() {
+        let marker = folder.join(MARKER);
+        if !empty && !marker.is_file() {
             return Err(SandboxError::NoSandbox(folder.to_owned()));
+        }
+        if !empty
+            && let Err(TryLockError::WouldBlock) = File::open(&marker).map_err(fault)?.try_lock()
+        {
+            return Err(SandboxError::Running(folder.to_owned()));
         }
         std::fs::remove_dir_all(folder).map_err(fault)?;
     }
     std::fs::create_dir_all(folder).map_err(fault)?;
     write(&folder.join(MARKER), MARKER_TEXT.as_bytes())?;
-    folder.canonicalize().map_err(fault)
+    let marker = File::open(folder.join(MARKER)).map_err(fault)?;
+    // A file system without locks gives an error here; the sandbox then goes on without.
+    drop(marker.try_lock());
+    Ok((folder.canonicalize().map_err(fault)?, marker))
 }
 
 fn signer(name: &'static str) -> ControllerSigner {
