@@ -3,6 +3,7 @@
 //! Every test lays a sandbox of its own in a temporary folder and stops it. Must never replace a part
 //! by something that only looks like it.
 
+mod agreement;
 mod authority;
 mod consent;
 mod controllers;
@@ -20,5 +21,7 @@ mod objection;
 mod outage;
 mod paper;
 mod race;
+mod repeat;
 mod starting;
+mod timekeeper;
 mod watch;

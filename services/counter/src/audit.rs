@@ -7,7 +7,7 @@ use crate::Error;
 use crate::decision;
 use crate::record::{OpenedEntry, Record, open_entry};
 use crate::serve::{Command, Room, Verdict};
-use rules::audit::year_of;
+use rules::audit::{Searched, year_of};
 use rules::clock::Timestamp;
 use rules::directory::Right;
 use rules::id::{EntryId, HandoverId, Oin, Purpose, Tag};
@@ -81,6 +81,7 @@ impl Command for SearchEntries {
             handover: self.handover,
             purpose: self.purpose.clone(),
             person: self.subject,
+            searched: Some(self.searched(room)),
             ..Record::default()
         };
         if self.handover.is_none()
@@ -103,16 +104,26 @@ impl Command for SearchEntries {
 }
 
 impl SearchEntries {
+    /// Who is looked for and in which period; with the lines' own fields that is the whole question.
+    fn searched(&self, room: &Room<'_>) -> Searched {
+        let until = self.until.unwrap_or_else(|| room.call.now.plus_millis(1));
+        let from = self
+            .from
+            .unwrap_or_else(|| until.plus_millis(-SEARCH_BACK_MILLIS));
+        Searched {
+            peer: self.peer.clone(),
+            from,
+            until,
+        }
+    }
+
     async fn search(
         &self,
         room: &Room<'_>,
         tx: &mut Tx,
     ) -> Result<Result<EntryPage, Refusal>, Error> {
         let keys = room.counter.keys();
-        let until = self.until.unwrap_or_else(|| room.call.now.plus_millis(1));
-        let from = self
-            .from
-            .unwrap_or_else(|| until.plus_millis(-SEARCH_BACK_MILLIS));
+        let Searched { from, until, .. } = self.searched(room);
         let rows_max = match self.page_rows {
             0 => PAGE_ROWS_DEFAULT,
             wish => wish.min(PAGE_ROWS_MAX),
@@ -230,7 +241,10 @@ impl Command for GetEntry {
         room: &'a Room<'a>,
         tx: &'a mut Tx,
     ) -> Result<Verdict<OpenedEntry>, Error> {
-        let mut record = Record::default();
+        let mut record = Record {
+            entry: Some(self.entry_id),
+            ..Record::default()
+        };
         if let Err(refusal) = decision::oversee(room, OversightAction::SearchLog, true, &mut record)
         {
             return Ok(Verdict::refused(refusal, record));

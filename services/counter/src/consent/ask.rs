@@ -47,7 +47,9 @@ impl RequestConsent {
         }
     }
 
-    fn record(&self, call: &Call) -> Record {
+    /// What the log is told of it before anything is known of a person.
+    #[must_use]
+    pub fn record(&self, call: &Call) -> Record {
         Record {
             sender: Some(call.caller.party.clone()),
             recipient: Some(self.recipient.clone()),

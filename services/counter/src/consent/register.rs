@@ -105,6 +105,15 @@ pub(super) fn record_of(signed: &Signed) -> Record {
 }
 
 impl RegisterConsent {
+    /// What the log is told of it before anything is known of a person: nothing, unless the statement is
+    /// the caller's own.
+    #[must_use]
+    pub fn record(&self, call: &Call) -> Record {
+        open_statement(call, &self.statement_jws)
+            .map(|signed| record_of(&signed))
+            .unwrap_or_default()
+    }
+
     /// All that can be refused without the person: signature, form, order, register, edge.
     fn check(&self, call: &Call, in_force: &InForce) -> Result<Signed, Refusal> {
         let caller = &call.caller;

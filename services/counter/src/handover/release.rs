@@ -156,7 +156,7 @@ impl Counter {
             ciphertext: request.ciphertext,
             parents: request.prepare_vouchers.clone(),
         };
-        let command = match self.convert_one(conversion).await? {
+        let command = match self.convert_for(&relation.to, conversion).await? {
             Outcome::Permitted(converted) => {
                 let subject = self.subject(&relation, &converted, TARGET_RELATION)?;
                 Releasing {

@@ -120,6 +120,8 @@ events! {
     RejectObjection;
     /// The officer lifts the restriction.
     LiftRestriction;
+    /// For a day the recipient took no notice of the offer.
+    ReportUndelivered;
     /// The deadline of the state passed.
     Expire;
 }
@@ -207,4 +209,6 @@ inbox_kinds! {
     Outcome, "OUTCOME", 19;
     /// To a sender that asked for consent: it was given.
     Ready, "READY", 20;
+    /// To the sender: the recipient took no notice of the offer for a day.
+    Undelivered, "UNDELIVERED", 21;
 }

@@ -404,6 +404,16 @@ pub const TABLE: &[Row] = &[
         BOTH_RESUMED,
         None,
     ),
+    harmless(Row {
+        needs_time: false,
+        ..forward(
+            Event::ReportUndelivered,
+            Actor::Broker,
+            &[State::Offered],
+            None,
+            &[(Side::Sender, Tell::Undelivered)],
+        )
+    }),
     ending(
         Event::Expire,
         Actor::Broker,

@@ -33,6 +33,7 @@ const MOVES: &[&str] = &[
 /// Events that leave the state as it is, and where they may happen.
 const STAYS: &[&str] = &[
     "OFFERED AckNotification recipient OFFERED",
+    "OFFERED ReportUndelivered broker OFFERED",
     "OFFERED FetchOffer recipient OFFERED",
     "ON_HOLD FetchOffer recipient ON_HOLD",
     "ACCEPTED FetchOffer recipient ACCEPTED",

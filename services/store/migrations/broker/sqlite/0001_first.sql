@@ -117,11 +117,15 @@ CREATE TABLE handover (
     deadline_at      INTEGER,
     remaining_millis INTEGER,
     opened_at        INTEGER,
+    -- When the sender is told that the recipient took no notice; empty once it did, or the sender was.
+    undelivered_at   INTEGER,
     day              INTEGER NOT NULL,
     wrapped_key      BLOB,
     body             BLOB    NOT NULL
 ) STRICT;
 CREATE INDEX handover_deadline ON handover (deadline_at) WHERE deadline_at IS NOT NULL;
+CREATE INDEX handover_undelivered ON handover (undelivered_at) WHERE undelivered_at IS NOT NULL;
+CREATE INDEX handover_pair ON handover (sender_tag, recipient_tag, state);
 CREATE INDEX handover_subject ON handover (subject_index);
 CREATE INDEX handover_opened ON handover (subject_index) WHERE opened_at IS NOT NULL;
 CREATE INDEX handover_group ON handover (group_tag) WHERE group_tag IS NOT NULL;

@@ -1,0 +1,105 @@
+//! The broker's own work: what is due is done, once, and a row that is broken stops no other.
+//!
+//! Must never wait for a deadline: the database is told that it has passed.
+
+use crate::house::{decisions, enrol, offer};
+use crate::laid::Laid;
+use client::Client;
+use rules::handover::{InboxKind, State};
+use rules::id::HandoverId;
+use sqlx::Connection as _;
+use std::time::{Duration, Instant};
+
+/// How long due work may take: the broker looks every few seconds.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Changes rows of the stopped broker's database; gives how many.
+async fn change(laid: &Laid, statement: &'static str, handover: &HandoverId) -> u64 {
+    let path = laid.home("broker").join("broker.sqlite");
+    let url = format!("sqlite://{}", path.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let changed = sqlx::query(statement)
+        .bind(handover.bytes().as_slice())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    changed.rows_affected()
+}
+
+/// What a party was told of a handover, oldest first.
+async fn told(client: &Client, handover: &HandoverId) -> Vec<InboxKind> {
+    let mut kinds = Vec::new();
+    let mut inbox = client.inbox(Some(String::new()));
+    while let Some(event) = inbox.next().await.unwrap() {
+        if event.handover == *handover {
+            kinds.push(event.kind);
+        }
+    }
+    kinds
+}
+
+async fn wait_for(client: &Client, handover: &HandoverId, kind: InboxKind) {
+    let begun = Instant::now();
+    while !told(client, handover).await.contains(&kind) {
+        assert!(begun.elapsed() < SOON, "{kind:?} never came");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+const PASSED: &str = "UPDATE handover SET deadline_at = 1 WHERE handover_id = $1";
+const BROKEN: &str = "UPDATE handover SET deadline_at = 0, body = x'00' WHERE handover_id = $1";
+const UNNOTICED: &str = "UPDATE handover SET undelivered_at = 1 \
+     WHERE handover_id = $1 AND undelivered_at IS NOT NULL";
+const COMPLAINT: &str = "a row that is due cannot be dealt with";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_row_stops_no_other_and_an_unnoticed_offer_is_told_once() {
+    let mut laid = Laid::open().await;
+    let uwv = laid.client("uwv").await;
+    let desk = laid.client("neutraal").await;
+    let who = enrol(&uwv, "ww-1", 49).await;
+    let to = laid.identity("neutraal");
+    let mut offered = Vec::new();
+    for _ in 0..6 {
+        offered.push(offer(&uwv, &who, &to).await);
+    }
+    let [broken, late, unnoticed, received, opened, seen_and_late] = offered[..] else {
+        panic!("six were offered")
+    };
+    desk.ack(&received).await.unwrap();
+    for handover in [&opened, &seen_and_late] {
+        desk.fetch_offer(handover).await.unwrap();
+    }
+    laid.kill("broker");
+    assert_eq!(change(&laid, BROKEN, &broken).await, 1);
+    assert_eq!(change(&laid, PASSED, &late).await, 1);
+    assert_eq!(change(&laid, PASSED, &seen_and_late).await, 1);
+    assert_eq!(change(&laid, UNNOTICED, &unnoticed).await, 1);
+    for handover in [&received, &opened] {
+        let waits = change(&laid, UNNOTICED, handover).await;
+        assert_eq!(waits, 0, "the recipient took notice");
+    }
+    laid.start("broker").await;
+
+    for (handover, code) in [(&late, "UNREACHABLE"), (&seen_and_late, "NOT_DECIDED")] {
+        wait_for(&uwv, handover, InboxKind::Expired).await;
+        let shown = uwv.show(handover).await.unwrap().handover.unwrap();
+        assert_eq!(shown.state, State::Expired.number());
+        assert_eq!(shown.code, code);
+    }
+    wait_for(&uwv, &unnoticed, InboxKind::Undelivered).await;
+    assert_eq!(laid.log("broker").matches(COMPLAINT).count(), 1);
+    assert!(laid.log("broker").contains(&broken.to_string()));
+
+    // Another offer falls due, so further rounds have been run by the time that it is dealt with.
+    laid.kill("broker");
+    assert_eq!(change(&laid, PASSED, &received).await, 1);
+    laid.start("broker").await;
+    wait_for(&uwv, &received, InboxKind::Expired).await;
+    assert_eq!(told(&uwv, &unnoticed).await, [InboxKind::Undelivered]);
+    let shown = uwv.show(&unnoticed).await.unwrap().handover.unwrap();
+    assert_eq!(shown.state, State::Offered.number(), "it stays as it was");
+    let lines = decisions(&laid.officer(), &to.oin, "ReportUndelivered").await;
+    assert_eq!(lines, [("permitted".to_owned(), String::new())]);
+}
