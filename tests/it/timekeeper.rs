@@ -51,6 +51,7 @@ const PASSED: &str = "UPDATE handover SET deadline_at = 1 WHERE handover_id = $1
 const BROKEN: &str = "UPDATE handover SET deadline_at = 0, body = x'00' WHERE handover_id = $1";
 const UNNOTICED: &str = "UPDATE handover SET undelivered_at = 1 \
      WHERE handover_id = $1 AND undelivered_at IS NOT NULL";
+const UNANSWERED: &str = "UPDATE notice SET due_at = 1 WHERE handover_id = $1";
 const COMPLAINT: &str = "a row that is due cannot be dealt with";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,4 +103,55 @@ async fn a_broken_row_stops_no_other_and_an_unnoticed_offer_is_told_once() {
     assert_eq!(shown.state, State::Offered.number(), "it stays as it was");
     let lines = decisions(&laid.officer(), &to.oin, "ReportUndelivered").await;
     assert_eq!(lines, [("permitted".to_owned(), String::new())]);
+}
+
+/// The findings that an officer is shown, as action and code, newest first; by hand and by a program.
+fn findings(laid: &Laid, officer: &str) -> Vec<(String, String)> {
+    let told = std::process::Command::new(crate::house::program())
+        .args(["--as", officer, "--json", "audit", "search", "--findings"])
+        .arg("--sandbox")
+        .arg(laid.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.success(), "{text}");
+    let answer: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let entries = answer["entries"].as_array().unwrap().iter();
+    let text = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    entries
+        .map(|entry| (text(entry, "action"), text(entry, "finding")))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unanswered_notice_and_a_mismatch_are_findings_for_both_officers() {
+    let mut laid = Laid::open().await;
+    let uwv = laid.client("uwv").await;
+    let desk = laid.client("neutraal").await;
+    let who = enrol(&uwv, "ww-1", 54).await;
+    let to = laid.identity("neutraal");
+    let handover = offer(&uwv, &who, &to).await;
+    desk.accept(&handover).await.unwrap();
+    crate::house::release(&uwv, &handover).await.unwrap();
+    desk.fetch(&handover).await.unwrap();
+    assert_eq!(findings(&laid, "officer"), []);
+    let label = "identiteit.naam".parse().unwrap();
+    desk.report_mismatch(&handover, &[label]).await.unwrap();
+    uwv.show(&handover).await.unwrap();
+    uwv.cancel(&handover, rules::handover::CancelCode::Mistake)
+        .await
+        .unwrap();
+    laid.kill("broker");
+    assert_eq!(change(&laid, UNANSWERED, &handover).await, 1);
+    laid.start("broker").await;
+    wait_for(&uwv, &handover, InboxKind::NoticeOverdue).await;
+
+    let expected = [
+        ("MarkNoticeOverdue", "NOTICE_OVERDUE"),
+        ("ReportMismatch", "MISMATCH"),
+    ]
+    .map(|(action, finding)| (action.to_owned(), finding.to_owned()));
+    for officer in ["officer", "uwv-fg"] {
+        assert_eq!(findings(&laid, officer), expected, "{officer}");
+    }
 }

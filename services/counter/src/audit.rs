@@ -5,7 +5,7 @@
 
 use crate::Error;
 use crate::decision;
-use crate::record::{OpenedEntry, Record, open_entry};
+use crate::record::{FINDING, OpenedEntry, Record, open_entry};
 use crate::serve::{Command, Room, Verdict};
 use rules::audit::{Searched, year_of};
 use rules::clock::Timestamp;
@@ -31,6 +31,8 @@ pub struct SearchEntries {
     pub purpose: Option<Purpose>,
     /// With this subject tag.
     pub subject: Option<Tag>,
+    /// Only what an officer must look at.
+    pub findings: bool,
     /// From this moment on; a year back when absent.
     pub from: Option<Timestamp>,
     /// Before this moment; now when absent.
@@ -88,6 +90,7 @@ impl Command for SearchEntries {
             && self.peer.is_none()
             && self.purpose.is_none()
             && self.subject.is_none()
+            && !self.findings
         {
             return Ok(Verdict::refused(Reason::SearchTooWide, record));
         }
@@ -157,6 +160,7 @@ impl SearchEntries {
                     .as_ref()
                     .map(|name| tag("purpose", name.as_str().as_bytes())),
                 subject: self.subject.map(|subject| tag("subject", subject.bytes())),
+                finding: self.findings.then(|| tag(FINDING, &[])),
                 rows_max: i64::from(rows_max).saturating_add(1),
             };
             rows.extend(tx.search_entries(&search).await?);
@@ -183,8 +187,14 @@ impl SearchEntries {
     /// What a page token is bound to: the caller and the question.
     fn binding(&self, mark: &[u8; 16]) -> Vec<u8> {
         let question = format!(
-            "{:?}|{:?}|{:?}|{:?}|{:?}|{:?}",
-            self.handover, self.peer, self.purpose, self.subject, self.from, self.until
+            "{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}",
+            self.handover,
+            self.peer,
+            self.purpose,
+            self.subject,
+            self.findings,
+            self.from,
+            self.until
         );
         [mark.as_slice(), question.as_bytes()].concat()
     }

@@ -503,7 +503,7 @@ impl Command for MarkOverdue {
         let loaded = load(room, tx, row.handover_id)
             .await?
             .ok_or(Error::Malformed("a notice without its handover"))?;
-        let record = Record {
+        let mut record = Record {
             notice: Some(self.notice),
             ..loaded.record(room)
         };
@@ -515,6 +515,7 @@ impl Command for MarkOverdue {
             Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         }
         tx.update_notice(&row).await?;
+        record.finding = Some("NOTICE_OVERDUE");
         let notice = (self.notice, kind_of(&row)?);
         let sender = &loaded.body.sender;
         tell(

@@ -187,6 +187,8 @@ pub struct Subject {
     pub batch_reasons: BTreeMap<Reason, u64>,
     /// What a search of the log looked for, besides what the other fields say.
     pub searched: Option<Searched>,
+    /// What an officer must look at, as a code; none for most lines.
+    pub finding: Option<&'static str>,
     /// The line that was read whole.
     pub entry: Option<EntryId>,
     /// True when the call repeated an earlier one and got its stored outcome.
@@ -301,7 +303,7 @@ impl Entry {
         ]
     }
 
-    fn own_attributes(&self) -> [(&'static str, Option<Value>); 25] {
+    fn own_attributes(&self) -> [(&'static str, Option<Value>); 26] {
         let subject = &self.subject;
         let caller = format!("{}/{}", self.caller.0, self.caller.1);
         let basis = subject.basis.as_ref().map(|(basis, _)| json!(basis));
@@ -323,6 +325,7 @@ impl Entry {
             ("handover.decision", Some(json!(subject.decision()))),
             ("handover.code", code),
             ("handover.event_code", text(subject.event_code)),
+            ("handover.finding", text(subject.finding)),
             ("handover.batch_items", items.map(|items| json!(items))),
             (
                 "handover.batch_refused",

@@ -319,6 +319,7 @@ impl Command for Act {
         }
         if let Deed::ReportMismatch { labels } = &self.deed {
             record.labels.clone_from(labels);
+            record.finding = Some("MISMATCH");
         }
         self.deed.leave(&mut loaded, &step, room.call.now);
         enter(room, tx, &mut loaded, &step).await?;

@@ -192,6 +192,7 @@ CREATE TABLE audit_entry (
     caller_tag    BLOB    NOT NULL,
     purpose_tag   BLOB,
     subject_tag   BLOB,
+    finding_tag   BLOB,
     body          BLOB    NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX audit_entry_leaf ON audit_entry (leaf_index) WHERE leaf_index IS NOT NULL;
@@ -201,4 +202,5 @@ CREATE INDEX audit_entry_sender ON audit_entry (sender_tag, entry_id) WHERE send
 CREATE INDEX audit_entry_recipient ON audit_entry (recipient_tag, entry_id) WHERE recipient_tag IS NOT NULL;
 CREATE INDEX audit_entry_caller ON audit_entry (caller_tag, entry_id);
 CREATE INDEX audit_entry_purpose ON audit_entry (purpose_tag, entry_id) WHERE purpose_tag IS NOT NULL;
+CREATE INDEX audit_entry_finding ON audit_entry (finding_tag, entry_id) WHERE finding_tag IS NOT NULL;
 CREATE INDEX audit_entry_subject ON audit_entry (subject_tag, entry_id) WHERE subject_tag IS NOT NULL;
