@@ -14,6 +14,7 @@ mod governance;
 mod handover;
 mod house;
 mod input;
+mod invalid;
 mod laid;
 mod leak;
 mod manifest;

@@ -427,6 +427,13 @@ async fn a_recipient_that_has_not_opened_its_context_is_named_before_any_convers
     uwv.show(&handover).await.unwrap();
     let released = uwv.release(&handover, &values(DOSSIER)).await;
     assert_eq!(reason(released), Reason::ReceiverNotReady);
+    let portal = laid.client("portal").await;
+    let union = laid.identity("vakbond");
+    let (number, party) = (bsn(55), union.party().parse().unwrap());
+    let linked = portal.link(&number, &party).await.map(|_| ());
+    assert_eq!(reason(linked), Reason::ReceiverNotReady);
+    laid.client("vakbond").await;
+    portal.link(&number, &party).await.unwrap();
     desk.open_context().await.unwrap();
     uwv.release(&handover, &values(DOSSIER)).await.unwrap();
     assert_eq!(

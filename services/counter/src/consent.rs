@@ -6,6 +6,7 @@
 
 pub mod ask;
 pub mod change;
+pub mod invalidate;
 pub mod register;
 pub mod withdraw;
 

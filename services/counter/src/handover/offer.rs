@@ -89,7 +89,7 @@ impl Command for Offer {
             &mut record,
         ) {
             Ok(permit) => permit,
-            Err(verdict) => return Ok(*verdict),
+            Err(verdict) => return tell_refused(room, tx, &loaded, verdict).await,
         };
         let permitted = intersect(&permit, &loaded.body.summary_labels);
         let (sealed, mut dropped) = match minimise(&received, &permitted, &mut record) {

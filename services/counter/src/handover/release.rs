@@ -489,7 +489,7 @@ impl Command for Reseal {
             &mut record,
         ) {
             Ok(permit) => permit,
-            Err(verdict) => return Ok(*verdict),
+            Err(verdict) => return tell_refused(room, tx, &loaded, verdict).await,
         };
         let before = super::offer::take(room, tx, &permit, &loaded, Stage::Dossier).await?;
         let mut permitted = intersect(&permit, &loaded.body.dossier_labels);

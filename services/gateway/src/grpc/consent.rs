@@ -6,6 +6,7 @@ use super::call::{Incoming, answer, arrived, promise, serve};
 use super::reading::Reading;
 use counter::consent::ask::RequestConsent;
 use counter::consent::change::{GetConsent, NarrowConsent};
+use counter::consent::invalidate::InvalidateConsent;
 use counter::consent::register::RegisterConsent;
 use counter::consent::withdraw::{Named, WithdrawConsent};
 use counter::record::Record;
@@ -110,6 +111,24 @@ impl Incoming for message::WithdrawConsentRequest {
         Some(WithdrawConsent {
             request_id: request_id?,
             named,
+        })
+    }
+}
+
+impl Incoming for message::InvalidateConsentRequest {
+    type Command = InvalidateConsent;
+    const NAME: &'static str = "InvalidateConsent";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<InvalidateConsent> {
+        let request_id = reading.request_id(&self.request_id);
+        let consent = reading.id("record_id", &self.record_id, ConsentId::from_slice);
+        Some(InvalidateConsent {
+            request_id: request_id?,
+            consent: consent?,
         })
     }
 }
@@ -252,6 +271,18 @@ impl ConsentService for Consents {
     ) -> Result<Response<message::WithdrawConsentResponse>, Status> {
         let (reply, given) = serve(&self.counter, request).await?;
         Ok(Response::new(message::WithdrawConsentResponse {
+            ended_handovers: count(reply.ended_handovers),
+            notices: count(reply.notices),
+            promise: Some(promise(&given)),
+        }))
+    }
+
+    async fn invalidate_consent(
+        &self,
+        request: Request<message::InvalidateConsentRequest>,
+    ) -> Result<Response<message::InvalidateConsentResponse>, Status> {
+        let (reply, given) = serve(&self.counter, request).await?;
+        Ok(Response::new(message::InvalidateConsentResponse {
             ended_handovers: count(reply.ended_handovers),
             notices: count(reply.notices),
             promise: Some(promise(&given)),

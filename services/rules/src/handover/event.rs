@@ -110,6 +110,8 @@ events! {
     Supersede;
     /// The person withdrew consent.
     Withdraw;
+    /// A controller found that the consent was not free or not informed.
+    Invalidate;
     /// The person objects (AVG article 21).
     Object;
     /// The person has processing restricted (AVG article 18).

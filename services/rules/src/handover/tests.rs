@@ -92,6 +92,7 @@ fn the_table_is_exactly_its_rows() {
             match basis {
                 BasisKind::Consent => {
                     expected.insert(format!("{state} Withdraw candidate WITHDRAWN"));
+                    expected.insert(format!("{state} Invalidate officer CANCELLED"));
                 }
                 BasisKind::Statute => {
                     expected.insert(format!("{state} Object candidate {state}"));
