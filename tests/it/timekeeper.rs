@@ -2,7 +2,7 @@
 //!
 //! Must never wait for a deadline: the database is told that it has passed.
 
-use crate::house::{decisions, enrol, offer};
+use crate::house::{decisions, digits, enrol, offer};
 use crate::laid::Laid;
 use client::Client;
 use rules::handover::{InboxKind, State};
@@ -103,6 +103,54 @@ async fn a_broken_row_stops_no_other_and_an_unnoticed_offer_is_told_once() {
     assert_eq!(shown.state, State::Offered.number(), "it stays as it was");
     let lines = decisions(&laid.officer(), &to.oin, "ReportUndelivered").await;
     assert_eq!(lines, [("permitted".to_owned(), String::new())]);
+}
+
+const FORGOTTEN: &str = "UPDATE question SET created_at = 1 WHERE question_id = $1";
+
+/// What a person reads in the overview, in English.
+fn overview(laid: &Laid, number: usize) -> String {
+    let told = std::process::Command::new(crate::house::program())
+        .args(["overview", "--lang", "en", "--bsn", &digits(number)])
+        .arg("--sandbox")
+        .arg(laid.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.success(), "{text}");
+    String::from_utf8(told.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_nobody_answered_lapses_and_only_the_person_is_told() {
+    let mut laid = Laid::open().await;
+    let uwv = laid.client("uwv").await;
+    let who = enrol(&uwv, "ww-1", 56).await;
+    let union = laid.identity("vakbond").party().parse().unwrap();
+    let purpose = "HANDOVER".parse().unwrap();
+    let categories = ["IDENTITY".parse().unwrap()];
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        let question = uwv.request_consent(&who, &union, &purpose, &categories);
+        asked.push(question.await.unwrap().id);
+    }
+    laid.kill("broker");
+    assert_eq!(change(&laid, FORGOTTEN, &asked[0]).await, 1);
+    laid.start("broker").await;
+
+    let begun = Instant::now();
+    while !overview(&laid, 56).contains("lapsed") {
+        assert!(begun.elapsed() < SOON, "the question never lapsed");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(overview(&laid, 56).matches("lapsed").count(), 1);
+    let own = laid.identity("uwv").oin;
+    let lines = decisions(&laid.officer(), &own, "LapseQuestion").await;
+    assert_eq!(lines, [("permitted".to_owned(), String::new())]);
+    let heard = uwv.inbox(Some(String::new())).next().await.unwrap();
+    assert!(heard.is_none(), "whoever asked is told nothing: {heard:?}");
+    laid.kill("broker");
+    assert_eq!(change(&laid, FORGOTTEN, &asked[0]).await, 0, "it is gone");
+    assert_eq!(change(&laid, FORGOTTEN, &asked[1]).await, 1, "it waits");
 }
 
 /// The findings that an officer is shown, as action and code, newest first; by hand and by a program.

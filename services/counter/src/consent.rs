@@ -7,6 +7,7 @@
 pub mod ask;
 pub mod change;
 pub mod invalidate;
+pub mod question;
 pub mod register;
 pub mod withdraw;
 

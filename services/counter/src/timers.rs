@@ -5,6 +5,7 @@
 
 use crate::Error;
 use crate::call::Call;
+use crate::consent::question::LapseQuestion;
 use crate::counter::Counter;
 use crate::handover::{Attempt, day_of, enter, judge, load};
 use crate::notice::MarkOverdue;
@@ -14,7 +15,7 @@ use rules::audit::Trace;
 use rules::clock::Timestamp;
 use rules::handover::{Actor, Event, ExpiryCode};
 use rules::id::{HandoverId, NoticeId};
-use rules::limits::{DAY_KEY_DAYS_MAX, REQUEST_OUTCOME_MILLIS};
+use rules::limits::{DAY_KEY_DAYS_MAX, QUESTION_MILLIS, REQUEST_OUTCOME_MILLIS};
 use rules::notice::NoticeState;
 use rules::reason::{Outcome, Reason};
 use std::fmt;
@@ -34,6 +35,8 @@ pub struct Round {
     pub undelivered: u64,
     /// Notices that became overdue.
     pub overdue: u64,
+    /// Questions for consent that nobody answered.
+    pub lapsed: u64,
     /// Data keys that were wrapped anew.
     pub rewrapped: u64,
     /// Stored outcomes that were forgotten.
@@ -162,14 +165,16 @@ enum Task {
     Expire,
     ReportUndelivered,
     MarkOverdue,
+    LapseQuestion,
     Rewrap,
 }
 
 impl Task {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Expire,
         Self::ReportUndelivered,
         Self::MarkOverdue,
+        Self::LapseQuestion,
         Self::Rewrap,
     ];
 }
@@ -179,12 +184,13 @@ impl Task {
 enum Due {
     Handover(HandoverId),
     Notice(NoticeId),
+    Question(HandoverId),
 }
 
 impl fmt::Display for Due {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Handover(id) => write!(out, "{id}"),
+            Self::Handover(id) | Self::Question(id) => write!(out, "{id}"),
             Self::Notice(id) => write!(out, "{id}"),
         }
     }
@@ -215,6 +221,11 @@ impl Work for FindDue {
             Task::Rewrap => {
                 let oldest = i64::from(day_of(now)) - (DAY_KEY_DAYS_MAX - REWRAP_MARGIN_DAYS);
                 tx.handovers_of_days_before(oldest, rows_max, left).await?
+            }
+            Task::LapseQuestion => {
+                let before = now.plus_millis(-QUESTION_MILLIS);
+                let questions = tx.old_questions(before, rows_max, left).await?;
+                return Ok(questions.into_iter().map(Due::Question).collect());
             }
             Task::MarkOverdue => {
                 let overdue = i64::from(NoticeState::Overdue.number());
@@ -344,7 +355,10 @@ impl Counter {
             (Task::MarkOverdue, Due::Notice(notice)) => {
                 self.serve_and_wake(call, &MarkOverdue { notice }).await?
             }
-            (_, Due::Handover(_) | Due::Notice(_)) => return Ok(false),
+            (Task::LapseQuestion, Due::Question(question)) => {
+                self.serve(call, &LapseQuestion { question }).await?
+            }
+            (_, Due::Handover(_) | Due::Notice(_) | Due::Question(_)) => return Ok(false),
         };
         Ok(matches!(outcome.outcome, Outcome::Permitted(())))
     }
@@ -356,6 +370,7 @@ impl Round {
             Task::Expire => &mut self.expired,
             Task::ReportUndelivered => &mut self.undelivered,
             Task::MarkOverdue => &mut self.overdue,
+            Task::LapseQuestion => &mut self.lapsed,
             Task::Rewrap => &mut self.rewrapped,
         }
     }

@@ -76,6 +76,7 @@ CREATE TABLE question (
     created_at    INTEGER NOT NULL,
     body          BLOB    NOT NULL
 ) STRICT;
+CREATE INDEX question_age ON question (created_at);
 CREATE INDEX question_subject ON question (subject_index);
 
 -- A person's pseudonym at a vakbond, waiting to be fetched with the code. Each row under a data key of its
