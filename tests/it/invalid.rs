@@ -70,6 +70,12 @@ async fn an_invalid_consent_ends_what_rests_on_it_and_calls_for_erasure() {
         Reason::ConsentNotActive,
         "once is for good"
     );
+    // To the person who stops it, it has stopped: the code on paper is not a wrong one.
+    let code = given.stop_code.clone().unwrap();
+    let stopped = scene.union.withdraw_by_code(&code, None).await.unwrap();
+    assert_eq!((stopped.ended_handovers, stopped.notices), (0, 0));
+    let standing = scene.portal.get_consent(&record).await.unwrap();
+    assert_eq!(standing.record.state, ConsentState::Invalidated, "as found");
     // The person may choose anew, and that is another record.
     let again = scene.statement("vakbond", PeerKind::Vakbond, "vakbond");
     scene.union.assist_consent(&who, &again).await.unwrap();

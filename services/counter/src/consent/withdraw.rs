@@ -90,7 +90,7 @@ impl Command for WithdrawConsent {
         record.sender = Some(found.stored.record.sender.clone());
         record.recipient = Some(found.stored.record.recipient.clone());
         record.purpose = Some(found.stored.record.purpose.clone());
-        if found.stored.record.state == ConsentState::Withdrawn {
+        if has_stopped(found.stored.record.state) {
             // Stopping twice is stopping once; a withdrawal sent again after a restore ends here too.
             record.consent = Some((found.stored.record.id, found.stored.record.version));
             return Ok(Verdict::permitted(Withdrawn::default(), record));
@@ -135,6 +135,12 @@ impl Withdrawn {
     }
 }
 
+/// Whether all that a withdrawal does was done before: by the person, or by a controller that found the
+/// consent invalid.
+const fn has_stopped(state: ConsentState) -> bool {
+    matches!(state, ConsentState::Withdrawn | ConsentState::Invalidated)
+}
+
 /// The record that is meant, with the statement that stops it if there is one.
 struct Found {
     stored: Stored,
@@ -159,7 +165,7 @@ async fn by_statement(
     let Some(stored) = load(room, tx, signed.statement.record.id).await? else {
         return Ok(Err(Verdict::hidden(Reason::NotAvailable, record)));
     };
-    let again = stored.record.state == ConsentState::Withdrawn;
+    let again = has_stopped(stored.record.state);
     match check_withdrawn(&stored.record, &signed.statement, room.call.now) {
         Outcome::Refused(refusal) if !again => Ok(Err(Verdict::refused(refusal, record))),
         _ => Ok(Ok(Found {
@@ -218,10 +224,7 @@ async fn follow(room: &Room<'_>, tx: &mut Tx, id: ConsentId) -> Result<Option<St
         Some(stored)
     };
     Ok(stored.filter(|stored| {
-        matches!(
-            stored.record.state,
-            ConsentState::Given | ConsentState::Withdrawn
-        )
+        stored.record.state == ConsentState::Given || has_stopped(stored.record.state)
     }))
 }
 
