@@ -3,7 +3,7 @@
 //!
 //! Must never be used where the library can do the same: what partners run is what is to be tested.
 
-use crate::house::Folder;
+use crate::house::{DOSSIER, Folder};
 use client::paper::{Manifest, ManifestStage, Signed, SignedManifest};
 use client::{Client, Connection, DirectoryCopy, PersonKey, Preparation};
 use gateway::cli::identity::Identity;
@@ -18,9 +18,10 @@ use vault::chance::SystemChance;
 use vault::digest::sha256;
 use vault::keyfile::{KeyFile, Role, SecretName};
 use vault::pseudonym::{Bsn, Ciphertext, ContextKey};
+use vault::sealing::{Stage, seal_fields};
 use vault::sign::SigningKey;
 use wire::handover::v1 as message;
-use wire::pseudonym::v1::{EnrolItem, EnrolRequest, SignedOrder};
+use wire::pseudonym::v1::{EnrolItem, EnrolRequest, SignedOrder, SignedVoucher};
 
 /// A desk with all that the library keeps for it.
 pub(crate) struct Desk {
@@ -41,11 +42,9 @@ impl Desk {
     /// The desk of an identity, its context opened.
     pub(crate) async fn of(folder: &Folder, name: &str) -> Self {
         let identity = folder.identity(name);
-        let text = std::fs::read_to_string(&identity.key_file).unwrap();
-        let keys = KeyFile::parse(Role::Desk, &Secret::new(text)).unwrap();
         Self {
             client: folder.client(name).await,
-            key: SigningKey::from_seed(keys.require(SecretName::SigningSeed).unwrap()),
+            key: key_of(&identity),
             connection: identity.connect().unwrap(),
             identity,
         }
@@ -96,6 +95,121 @@ impl Desk {
             ..self.order(OrderKind::Prepare, &own, &ciphertext)
         };
         (order, ciphertext)
+    }
+
+    /// An order HANDOVER about an enrolled person that continues a PREPARE, with its ciphertext.
+    pub(crate) async fn handover_order(
+        &self,
+        who: &PersonKey,
+        asked: &Preparation,
+        parent: OrderId,
+    ) -> (Order, Ciphertext) {
+        let (prepare, ciphertext) = self.prepare_order(who, asked).await;
+        let own = self.own().await;
+        let rules = own.directory.directory();
+        let to = TargetDomain::Partner {
+            party: asked.recipient.clone(),
+            epoch: rules.realm(&asked.recipient).unwrap().epoch,
+        };
+        let context = own.directory.context(&asked.recipient).unwrap();
+        let order = Order {
+            kind: OrderKind::Handover,
+            targets: vec![(to, context), prepare.targets[0].clone()],
+            parent: Some(parent),
+            ..prepare
+        };
+        (order, ciphertext)
+    }
+
+    /// The request to offer these values, sealed to the recipient.
+    pub(crate) async fn offer_request(
+        &self,
+        handover: HandoverId,
+        expected_revision: i64,
+        to: &Identity,
+        values: &[(Label, Secret<Vec<u8>>)],
+    ) -> message::OfferRequest {
+        let dossier_labels = DOSSIER.iter().map(|(label, _)| label.parse().unwrap());
+        let stage = ManifestStage::Offer {
+            dossier_labels: dossier_labels.collect(),
+        };
+        let (manifest, summary) = self.sealed(handover, to, values, stage).await;
+        message::OfferRequest {
+            request_id: request_id(),
+            handover_id: handover.bytes().to_vec(),
+            expected_revision,
+            manifest: Some(manifest),
+            summary: Some(summary),
+        }
+    }
+
+    /// The request to release these values, sealed to the recipient, with this order.
+    pub(crate) async fn release_request(
+        &self,
+        step: (HandoverId, i64),
+        to: &Identity,
+        (order, ciphertext): (SignedOrder, &Ciphertext),
+        prepare_vouchers: Vec<SignedVoucher>,
+        values: &[(Label, Secret<Vec<u8>>)],
+    ) -> message::ReleaseRequest {
+        let (handover, expected_revision) = step;
+        let stage = ManifestStage::Release {
+            ciphertext_sha256: sha256(ciphertext.bytes()),
+        };
+        let (manifest, dossier) = self.sealed(handover, to, values, stage).await;
+        message::ReleaseRequest {
+            request_id: request_id(),
+            handover_id: handover.bytes().to_vec(),
+            expected_revision,
+            order: Some(order),
+            ciphertext: ciphertext.bytes().to_vec(),
+            prepare_vouchers,
+            manifest: Some(manifest),
+            dossier: Some(dossier),
+        }
+    }
+
+    async fn sealed(
+        &self,
+        handover: HandoverId,
+        to: &Identity,
+        values: &[(Label, Secret<Vec<u8>>)],
+        stage: ManifestStage,
+    ) -> (message::SignedManifest, message::SealedFields) {
+        let directory = self.client.directory().await.unwrap();
+        let recipient = to.party().parse().unwrap();
+        let (key, _) = directory.sealing_key(&recipient, now()).unwrap();
+        let vault_stage = match stage {
+            ManifestStage::Offer { .. } => Stage::Offer,
+            ManifestStage::Release { .. } => Stage::Release,
+        };
+        let plain: Vec<(Label, &[u8])> = values
+            .iter()
+            .map(|(label, value)| (label.clone(), value.expose().as_slice()))
+            .collect();
+        let sealed = seal_fields(&key, &handover, vault_stage, &plain).unwrap();
+        let fields: Fields = sealed
+            .fields
+            .into_iter()
+            .map(|field| (field.label, field.sealed))
+            .collect();
+        let manifest = Manifest {
+            stage,
+            ..self
+                .manifest(handover, to, &sealed.encapsulation, &fields)
+                .await
+        };
+        let fields = fields
+            .into_iter()
+            .map(|(label, sealed)| message::SealedField {
+                label: label.to_string(),
+                sealed,
+            });
+        let fields = message::SealedFields {
+            encapsulation: sealed.encapsulation,
+            fields: fields.collect(),
+        };
+        (self.signed_manifest(manifest), fields)
     }
 
     fn order(&self, kind: OrderKind, own: &Own, ciphertext: &Ciphertext) -> Order {
@@ -176,6 +290,13 @@ impl Desk {
         };
         (&signed).into()
     }
+}
+
+/// The key with which a desk signs.
+pub(crate) fn key_of(identity: &Identity) -> SigningKey {
+    let text = std::fs::read_to_string(&identity.key_file).unwrap();
+    let keys = KeyFile::parse(Role::Desk, &Secret::new(text)).unwrap();
+    SigningKey::from_seed(keys.require(SecretName::SigningSeed).unwrap())
 }
 
 /// The realm's own domain and context.

@@ -247,6 +247,13 @@ async fn a_desk_that_is_revoked_loses_its_next_call_and_its_stream_not_its_next_
     assert_eq!(reason_of(&status), "CERTIFICATE_REVOKED");
     let ended = stream.message().await.unwrap_err();
     assert_eq!(reason_of(&ended), "CERTIFICATE_REVOKED");
+    let lines = decisions(&house.officer(), &uwv.oin, "WatchInbox").await;
+    let expected = ("refused".to_owned(), "CERTIFICATE_REVOKED".to_owned());
+    assert_eq!(
+        lines.last(),
+        Some(&expected),
+        "the end of the watch has its line"
+    );
     assert_eq!(connections.load(Ordering::SeqCst), 1, "one and the same");
     let found = turned_away(&house.officer(), &uwv.oin).await;
     assert!(!found.is_empty(), "the officer sees the call that was lost");

@@ -17,7 +17,7 @@ const REQUEST_ID: [u8; 16] = [0x5a; 16];
 
 /// A status and its trailers with what may differ blanked: entry, promise and time are of fixed length.
 #[derive(Debug, PartialEq, Eq)]
-struct Shape {
+pub(crate) struct Shape {
     code: tonic::Code,
     message: String,
     details_bytes: usize,
@@ -26,7 +26,7 @@ struct Shape {
     trailers: Vec<(String, usize)>,
 }
 
-fn shape(status: &Status) -> Shape {
+pub(crate) fn shape(status: &Status) -> Shape {
     let details = status.get_error_details();
     let info = details.error_info().cloned().unwrap();
     let mut metadata: Vec<_> = info

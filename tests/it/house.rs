@@ -130,8 +130,13 @@ pub(crate) fn program() -> PathBuf {
     program
 }
 
-/// A test person's number: `9999xxxxx`, passing the eleven-test, the `number`th of them.
+/// A test person's number.
 pub(crate) fn bsn(number: usize) -> Bsn {
+    digits(number).parse().unwrap()
+}
+
+/// The digits of a test person's number: `9999xxxxx`, passing the eleven-test, the `number`th of them.
+pub(crate) fn digits(number: usize) -> String {
     let digits = (999_900_000_u32..=999_999_999)
         .filter(|digits| {
             let places = (0..9).map(|place| i64::from(digits / 10_u32.pow(place) % 10));
@@ -149,7 +154,7 @@ pub(crate) fn bsn(number: usize) -> Bsn {
         })
         .nth(number)
         .unwrap();
-    digits.to_string().parse().unwrap()
+    digits.to_string()
 }
 
 /// A person key.

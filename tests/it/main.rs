@@ -3,6 +3,7 @@
 //! Every test lays a sandbox of its own in a temporary folder and stops it. Must never replace a part
 //! by something that only looks like it.
 
+mod agreement;
 mod authority;
 mod cli;
 mod consent;
@@ -14,6 +15,7 @@ mod governance;
 mod handover;
 mod house;
 mod input;
+mod invalid;
 mod laid;
 mod leak;
 mod manifest;
@@ -21,5 +23,7 @@ mod objection;
 mod outage;
 mod paper;
 mod race;
+mod repeat;
 mod starting;
+mod timekeeper;
 mod watch;

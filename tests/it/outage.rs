@@ -3,14 +3,18 @@
 //!
 //! Must never stop a server gently: a SIGKILL leaves it no time to tidy up.
 
-use crate::house::{DOSSIER, SUMMARY, bsn, decisions, enrol, offer, preparation, reason, values};
+use crate::house::{
+    DOSSIER, SUMMARY, bsn, decisions, enrol, lines, offer, preparation, reason, values,
+};
 use crate::laid::Laid;
 use client::{Client, ClientError, PersonKey, RetryPolicy, Settled};
 use rules::handover::{InboxKind, State};
 use rules::id::HandoverId;
 use rules::reason::Reason;
-use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr as _;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -67,6 +71,19 @@ async fn offered(desk: &Client) -> BTreeMap<HandoverId, usize> {
     seen
 }
 
+/// Handover, sender and recipient in the lines of an action, oldest first.
+async fn about(officer: &Client, oin: &str, action: &str) -> Vec<(String, String, String)> {
+    let found = lines(officer, oin).await.into_iter().rev();
+    let found = found.filter(|line| line.action == action);
+    found
+        .map(|line| {
+            let handover = HandoverId::from_slice(&line.handover_id);
+            let handover = handover.map(|id| id.to_string()).unwrap_or_default();
+            (handover, line.sender, line.recipient)
+        })
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_is_away_stops_everything_once_and_the_outbox_finishes_it_once() {
     let mut laid = Laid::open().await;
@@ -74,6 +91,7 @@ async fn a_holder_that_is_away_stops_everything_once_and_the_outbox_finishes_it_
     let desk = laid.client("neutraal").await;
     let officer = laid.officer();
     let (own, to) = (laid.identity("uwv").oin, laid.identity("neutraal"));
+    let own_party = laid.identity("uwv").party();
     let who = enrol(&uwv, "ww-1", 26).await;
 
     laid.kill("holder-2");
@@ -83,8 +101,8 @@ async fn a_holder_that_is_away_stops_everything_once_and_the_outbox_finishes_it_
     assert_eq!(error.reason(), Some(Reason::HolderUnavailable));
     assert_eq!(count(&laid, HANDOVERS).await, 0, "nothing half-written");
     let away = ("refused".to_owned(), "HOLDER_UNAVAILABLE".to_owned());
-    let lines = decisions(&officer, &own, "Prepare").await;
-    assert_eq!(lines, std::slice::from_ref(&away));
+    let refused = decisions(&officer, &own, "Prepare").await;
+    assert_eq!(refused, std::slice::from_ref(&away));
 
     // The partner's own process ends too, and begins again with what is on its disk.
     drop(uwv);
@@ -109,6 +127,16 @@ async fn a_holder_that_is_away_stops_everything_once_and_the_outbox_finishes_it_
     assert_eq!(reason(released), Reason::HolderUnavailable);
     assert_eq!(state(&uwv, &handover).await, State::Accepted);
     assert_eq!(decisions(&officer, &own, "Release").await, [away]);
+    assert_eq!(
+        about(&officer, &own, "Release").await,
+        [(handover.to_string(), own_party.clone(), to.party())],
+        "the line says which handover"
+    );
+    assert_eq!(
+        about(&officer, &own, "Prepare").await[0],
+        (String::new(), own_party, to.party()),
+        "and before there is one, between whom"
+    );
     laid.start("holder-1").await;
     let resumed = uwv.resume().await.unwrap();
     assert_eq!(resumed.len(), 1);
@@ -271,4 +299,145 @@ async fn decisions_or_full(laid: &Laid) -> Option<Reason> {
     };
     let searched = officer.search_log(question).await;
     searched.err().and_then(|error| error.reason())
+}
+
+/// Takes all the room that a key holder's database has left for another row of this quota, and gives its
+/// pages.
+async fn fill_holder(laid: &Laid, name: &str, issuer: &str, kind: &str) -> i64 {
+    let path = laid.home(name).join("holder.sqlite");
+    let url = format!("sqlite://{}", path.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let pages: i64 = sqlx::query_scalar(PAGES)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let bounded = SqliteConnectOptions::from_str(&url)
+        .unwrap()
+        .pragma("max_page_count", pages.to_string());
+    let mut connection = bounded.connect().await.unwrap();
+    // Days in ascending order, so that the last page of the quota is the one that is full.
+    for day in 0_i64.. {
+        let filled =
+            sqlx::query("INSERT INTO quota (issuer, kind, day, reserved) VALUES ($1, $2, $3, 0)")
+                .bind(issuer)
+                .bind(kind)
+                .bind(day - 1_000_000)
+                .execute(&mut connection)
+                .await;
+        if filled.is_err() {
+            break;
+        }
+    }
+    connection.close().await.unwrap();
+    pages
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_holder_without_room_converts_nothing_and_goes_on_when_there_is_room() {
+    let mut laid = Laid::open().await;
+    let uwv = laid.client("uwv").await;
+    let desk = laid.client("neutraal").await;
+    let own = laid.identity("uwv").oin;
+    let who = enrol(&uwv, "ww-1", 50).await;
+    let handover = offer(&uwv, &who, &laid.identity("neutraal")).await;
+    desk.accept(&handover).await.unwrap();
+    uwv.show(&handover).await.unwrap();
+
+    laid.kill("holder-1");
+    let pages = fill_holder(&laid, "holder-1", &own, "HANDOVER").await;
+    let path = "path = \"holder.sqlite\"";
+    let limit = format!("\npages_max = {pages}");
+    laid.configure("holder-1", path, &format!("{path}{limit}"));
+    laid.start("holder-1").await;
+    let released = once(&uwv).release(&handover, &values(DOSSIER)).await;
+    assert_eq!(reason(released), Reason::HolderUnavailable);
+    assert_eq!(state(&uwv, &handover).await, State::Accepted);
+    let refused = ("refused".to_owned(), "HOLDER_UNAVAILABLE".to_owned());
+    let lines = decisions(&laid.officer(), &own, "Release").await;
+    assert_eq!(lines, [refused]);
+    assert!(laid.log("holder-1").contains("STORAGE_FULL"));
+
+    laid.kill("holder-1");
+    laid.configure("holder-1", &limit, "");
+    laid.start("holder-1").await;
+    let resumed = uwv.resume().await.unwrap();
+    assert_eq!(resumed.len(), 1);
+    assert!(resumed[0].outcome.is_ok(), "{resumed:?}");
+    assert_eq!(
+        desk.fetch(&handover).await.unwrap().fields.len(),
+        DOSSIER.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_without_a_known_key_gets_nothing_converted() {
+    let mut laid = Laid::open().await;
+    let uwv = laid.client("uwv").await;
+    let own = laid.identity("uwv").oin;
+    enrol(&uwv, "ww-1", 51).await;
+    laid.kill("broker");
+    // All but the broker's own, which alone has its secret key there.
+    let path = laid.home("broker").join("broker.sqlite");
+    let url = format!("sqlite://{}", path.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query("DELETE FROM context_key WHERE length(sealed_key) = 0")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    laid.start("broker").await;
+
+    let persons = [(PersonKey::new("ww-2").unwrap(), bsn(52))];
+    let enrolled = uwv.enrol(&persons).await.unwrap();
+    assert_eq!(enrolled[0].refused, Some(Reason::ContextUnknown));
+    let officer = laid.officer();
+    let found = lines(&officer, &own).await;
+    let line = found.iter().find(|line| line.action == "Enrol").unwrap();
+    let id = rules::id::EntryId::from_slice(&line.entry_id).unwrap();
+    let entry = officer.show_entry(&id).await.unwrap();
+    let entry: serde_json::Value = serde_json::from_slice(&entry.entry_json).unwrap();
+    let attributes = &entry["attributes"];
+    assert_eq!(
+        attributes["handover.batch_reasons"],
+        serde_json::json!({ "CONTEXT_UNKNOWN": 1 })
+    );
+    // Who looked, for whom and in which period, is in the log as well.
+    let found = lines(&officer, &laid.identity("officer").oin).await;
+    for (action, key, value) in [
+        ("SearchEntries", "handover.searched_peer", own),
+        ("GetEntry", "handover.entry", id.to_string()),
+    ] {
+        let line = found.iter().find(|line| line.action == action).unwrap();
+        let id = rules::id::EntryId::from_slice(&line.entry_id).unwrap();
+        let entry = officer.show_entry(&id).await.unwrap();
+        let entry: serde_json::Value = serde_json::from_slice(&entry.entry_json).unwrap();
+        assert_eq!(entry["attributes"][key], value, "{action}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipient_that_has_not_opened_its_context_is_named_before_any_conversion() {
+    let laid = Laid::open().await;
+    let uwv = laid.client("uwv").await;
+    let desk = laid.identity("neutraal").client().unwrap();
+    let who = enrol(&uwv, "ww-1", 53).await;
+    let handover = offer(&uwv, &who, &laid.identity("neutraal")).await;
+    desk.accept(&handover).await.unwrap();
+    uwv.show(&handover).await.unwrap();
+    let released = uwv.release(&handover, &values(DOSSIER)).await;
+    assert_eq!(reason(released), Reason::ReceiverNotReady);
+    let portal = laid.client("portal").await;
+    let union = laid.identity("vakbond");
+    let (number, party) = (bsn(55), union.party().parse().unwrap());
+    let linked = portal.link(&number, &party).await.map(|_| ());
+    assert_eq!(reason(linked), Reason::ReceiverNotReady);
+    laid.client("vakbond").await;
+    portal.link(&number, &party).await.unwrap();
+    desk.open_context().await.unwrap();
+    uwv.release(&handover, &values(DOSSIER)).await.unwrap();
+    assert_eq!(
+        desk.fetch(&handover).await.unwrap().fields.len(),
+        DOSSIER.len()
+    );
 }

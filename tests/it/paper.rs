@@ -2,9 +2,12 @@
 //!
 //! Must never pass because the unchanged order would have been refused as well: that one is sent too.
 
-use crate::desk::{Desk, enrol_request, prepare_request};
+use crate::desk::{Desk, enrol_request, prepare_request, request_id};
 use crate::house::{House, bsn, decisions, enrol, preparation, reason_of};
+use crate::repeat::Accepted;
+use rules::pseudonym::Order;
 use rules::reason::Reason;
+use wire::handover::v1::ReleaseRequest;
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
 use wire::pseudonym::v1::SignedOrder;
 use wire::pseudonym::v1::enrol_result::Outcome;
@@ -32,6 +35,8 @@ fn check_reason(what: &str, code: &str) {
         Reason::OrderCiphertextMismatch,
         Reason::ActingForAnother,
         Reason::PointInvalid,
+        Reason::OrderParentInvalid,
+        Reason::ManifestDigestMismatch,
     ];
     assert!(expected.contains(&reason), "{what}: {reason}");
 }
@@ -115,4 +120,74 @@ async fn a_preparation_that_was_changed_in_any_octet_converts_nothing() {
     assert_eq!(lines.len(), sent + 1, "each has its line");
     let permitted = lines.iter().filter(|(_, code)| code.is_empty()).count();
     assert_eq!(permitted, 1, "the unchanged one alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_was_changed_in_any_octet_releases_nothing() {
+    let house = House::start().await;
+    let accepted = Accepted::begin(&house, 44).await;
+    let (order, ciphertext) = accepted.order(&house).await;
+    let whole = accepted.request(&house, order, &ciphertext).await;
+    let mut changed: Vec<(String, ReleaseRequest)> = Vec::new();
+    let signed = whole.order.clone().unwrap();
+    for place in (0..signed.order.len()).step_by(STEP) {
+        let mut request = whole.clone();
+        request.order.as_mut().unwrap().order = turned(&signed.order, place);
+        changed.push((format!("order octet {place}"), request));
+    }
+    for place in (0..signed.signature.len()).step_by(STEP) {
+        let mut request = whole.clone();
+        request.order.as_mut().unwrap().signature = turned(&signed.signature, place);
+        changed.push((format!("signature octet {place}"), request));
+    }
+    for place in (0..whole.ciphertext.len()).step_by(STEP) {
+        let mut request = whole.clone();
+        request.ciphertext = turned(&whole.ciphertext, place);
+        changed.push((format!("ciphertext octet {place}"), request));
+    }
+    let sent = changed.len();
+    let mut service = HandoverServiceClient::new(accepted.desk.connection.channel());
+    for (name, mut request) in changed {
+        request.request_id = request_id();
+        let status = service.release(request).await.unwrap_err();
+        check_reason(&name, &reason_of(&status));
+    }
+    service.release(whole).await.unwrap();
+
+    let own = &accepted.desk.identity.oin;
+    let lines = decisions(&house.officer(), own, "Release").await;
+    assert_eq!(lines.len(), sent + 1, "each has its line");
+    let permitted = lines.iter().filter(|(_, code)| code.is_empty()).count();
+    assert_eq!(permitted, 1, "the unchanged one alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_releases_in_anothers_name() {
+    let house = House::start().await;
+    let accepted = Accepted::begin(&house, 45).await;
+    let mut service = HandoverServiceClient::new(accepted.desk.connection.channel());
+    let (order, ciphertext) = accepted.order(&house).await;
+    let other = house.identity("regio");
+    for (what, order) in [
+        (
+            "another organisation",
+            Order {
+                issuer: other.oin.parse().unwrap(),
+                ..order.clone()
+            },
+        ),
+        (
+            "another desk",
+            Order {
+                desk: "another-desk".parse().unwrap(),
+                ..order.clone()
+            },
+        ),
+    ] {
+        let request = accepted.request(&house, order, &ciphertext).await;
+        let status = service.release(request).await.unwrap_err();
+        assert_eq!(reason_of(&status), "ACTING_FOR_ANOTHER", "{what}");
+    }
+    let request = accepted.request(&house, order, &ciphertext).await;
+    service.release(request).await.unwrap();
 }

@@ -81,6 +81,14 @@ impl ClientError {
     }
 }
 
+impl ClientError {
+    /// True when a fresh order may help: the order's window passed on the way, or a key holder began anew
+    /// and no longer takes orders from before.
+    pub(crate) fn wants_fresh_order(&self) -> bool {
+        self.reason() == Some(Reason::OrderExpired)
+    }
+}
+
 impl From<Refused> for ClientError {
     fn from(refused: Refused) -> Self {
         Self::Refused(Box::new(refused))

@@ -144,6 +144,7 @@ mutations! {
     25 "NarrowConsent" ConsentServiceClient.narrow_consent(consent::NarrowConsentRequest) -> consent::NarrowConsentResponse;
     26 "WithdrawConsent" ConsentServiceClient.withdraw_consent(consent::WithdrawConsentRequest) -> consent::WithdrawConsentResponse;
     27 "RequestConsent" ConsentServiceClient.request_consent(consent::RequestConsentRequest) -> consent::RequestConsentResponse, order;
+    28 "InvalidateConsent" ConsentServiceClient.invalidate_consent(consent::InvalidateConsentRequest) -> consent::InvalidateConsentResponse;
 }
 
 /// Answers that hold a receipt, and those that tell of dropped labels besides.
@@ -326,6 +327,21 @@ impl Settle<consent::WithdrawConsentRequest> for consent::WithdrawConsentRespons
             self.promise,
             settling.directory,
         )?;
+        Ok((Settled::Consent(receipt), Vec::new()))
+    }
+}
+
+impl Settle<consent::InvalidateConsentRequest> for consent::InvalidateConsentResponse {
+    fn settle(self, _: &consent::InvalidateConsentRequest, settling: &Settling<'_>) -> Settlement {
+        let receipt = ConsentReceipt {
+            state: ConsentState::Invalidated,
+            ..ConsentReceipt::withdrawn(
+                self.ended_handovers,
+                self.notices,
+                self.promise,
+                settling.directory,
+            )?
+        };
         Ok((Settled::Consent(receipt), Vec::new()))
     }
 }

@@ -120,6 +120,7 @@ impl Outbox {
                 request: *request,
                 cause: Box::new(cause),
             }),
+            // An order that expires each time is a clock that is wrong: waiting would not mend it.
             Err(definite) => {
                 self.commit(vec![done]).await?;
                 Err(definite)

@@ -51,8 +51,15 @@ impl RetryPolicy {
         }
     }
 
+    /// Waits as after the attempt with this number (from 1).
+    pub(crate) async fn pause(&self, attempt: u32, random: &dyn Random) {
+        if let Some(wait) = self.wait(attempt, None, random) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Makes attempts until one gives a definite answer or the attempts are used up, and then gives the
-    /// last one's error.
+    /// last one's error. An order that expired is no definite answer, because each attempt signs its own.
     pub(crate) async fn repeat<T, Attempt, Answer>(
         &self,
         random: &dyn Random,
@@ -75,7 +82,7 @@ impl RetryPolicy {
             };
             let wait = self.wait(number, asked, random);
             match wait {
-                Some(wait) if error.is_repeatable() && number < self.attempts_max => {
+                Some(wait) if may_pass(&error) && number < self.attempts_max => {
                     tokio::time::sleep(wait).await;
                 }
                 Some(_) | None => return Err(error),
@@ -83,6 +90,10 @@ impl RetryPolicy {
             number = number.saturating_add(1);
         }
     }
+}
+
+fn may_pass(error: &ClientError) -> bool {
+    error.is_repeatable() || error.wants_fresh_order()
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 
 use crate::Error;
 use crate::decision;
-use crate::record::{OpenedEntry, Record, open_entry};
+use crate::record::{FINDING, OpenedEntry, Record, open_entry};
 use crate::serve::{Command, Room, Verdict};
-use rules::audit::year_of;
+use rules::audit::{Searched, year_of};
 use rules::clock::Timestamp;
 use rules::directory::Right;
 use rules::id::{EntryId, HandoverId, Oin, Purpose, Tag};
@@ -31,6 +31,8 @@ pub struct SearchEntries {
     pub purpose: Option<Purpose>,
     /// With this subject tag.
     pub subject: Option<Tag>,
+    /// Only what an officer must look at.
+    pub findings: bool,
     /// From this moment on; a year back when absent.
     pub from: Option<Timestamp>,
     /// Before this moment; now when absent.
@@ -81,12 +83,14 @@ impl Command for SearchEntries {
             handover: self.handover,
             purpose: self.purpose.clone(),
             person: self.subject,
+            searched: Some(self.searched(room)),
             ..Record::default()
         };
         if self.handover.is_none()
             && self.peer.is_none()
             && self.purpose.is_none()
             && self.subject.is_none()
+            && !self.findings
         {
             return Ok(Verdict::refused(Reason::SearchTooWide, record));
         }
@@ -103,16 +107,26 @@ impl Command for SearchEntries {
 }
 
 impl SearchEntries {
+    /// Who is looked for and in which period; with the lines' own fields that is the whole question.
+    fn searched(&self, room: &Room<'_>) -> Searched {
+        let until = self.until.unwrap_or_else(|| room.call.now.plus_millis(1));
+        let from = self
+            .from
+            .unwrap_or_else(|| until.plus_millis(-SEARCH_BACK_MILLIS));
+        Searched {
+            peer: self.peer.clone(),
+            from,
+            until,
+        }
+    }
+
     async fn search(
         &self,
         room: &Room<'_>,
         tx: &mut Tx,
     ) -> Result<Result<EntryPage, Refusal>, Error> {
         let keys = room.counter.keys();
-        let until = self.until.unwrap_or_else(|| room.call.now.plus_millis(1));
-        let from = self
-            .from
-            .unwrap_or_else(|| until.plus_millis(-SEARCH_BACK_MILLIS));
+        let Searched { from, until, .. } = self.searched(room);
         let rows_max = match self.page_rows {
             0 => PAGE_ROWS_DEFAULT,
             wish => wish.min(PAGE_ROWS_MAX),
@@ -146,6 +160,7 @@ impl SearchEntries {
                     .as_ref()
                     .map(|name| tag("purpose", name.as_str().as_bytes())),
                 subject: self.subject.map(|subject| tag("subject", subject.bytes())),
+                finding: self.findings.then(|| tag(FINDING, &[])),
                 rows_max: i64::from(rows_max).saturating_add(1),
             };
             rows.extend(tx.search_entries(&search).await?);
@@ -172,8 +187,14 @@ impl SearchEntries {
     /// What a page token is bound to: the caller and the question.
     fn binding(&self, mark: &[u8; 16]) -> Vec<u8> {
         let question = format!(
-            "{:?}|{:?}|{:?}|{:?}|{:?}|{:?}",
-            self.handover, self.peer, self.purpose, self.subject, self.from, self.until
+            "{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}",
+            self.handover,
+            self.peer,
+            self.purpose,
+            self.subject,
+            self.findings,
+            self.from,
+            self.until
         );
         [mark.as_slice(), question.as_bytes()].concat()
     }
@@ -230,7 +251,10 @@ impl Command for GetEntry {
         room: &'a Room<'a>,
         tx: &'a mut Tx,
     ) -> Result<Verdict<OpenedEntry>, Error> {
-        let mut record = Record::default();
+        let mut record = Record {
+            entry: Some(self.entry_id),
+            ..Record::default()
+        };
         if let Err(refusal) = decision::oversee(room, OversightAction::SearchLog, true, &mut record)
         {
             return Ok(Verdict::refused(refusal, record));

@@ -6,6 +6,8 @@
 
 pub mod ask;
 pub mod change;
+pub mod invalidate;
+pub mod question;
 pub mod register;
 pub mod withdraw;
 

@@ -13,9 +13,10 @@ use rules::id::{Oin, Party, Purpose, Tag};
 use rules::policy::PolicyBundle;
 use rules::pseudonym::{Context, Order};
 use rules::reason::Outcome;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use store::Database;
 use tokio::sync::Notify;
 use vault::pseudonym::ContextKey;
@@ -79,6 +80,12 @@ pub trait KeyHolders: Send + Sync {
         &self,
         requests: Vec<ConversionRequest>,
     ) -> Boxed<'_, Result<Vec<Outcome<Converted>>, Error>>;
+
+    /// Whether the owner of a context has opened it: until then nobody can convert anything for it.
+    ///
+    /// # Errors
+    /// When that cannot be looked up.
+    fn is_open<'a>(&'a self, context: &'a Context) -> Boxed<'a, Result<bool, Error>>;
 
     /// Carries an owner's request to open a context along all holders.
     ///
@@ -259,7 +266,12 @@ pub struct Counter {
     settings: Settings,
     in_force: RwLock<Arc<InForce>>,
     wake: Notify,
+    /// Rows with a fault that the process's log has named.
+    faulty: Mutex<BTreeSet<String>>,
 }
+
+/// Rows with a fault that are remembered; beyond that, further ones are named each time.
+const FAULTY_ROWS_MAX: usize = 1_000;
 
 impl std::fmt::Debug for Counter {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -275,6 +287,7 @@ impl Counter {
             settings,
             in_force: RwLock::new(Arc::new(in_force)),
             wake: Notify::new(),
+            faulty: Mutex::default(),
         }
     }
 
@@ -336,6 +349,12 @@ impl Counter {
     #[must_use]
     pub fn in_force(&self) -> Arc<InForce> {
         Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a fault of this row is new to this process: a row is named in its log once, not each second.
+    pub(crate) fn is_first_fault_of(&self, row: &str) -> bool {
+        let mut faulty = self.faulty.lock().unwrap_or_else(PoisonError::into_inner);
+        faulty.len() >= FAULTY_ROWS_MAX || faulty.insert(row.to_owned())
     }
 
     /// Takes a newly loaded set into use.

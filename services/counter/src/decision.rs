@@ -3,6 +3,7 @@
 //!
 //! Must never fill in a fact that nobody established: what is not known counts against the exchange.
 
+use crate::Error;
 use crate::counter::InForce;
 use crate::handover::body::Body;
 use crate::record::Record;
@@ -17,9 +18,11 @@ use rules::policy::{
     Action, ConsentFacts, ConsentState, Decision, DecisionRequest, OversightAction,
     OversightRequest, OversightRight, PeerFacts, Stage, Surplus,
 };
+use rules::pseudonym::Context;
 use rules::reason::{Outcome, Reason, Refusal};
 use rules::register::RegisterEntry;
 use std::collections::BTreeSet;
+use store::Tx;
 use store::pseudonym::SubjectRow;
 
 /// Which exchange is asked about.
@@ -46,6 +49,7 @@ pub struct Asked<'a> {
 pub struct Facts {
     objection_pending: bool,
     restricted: bool,
+    follows_completed: bool,
     now: Timestamp,
     expires_at: Timestamp,
     consent: Assumed,
@@ -63,17 +67,20 @@ enum Assumed {
 }
 
 impl Facts {
-    /// The facts of a locked row.
+    /// The facts of a locked row. `follows_completed`: whether the recipient handed somebody over to the
+    /// sender before, and the sender completed it.
     #[must_use]
     pub fn of(
         subject: &SubjectRow,
         consent: Option<&ConsentRecord>,
+        follows_completed: bool,
         now: Timestamp,
         expires_at: Option<Timestamp>,
     ) -> Self {
         Self {
             objection_pending: subject.objected_at.is_some(),
             restricted: subject.restricted_at.is_some(),
+            follows_completed,
             now,
             expires_at: expires_at.unwrap_or_else(|| now.plus_millis(1)),
             consent: consent.map_or(Assumed::Absent, |record| {
@@ -82,15 +89,27 @@ impl Facts {
         }
     }
 
-    /// The most favourable facts: what is refused even so depends on no person (DESIGN 12.4).
+    /// The most favourable facts about a person: what is refused even so depends on no person (DESIGN 12.4).
     #[must_use]
-    pub fn favourable(now: Timestamp) -> Self {
+    pub fn favourable(now: Timestamp, follows_completed: bool) -> Self {
         Self {
             objection_pending: false,
             restricted: false,
+            follows_completed,
             now,
             expires_at: now.plus_millis(DAY_MILLIS),
             consent: Assumed::Widest,
+        }
+    }
+
+    /// The same without objection and restriction: for a step that reveals nothing, and so need not wait
+    /// for an officer.
+    #[must_use]
+    pub fn without_pause(self) -> Self {
+        Self {
+            objection_pending: false,
+            restricted: false,
+            ..self
         }
     }
 
@@ -177,7 +196,7 @@ impl InForce {
                 .is_some(),
             objection_pending: facts.objection_pending,
             restricted: facts.restricted,
-            follows_completed: false,
+            follows_completed: facts.follows_completed,
             now: facts.now,
             expires_at: facts.expires_at,
             consent: consent.as_ref(),
@@ -196,6 +215,13 @@ impl InForce {
         peer.map(rules::directory::Peer::kind).ok_or_else(|| {
             Refusal::about(Reason::NoAgreement, "recipient", "is not in the directory")
         })
+    }
+
+    /// Whether a context is the one that its realm has now.
+    #[must_use]
+    pub fn is_current(&self, context: &Context) -> bool {
+        let realm = self.directory.realm(&context.party);
+        realm.is_some_and(|realm| realm.context == context.number)
     }
 
     /// A party has a ground for the BSN when one of its own desks has the right to enrol with it.
@@ -229,18 +255,25 @@ impl InForce {
         }
     }
 
-    /// Until when a handover may stay in a state that it enters now.
+    /// Until when a handover may stay in a state that it enters now: by the times that the two agreed on,
+    /// or else by the register's.
     #[must_use]
     pub fn deadline(&self, body: &Body, state: State, now: Timestamp) -> Option<Timestamp> {
-        let timers = self
-            .entry(body)
-            .map(|entry| entry.timers)
-            .unwrap_or_default();
+        let edge = self
+            .directory
+            .edge(&body.sender, &body.recipient, &body.purpose, now);
+        let [hours, offer, release, complete] = match edge.and_then(|edge| edge.timers) {
+            Some(agreed) => agreed.numbers(),
+            None => {
+                let entry = self.entry(body).map(|entry| entry.timers);
+                entry.unwrap_or_default().numbers()
+            }
+        };
         let timers = Timers {
-            prepared_millis: i64::from(timers.prepared_hours).saturating_mul(HOUR_MILLIS),
-            offer_working_days: timers.offer_working_days,
-            release_working_days: timers.release_working_days,
-            completion_millis: i64::from(timers.complete_days).saturating_mul(DAY_MILLIS),
+            prepared_millis: i64::from(hours).saturating_mul(HOUR_MILLIS),
+            offer_working_days: offer,
+            release_working_days: release,
+            completion_millis: i64::from(complete).saturating_mul(DAY_MILLIS),
         };
         rules::handover::deadline(state, now, &timers, &self.calendar)
     }
@@ -274,6 +307,41 @@ impl InForce {
     pub fn knows_label(&self, label: &Label) -> bool {
         self.policy.register().label(label).is_some()
     }
+}
+
+/// Whether an exchange of this kind follows a completed handover the other way between the same two parties.
+///
+/// Looked up only where the register asks for it. It is about the pair, not about the person: a person's
+/// handles in two relations cannot be joined, and the two parties themselves know whom it concerns.
+///
+/// # Errors
+/// When the database fails.
+pub async fn follows_completed(
+    room: &Room<'_>,
+    tx: &mut Tx,
+    (sender, recipient): (&Party, &Party),
+    purpose: &Purpose,
+) -> Result<bool, Error> {
+    let (Ok(from), Ok(to)) = (
+        room.in_force.kind_of(sender),
+        room.in_force.kind_of(recipient),
+    ) else {
+        return Ok(false);
+    };
+    let entry = room.in_force.policy.register().entry(purpose, from, to);
+    if !entry.is_some_and(|entry| entry.after_completed) {
+        return Ok(false);
+    }
+    let keys = room.counter.keys();
+    let completed = i64::from(State::Completed.number());
+    Ok(tx
+        .has_completed_handover(
+            keys.party_tag(recipient),
+            keys.party_tag(sender),
+            completed,
+            keys.purpose_tag(purpose),
+        )
+        .await?)
 }
 
 /// Asks the policies whether an officer may do this. `own`: whether it is about the officer's own

@@ -329,7 +329,7 @@ impl Command for PutInForce<'_> {
 struct Note {
     name: &'static str,
     refusal: Option<Refusal>,
-    stranger: Option<Stranger>,
+    record: Record,
 }
 
 impl Command for Note {
@@ -341,13 +341,17 @@ impl Command for Note {
 
     async fn perform<'a>(
         &'a self,
-        _room: &'a Room<'a>,
-        _tx: &'a mut Tx,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx,
     ) -> Result<Verdict<()>, Error> {
-        let record = Record {
-            stranger: self.stranger.clone(),
-            ..Record::default()
-        };
+        let mut record = self.record.clone();
+        // A handover's line says the same of it whether or not its step could be served.
+        if let Some(handover) = record.handover.take()
+            && let Some(loaded) = crate::handover::load(room, tx, handover).await?
+            && loaded.side(&room.call.caller.party).is_some()
+        {
+            record = loaded.record(room);
+        }
         Ok(match &self.refusal {
             Some(refusal) => Verdict::refused(refusal.clone(), record),
             None => Verdict::permitted((), record),
@@ -366,7 +370,7 @@ impl Counter {
             &Note {
                 name,
                 refusal: None,
-                stranger: None,
+                record: Record::default(),
             },
         )
         .await
@@ -383,15 +387,23 @@ impl Counter {
         name: &'static str,
         refusal: Refusal,
     ) -> Result<Answer<()>, Error> {
-        self.serve(
-            call,
-            &Note {
-                name,
-                refusal: Some(refusal),
-                stranger: None,
-            },
-        )
-        .await
+        self.refuse_about(call, name, refusal, Record::default())
+            .await
+    }
+
+    async fn refuse_about(
+        &self,
+        call: &Call,
+        name: &'static str,
+        refusal: Refusal,
+        record: Record,
+    ) -> Result<Answer<()>, Error> {
+        let note = Note {
+            name,
+            refusal: Some(refusal),
+            record,
+        };
+        self.serve(call, &note).await
     }
 
     /// Logs that somebody with a valid certificate, who is no desk, was turned away at the door.
@@ -411,24 +423,29 @@ impl Counter {
         let note = Note {
             name: "TurnAway",
             refusal: Some(refusal),
-            stranger: Some(stranger),
+            record: Record {
+                stranger: Some(stranger),
+                ..Record::default()
+            },
         };
         self.serve(&call, &note).await
     }
 
-    /// Logs a call that failed outside the database, so that it has its line too. A fault of the
-    /// database itself leaves none: there is nowhere to write it.
+    /// Logs a call that failed outside the database, so that it has its line too, with what it was about.
+    /// A fault of the database itself leaves none: there is nowhere to write it.
     pub async fn note_fault(
         &self,
         call: &Call,
         name: &'static str,
         fault: &Error,
+        about: Record,
     ) -> Option<Promise> {
         match fault {
             Error::HolderUnavailable | Error::HolderDishonest(_) => {}
             Error::Store(_) | Error::Vault(_) | Error::Malformed(_) | Error::Stale => return None,
         }
-        let answer = self.refuse(call, name, Refusal::new(fault.reason())).await;
+        let refusal = Refusal::new(fault.reason());
+        let answer = self.refuse_about(call, name, refusal, about).await;
         answer.ok().map(|answer| answer.promise)
     }
 

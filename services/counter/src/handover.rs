@@ -16,6 +16,7 @@ pub mod view;
 use crate::Error;
 use crate::call::{Answer, Call};
 use crate::counter::Counter;
+use crate::decision::{self, Facts};
 use crate::feed::{self, Told};
 use crate::inbox::{self, InboxItem};
 use crate::notice;
@@ -94,6 +95,8 @@ pub struct Loaded {
     pub subject: SubjectRow,
     /// The person's consent in this relation, locked; none where nobody ever asked for one.
     pub consent: Option<ConsentRecord>,
+    /// Whether it follows a completed handover the other way, where the register asks for one.
+    pub follows_completed: bool,
 }
 
 fn state_of(number: i64) -> Result<State, Error> {
@@ -127,6 +130,18 @@ impl Loaded {
                 .deadline_at
                 .is_some_and(|deadline| deadline <= room.call.now),
         })
+    }
+
+    /// What is true of the person at this moment.
+    #[must_use]
+    pub fn facts(&self, room: &Room<'_>) -> Facts {
+        Facts::of(
+            &self.subject,
+            self.consent.as_ref(),
+            self.follows_completed,
+            room.call.now,
+            self.row.deadline_at,
+        )
     }
 
     /// What the log is told of it.
@@ -255,11 +270,14 @@ pub async fn load(room: &Room<'_>, tx: &mut Tx, id: HandoverId) -> Result<Option
         .await?
         .ok_or(Error::Malformed("a handover without its person"))?;
     let consent = crate::consent::current(room, tx, &subject).await?;
+    let pair = (&body.sender, &body.recipient);
+    let follows_completed = decision::follows_completed(room, tx, pair, &body.purpose).await?;
     Ok(Some(Loaded {
         row,
         body,
         subject,
         consent,
+        follows_completed,
     }))
 }
 
@@ -327,8 +345,12 @@ pub async fn enter(
     loaded: &mut Loaded,
     step: &Step,
 ) -> Result<(), Error> {
-    let changes = step.state != loaded.state()?;
+    let before = loaded.state()?;
+    let changes = step.state != before;
     if changes {
+        let waits = before == State::Prepared && step.state == State::Offered;
+        let due = rules::handover::undelivered_at(room.call.now);
+        loaded.row.undelivered_at = waits.then_some(due);
         loaded.row.entered_at = room.call.now;
         loaded.row.state = i64::from(step.state.number());
     }

@@ -23,6 +23,8 @@ pub mod pseudonym;
 pub mod record;
 pub mod rowkey;
 pub mod serve;
+#[cfg(test)]
+mod tests;
 pub mod timers;
 
 pub use call::{Answer, Call, Caller, Promise, SignedPaper};

@@ -107,13 +107,13 @@ impl Counter {
         let outcome = match checked {
             Err(refusal) => Outcome::Refused(refusal),
             Ok(()) => {
-                self.convert_one(ConversionRequest {
+                let conversion = ConversionRequest {
                     order: request.order.clone(),
                     signed: request.signed_order.clone(),
                     ciphertext: request.ciphertext,
                     parents: Vec::new(),
-                })
-                .await?
+                };
+                self.convert_for(&request.recipient, conversion).await?
             }
         };
         self.serve(

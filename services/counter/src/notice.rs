@@ -10,12 +10,12 @@ use crate::frame::{FrameReader, FrameWriter};
 use crate::handover::{Loaded, load};
 use crate::inbox::{self, InboxItem};
 use crate::record::Record;
-use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use crate::serve::{Command, Fingerprint, NoticeReceipt, Receipt, Room, Verdict};
 use rules::clock::Timestamp;
 use rules::feed::FeedKind;
 use rules::handover::{Actor, InboxKind};
 use rules::id::{Basis, HandoverId, NoticeId, Party, RequestId};
-use rules::notice::{Answer, AnswerCode, NoticeKind, NoticeState, NoticeTerms};
+use rules::notice::{Answer, AnswerCode, NoticeEvent, NoticeKind, NoticeState, NoticeTerms};
 use rules::reason::{Outcome, Reason, Refusal};
 use store::Tx;
 use store::notice::NoticeRow;
@@ -41,6 +41,53 @@ pub struct NoticeView {
     pub answer: Option<AnswerCode>,
     /// With RETAINED: the legal ground.
     pub ground: Option<Basis>,
+}
+
+impl NoticeView {
+    /// What is stored for a repeat.
+    fn stored(&self) -> Receipt {
+        Receipt {
+            handover: self.handover.to_string(),
+            notice: self.notice.to_string(),
+            state: i64::from(self.state.number()),
+            deadline_millis: Some(self.due_at.millis()),
+            notice_view: Some(NoticeReceipt {
+                kind: self.kind.number(),
+                sent_millis: self.sent_at.millis(),
+                answer: self.answer.map_or(0, AnswerCode::number),
+                ground: self
+                    .ground
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            }),
+            ..Receipt::default()
+        }
+    }
+
+    /// The view again, from what was stored.
+    ///
+    /// # Errors
+    /// When the stored outcome is not one of a notice.
+    fn replay(receipt: &Receipt) -> Result<Self, Error> {
+        let wrong = || Error::Malformed("a stored outcome");
+        let stored = receipt.notice_view.as_ref().ok_or_else(wrong)?;
+        let state = i32::try_from(receipt.state).map_err(|_| wrong())?;
+        let ground = match stored.ground.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| wrong())?),
+        };
+        Ok(Self {
+            notice: receipt.notice_id()?,
+            handover: receipt.handover_id()?,
+            kind: NoticeKind::from_number(stored.kind).ok_or_else(wrong)?,
+            state: NoticeState::from_number(state).ok_or_else(wrong)?,
+            sent_at: Timestamp::from_millis(stored.sent_millis),
+            due_at: Timestamp::from_millis(receipt.deadline_millis.ok_or_else(wrong)?),
+            answer: AnswerCode::from_number(stored.answer),
+            ground,
+        })
+    }
 }
 
 /// Starts a notice to the recipient of a handover, in the transaction of what caused it.
@@ -285,6 +332,12 @@ impl Command for AckNotice {
         "AckNotice"
     }
 
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.add(b"AckNotice").add(self.notice.bytes());
+        Some((self.request_id, fingerprint))
+    }
+
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
@@ -298,15 +351,21 @@ impl Command for AckNotice {
             notice: Some(self.notice),
             ..loaded.record(room)
         };
-        // Receiving twice is receiving once: the call needs no stored outcome.
-        if row.received_at.is_none() {
-            row.received_at = Some(room.call.now);
-            if state_of(&row)? == NoticeState::Sent {
-                row.state = i64::from(NoticeState::Received.number());
-            }
-            tx.update_notice(&row).await?;
+        match rules::notice::apply(state_of(&row)?, NoticeEvent::Ack) {
+            Outcome::Permitted(state) => row.state = i64::from(state.number()),
+            Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         }
+        row.received_at = row.received_at.or(Some(room.call.now));
+        tx.update_notice(&row).await?;
         Ok(Verdict::permitted(view(room, &row)?, record))
+    }
+
+    fn receipt(&self, reply: &NoticeView) -> Receipt {
+        reply.stored()
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<NoticeView, Error> {
+        NoticeView::replay(&receipt)
     }
 }
 
@@ -328,7 +387,8 @@ pub struct AnswerNotice {
 }
 
 impl AnswerNotice {
-    fn check(&self, room: &Room<'_>, row: &NoticeRow) -> Result<(), Refusal> {
+    /// The answer is signed by the calling desk and names this notice.
+    fn check_signature(&self, room: &Room<'_>) -> Result<(), Refusal> {
         let key = VerifyingKey::from_bytes(room.call.caller.signing_key);
         let right = self.signed_notice == self.notice
             && Signature::from_slice(&self.signed.signature).is_some_and(|signature| {
@@ -337,14 +397,7 @@ impl AnswerNotice {
         if !right {
             return Err(Refusal::new(Reason::NoticeSignatureInvalid));
         }
-        if row.answered_at.is_some() {
-            return Err(Refusal::new(Reason::NoticeAnswered));
-        }
-        let kind = kind_of(row).map_err(|_| Refusal::new(Reason::Internal))?;
-        match Answer::new(kind, self.answer, &self.ground) {
-            Outcome::Permitted(_) => Ok(()),
-            Outcome::Refused(refusal) => Err(refusal),
-        }
+        Ok(())
     }
 }
 
@@ -353,6 +406,17 @@ impl Command for AnswerNotice {
 
     fn name(&self) -> &'static str {
         "AnswerNotice"
+    }
+
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint
+            .add(b"AnswerNotice")
+            .add(self.notice.bytes())
+            .add(self.signed_notice.bytes())
+            .add(&self.answer.number().to_be_bytes())
+            .add(self.ground.as_bytes());
+        Some((self.request_id, fingerprint))
     }
 
     async fn perform<'a>(
@@ -369,21 +433,20 @@ impl Command for AnswerNotice {
             ..loaded.record(room)
         };
         record.event_code = Some(self.answer.code());
-        if let Err(refusal) = self.check(room, &row) {
-            // The same answer again, byte for byte, is a repeat and gets the notice as it stands.
-            let before = open_answer(room, &row)?;
-            if refusal.reason == Reason::NoticeAnswered
-                && before == (Some(self.answer), self.ground.parse().ok())
-            {
-                record.repeat = true;
-                return Ok(Verdict::permitted(view(room, &row)?, record));
-            }
+        if let Err(refusal) = self.check_signature(room) {
             return Ok(Verdict::refused(refusal, record));
         }
+        let state = match rules::notice::apply(state_of(&row)?, NoticeEvent::Answer) {
+            Outcome::Permitted(state) => state,
+            Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
+        };
         let kind = kind_of(&row)?;
+        if let Outcome::Refused(refusal) = Answer::new(kind, self.answer, &self.ground) {
+            return Ok(Verdict::refused(refusal, record));
+        }
         row.received_at = row.received_at.or(Some(room.call.now));
         row.answered_at = Some(room.call.now);
-        row.state = i64::from(NoticeState::Answered.number());
+        row.state = i64::from(state.number());
         row.body = seal_answer(room, row.notice_id, self)?;
         tx.update_notice(&row).await?;
         let notice = (self.notice, kind);
@@ -404,6 +467,14 @@ impl Command for AnswerNotice {
         };
         feed::write(room, tx, &told).await?;
         Ok(Verdict::permitted(view(room, &row)?, record))
+    }
+
+    fn receipt(&self, reply: &NoticeView) -> Receipt {
+        reply.stored()
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<NoticeView, Error> {
+        NoticeView::replay(&receipt)
     }
 }
 
@@ -432,15 +503,19 @@ impl Command for MarkOverdue {
         let loaded = load(room, tx, row.handover_id)
             .await?
             .ok_or(Error::Malformed("a notice without its handover"))?;
-        let record = Record {
+        let mut record = Record {
             notice: Some(self.notice),
             ..loaded.record(room)
         };
-        if row.answered_at.is_some() || row.due_at > room.call.now {
+        if row.due_at > room.call.now {
             return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
         }
-        row.state = i64::from(NoticeState::Overdue.number());
+        match rules::notice::apply(state_of(&row)?, NoticeEvent::Expire) {
+            Outcome::Permitted(state) => row.state = i64::from(state.number()),
+            Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
+        }
         tx.update_notice(&row).await?;
+        record.finding = Some("NOTICE_OVERDUE");
         let notice = (self.notice, kind_of(&row)?);
         let sender = &loaded.body.sender;
         tell(

@@ -71,6 +71,34 @@ pub struct OpenContext {
     pub signed: SignedPaper,
 }
 
+impl Enrol {
+    /// What the log is told of it when no item was answered.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        let items = u64::try_from(self.items.len()).unwrap_or(u64::MAX);
+        Record {
+            batch: Some((items, items)),
+            ..Record::default()
+        }
+    }
+}
+
+/// What the log is told of a batch: how many, how many were refused, and why.
+fn record_of(answers: &[Outcome<Converted>]) -> Record {
+    let mut record = Record::default();
+    let mut refused = 0_u64;
+    for answer in answers {
+        if let Outcome::Refused(refusal) = answer {
+            refused = refused.saturating_add(1);
+            let count = record.batch_reasons.entry(refusal.reason).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    let items = u64::try_from(answers.len()).unwrap_or(u64::MAX);
+    record.batch = Some((items, refused));
+    record
+}
+
 impl Counter {
     /// Enrols a batch: one answer for each item, in order, each with its own reason.
     ///
@@ -81,24 +109,13 @@ impl Counter {
         call: &Call,
         request: Enrol,
     ) -> Result<Answer<Vec<Outcome<Converted>>>, Error> {
-        let items = u64::try_from(request.items.len()).unwrap_or(u64::MAX);
-        if request.items.is_empty() || request.items.len() > BATCH_ITEMS_MAX {
+        const NAME: &str = "Enrol";
+        let items = request.items.len();
+        if items == 0 || items > BATCH_ITEMS_MAX {
             let text = format!("has {items} items; 1 to {BATCH_ITEMS_MAX} are allowed");
             let refusal = Refusal::about(Reason::InvalidRequest, "items", text);
-            let record = Record {
-                batch: Some((items, items)),
-                ..Record::default()
-            };
-            let outcome = Outcome::Refused(refusal);
             return self
-                .serve(
-                    call,
-                    &Log {
-                        name: "Enrol",
-                        outcome,
-                        record,
-                    },
-                )
+                .log(call, NAME, Outcome::Refused(refusal), request.record())
                 .await;
         }
         let mut answers: Vec<Option<Outcome<Converted>>> = Vec::new();
@@ -122,25 +139,25 @@ impl Counter {
             .map(|answer| answer.or_else(|| converted.next()))
             .collect::<Option<Vec<_>>>()
             .ok_or(Error::HolderDishonest(Reason::VoucherInvalid))?;
-        let refused = answers
-            .iter()
-            .filter(|answer| matches!(answer, Outcome::Refused(_)))
-            .count();
-        let refused = u64::try_from(refused).unwrap_or(u64::MAX);
-        let record = Record {
-            batch: Some((items, refused)),
-            ..Record::default()
+        let record = record_of(&answers);
+        self.log(call, NAME, Outcome::Permitted(answers), record)
+            .await
+    }
+
+    /// Writes the entry of what was decided already, and gives it on.
+    async fn log<T: Clone + Send + Sync>(
+        &self,
+        call: &Call,
+        name: &'static str,
+        outcome: Outcome<T>,
+        record: Record,
+    ) -> Result<Answer<T>, Error> {
+        let log = Log {
+            name,
+            outcome,
+            record,
         };
-        let outcome = Outcome::Permitted(answers);
-        self.serve(
-            call,
-            &Log {
-                name: "Enrol",
-                outcome,
-                record,
-            },
-        )
-        .await
+        self.serve(call, &log).await
     }
 
     /// Opens a context of the caller's own realm.
@@ -161,16 +178,8 @@ impl Counter {
         } else {
             Outcome::Refused(Refusal::new(Reason::ActingForAnother))
         };
-        let record = Record::default();
-        self.serve(
-            call,
-            &Log {
-                name: "OpenContext",
-                outcome,
-                record,
-            },
-        )
-        .await
+        self.log(call, "OpenContext", outcome, Record::default())
+            .await
     }
 }
 

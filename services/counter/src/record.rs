@@ -14,6 +14,9 @@ use store::Tx;
 use store::audit::{EntryRow, EntryTags};
 use vault::rest::Place;
 
+/// Kind of the tag that all findings share.
+pub(crate) const FINDING: &str = "finding";
+
 /// What one command tells the log.
 pub use rules::audit::Subject as Record;
 
@@ -130,6 +133,7 @@ fn tags(keys: &Keys, year: i64, record: &Subject, caller: &Oin) -> EntryTags {
         subject: record
             .person
             .map(|person| Tag::new(keys.tag("subject", person.bytes()))),
+        finding: record.finding.map(|_| Tag::new(keys.tag(FINDING, &[]))),
     }
 }
 

@@ -86,9 +86,25 @@ pub struct Receipt {
     /// Labels that were dropped.
     #[serde(default)]
     pub dropped: Vec<String>,
+    /// Of a notice: what its view needs besides ids, state and deadline.
+    #[serde(default)]
+    pub notice_view: Option<NoticeReceipt>,
     /// The entry of the call that was repeated.
     #[serde(default)]
     pub entry: String,
+}
+
+/// What is stored of a notice's view: numbers of codes, a time and the code of a legal ground.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeReceipt {
+    /// Number of the kind.
+    pub kind: i32,
+    /// When it was sent, in milliseconds since 1970 UTC.
+    pub sent_millis: i64,
+    /// Number of the answer; 0 before there is one.
+    pub answer: i32,
+    /// With RETAINED: the code of the legal ground.
+    pub ground: String,
 }
 
 impl Receipt {
@@ -194,6 +210,20 @@ pub struct Room<'a> {
     pub in_force: Arc<InForce>,
 }
 
+/// Whether a refusal rests on what the fingerprint leaves out: then it is no outcome of the request, and
+/// the same request with a fresh order is decided anew (DESIGN 12.1).
+const fn is_about_the_order(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::OrderExpired
+            | Reason::OrderNotYetValid
+            | Reason::OrderWindowTooLong
+            | Reason::OrderReplayed
+            | Reason::OrderSignatureInvalid
+            | Reason::OrderCiphertextMismatch
+    )
+}
+
 /// One command in its transaction.
 struct Serving<'a, C> {
     room: Room<'a>,
@@ -237,6 +267,14 @@ impl<C: Command> Work for Serving<'_, C> {
             .room
             .write_entry(tx, self.command.name(), &verdict.record)
             .await?;
+        if let Outcome::Refused(refusal) = &verdict.outcome
+            && is_about_the_order(refusal.reason)
+        {
+            return Ok(Served {
+                outcome: verdict.outcome,
+                entry,
+            });
+        }
         let mut receipt = match &verdict.outcome {
             Outcome::Permitted(reply) => self.command.receipt(reply),
             Outcome::Refused(refusal) => Receipt {
@@ -290,6 +328,7 @@ impl<C: Command> Serving<'_, C> {
             .parse()
             .map_err(|_| Error::Malformed("a stored outcome"))?;
         record.handover = receipt.handover.parse().ok();
+        record.notice = receipt.notice.parse().ok();
         self.room
             .write_entry(tx, self.command.name(), &record)
             .await?;

@@ -11,6 +11,7 @@ use crate::json::canonical;
 use crate::limits::ENTRY_BYTES_MAX;
 use crate::reason::Reason;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// URI of our kind of subject tag (`dpl.core.data_subject_id_type`).
 const SUBJECT_TYPE: &str = "urn:sluis:subject-tag:relation:1";
@@ -135,6 +136,17 @@ pub struct Stranger {
     pub spki_sha256: [u8; 32],
 }
 
+/// What a search of the log looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Searched {
+    /// The organisation.
+    pub peer: Option<Oin>,
+    /// From this moment on.
+    pub from: Timestamp,
+    /// Before this moment.
+    pub until: Timestamp,
+}
+
 /// What a command tells of itself. All of it is optional, because a line about an enrolment has no
 /// handover and a refusal may know nothing yet.
 #[derive(Clone, Debug, Default)]
@@ -171,6 +183,14 @@ pub struct Subject {
     pub event_code: Option<&'static str>,
     /// How many items a batch had, and how many were refused.
     pub batch: Option<(u64, u64)>,
+    /// Why items of a batch were refused, and how many for each reason.
+    pub batch_reasons: BTreeMap<Reason, u64>,
+    /// What a search of the log looked for, besides what the other fields say.
+    pub searched: Option<Searched>,
+    /// What an officer must look at, as a code; none for most lines.
+    pub finding: Option<&'static str>,
+    /// The line that was read whole.
+    pub entry: Option<EntryId>,
     /// True when the call repeated an earlier one and got its stored outcome.
     pub repeat: bool,
     /// Who was turned away at the door; then the line's caller is the broker itself.
@@ -283,13 +303,14 @@ impl Entry {
         ]
     }
 
-    fn own_attributes(&self) -> [(&'static str, Option<Value>); 20] {
+    fn own_attributes(&self) -> [(&'static str, Option<Value>); 26] {
         let subject = &self.subject;
         let caller = format!("{}/{}", self.caller.0, self.caller.1);
         let basis = subject.basis.as_ref().map(|(basis, _)| json!(basis));
         let code = subject.codes.first().map(|code| json!(code.code()));
         let (items, refused) = subject.batch.unzip();
         let stranger = subject.stranger.as_ref();
+        let searched = subject.searched.as_ref();
         let (consent, version) = subject.consent.unzip();
         [
             ("handover.id", text(subject.handover.as_ref())),
@@ -304,11 +325,26 @@ impl Entry {
             ("handover.decision", Some(json!(subject.decision()))),
             ("handover.code", code),
             ("handover.event_code", text(subject.event_code)),
+            ("handover.finding", text(subject.finding)),
             ("handover.batch_items", items.map(|items| json!(items))),
             (
                 "handover.batch_refused",
                 refused.map(|refused| json!(refused)),
             ),
+            ("handover.batch_reasons", subject.batch_reasons_value()),
+            (
+                "handover.searched_peer",
+                text(searched.and_then(|it| it.peer.as_ref())),
+            ),
+            (
+                "handover.searched_from",
+                searched.map(|it| json!(it.from.millis())),
+            ),
+            (
+                "handover.searched_until",
+                searched.map(|it| json!(it.until.millis())),
+            ),
+            ("handover.entry", text(subject.entry.as_ref())),
             ("handover.consent", text(consent.as_ref())),
             (
                 "handover.consent_version",
@@ -380,6 +416,14 @@ impl Subject {
             .as_ref()
             .map(|(_, article)| article.as_str())
             .filter(|article| !article.is_empty())
+    }
+
+    fn batch_reasons_value(&self) -> Option<Value> {
+        let reasons = self.batch_reasons.iter();
+        let counts: Map<String, Value> = reasons
+            .map(|(reason, count)| (reason.code().to_owned(), json!(count)))
+            .collect();
+        (!counts.is_empty()).then_some(Value::Object(counts))
     }
 
     fn labels_value(&self) -> Option<Value> {
@@ -462,6 +506,13 @@ mod tests {
         let subject = Subject {
             handover: HandoverId::from_slice(&[4; 16]),
             batch: Some((2, 1)),
+            batch_reasons: BTreeMap::from([(Reason::QuotaExceeded, 1)]),
+            searched: Some(Searched {
+                peer: "00000099000000001000".parse().ok(),
+                from: Timestamp::from_millis(3),
+                until: Timestamp::from_millis(4),
+            }),
+            entry: EntryId::from_slice(&[6; 16]),
             policy_set: Some([5; 32]),
             repeat: true,
             ..Subject::default()
@@ -476,6 +527,18 @@ mod tests {
         for key in ["policies", "information", "configuration"] {
             assert!(attributes.contains_key(&format!("adl.core.{key}")), "{key}");
         }
+        assert_eq!(
+            attributes["handover.batch_reasons"],
+            json!({ "QUOTA_EXCEEDED": 1 })
+        );
+        for (key, value) in [
+            ("searched_peer", json!("00000099000000001000")),
+            ("searched_from", json!(3)),
+            ("searched_until", json!(4)),
+        ] {
+            assert_eq!(attributes[&format!("handover.{key}")], value, "{key}");
+        }
+        assert!(attributes.contains_key("handover.entry"));
     }
 
     #[test]

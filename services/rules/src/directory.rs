@@ -7,7 +7,7 @@ mod check;
 mod file;
 mod paper;
 
-pub use file::{DeskFile, DirectoryFile, EdgeFile, PeerFile, RealmFile, RevokedFile};
+pub use file::{DeskFile, DirectoryFile, EdgeFile, EdgeTimers, PeerFile, RealmFile, RevokedFile};
 pub use paper::{Paper, PaperSignature, edge_bytes, sealing_key_bytes};
 
 use crate::clock::Timestamp;
@@ -234,6 +234,8 @@ pub struct Edge {
     pub valid_from: Timestamp,
     /// Up to and including this moment.
     pub valid_until: Timestamp,
+    /// How long each step may take, where the two agreed on other times than the register's.
+    pub timers: Option<EdgeTimers>,
     /// The sender's desk that signed.
     pub from_desk: DeskName,
     /// Its Ed25519 signature.
@@ -268,6 +270,7 @@ impl Edge {
             &regions,
             self.valid_from.millis(),
             self.valid_until.millis(),
+            self.timers.as_ref(),
         )
     }
 }

@@ -19,7 +19,7 @@ pub use event::{Actor, Event, InboxKind, Side};
 pub use group::check_release;
 pub use state::State;
 pub use table::{BasisKind, BasisRule, Row, TABLE, TimerChange};
-pub use timer::{Timers, deadline, remaining_millis, resumed_deadline};
+pub use timer::{Timers, deadline, remaining_millis, resumed_deadline, undelivered_at};
 
 #[cfg(test)]
 mod tests;

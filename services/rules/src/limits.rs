@@ -41,10 +41,17 @@ pub const WATCH_STREAM_MILLIS_MAX: i64 = 30 * MINUTE_MILLIS;
 pub const REQUEST_OUTCOME_MILLIS: i64 = 24 * HOUR_MILLIS;
 /// Quota of ENROL orders per issuing organisation and day.
 pub const QUOTA_ENROL_PER_DAY: u32 = 10_000;
-/// Quota of PREPARE orders, and apart from it of HANDOVER orders, per issuing organisation and day.
+/// Quota of PREPARE and ASSIST orders together, per issuing organisation and day.
+pub const QUOTA_PREPARE_PER_DAY: u32 = 2_000;
+/// Quota of HANDOVER orders per issuing organisation and day.
 pub const QUOTA_HANDOVER_PER_DAY: u32 = 2_000;
+/// Quota of the portal's LOGIN, LINK and CONSENT orders together, per day.
+pub const QUOTA_PORTAL_PER_DAY: u32 = 10_000;
 /// Orders are reserved from the quota durably in blocks of this many.
 pub const QUOTA_BLOCK_ORDERS: u32 = 50;
+/// How long a question for consent waits before it lapses, in milliseconds: longer than any time to think
+/// that the register offers.
+pub const QUESTION_MILLIS: i64 = 30 * DAY_MILLIS;
 /// Largest log entry as canonical JSON, in bytes (tlog-tiles bundles use 16-bit lengths).
 pub const ENTRY_BYTES_MAX: usize = 64 * 1024 - 1;
 /// Oldest day key; younger ones re-wrap what is still open, in days.

@@ -105,8 +105,8 @@ reasons! {
         "This request id was used before with another body. Use a new id for a new request, and the same body when repeating.",
         "Dit verzoeknummer is eerder gebruikt met een andere inhoud. Gebruik een nieuw nummer voor een nieuw verzoek, en dezelfde inhoud bij herhaling.";
     RevisionMismatch, "REVISION_MISMATCH", 8, Aborted,
-        "The handover has changed since you read it. Read it again and decide anew.",
-        "De overdracht is veranderd sinds u die las. Lees haar opnieuw en beslis opnieuw.";
+        "The revision is not the handover's present one: it has changed since you read it. Read it again and decide anew.",
+        "Het revisienummer is niet het huidige: de overdracht is veranderd sinds u die las. Lees de overdracht opnieuw en beslis opnieuw.";
     MessageTooLarge, "MESSAGE_TOO_LARGE", 9, ResourceExhausted,
         "The message or the sealed dossier is larger than the limit (1 MiB and 768 KiB).",
         "Het bericht of het verzegelde dossier is groter dan de grens (1 MiB en 768 KiB).";
@@ -167,8 +167,8 @@ reasons! {
         "The person has objected (AVG article 21); nothing is released until the officer has decided.",
         "De persoon heeft bezwaar gemaakt (AVG artikel 21); er wordt niets vrijgegeven tot de functionaris heeft beslist.";
     ReceiverNotReady, "RECEIVER_NOT_READY", 28, FailedPrecondition,
-        "The recipient has no valid sealing key in the directory.",
-        "De ontvanger heeft geen geldige verzegelsleutel in het register.";
+        "The recipient cannot receive yet: it has no valid sealing key in the directory, or its desk has not opened its context. Ask it to do so.",
+        "De ontvanger kan nog niet ontvangen: er staat geen geldige verzegelsleutel in het register, of het loket heeft zijn context niet geopend. Vraag de ontvanger dat te doen.";
     PolicyStale, "POLICY_STALE", 29, Unavailable,
         "The policy set or the directory changed while this call was decided. Try again.",
         "Het beleid of het register veranderde terwijl deze aanroep werd beslist. Probeer het opnieuw.";

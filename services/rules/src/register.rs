@@ -98,6 +98,19 @@ impl Default for Timers {
     }
 }
 
+impl Timers {
+    /// The four, in the order of a handover.
+    #[must_use]
+    pub const fn numbers(&self) -> [u32; 4] {
+        [
+            self.prepared_hours,
+            self.offer_working_days,
+            self.release_working_days,
+            self.complete_days,
+        ]
+    }
+}
+
 /// What a purpose on consent must be able to show (AVG article 7; recital 43).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

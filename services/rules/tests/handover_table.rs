@@ -18,7 +18,8 @@ To write it anew: `SLUIS_WRITE_DOCS=1 cargo test --release -p rules --test hando
   processing is restricted (AVG article 18). Timers stand still meanwhile and go on with the time that was left.
 - **In time**: refused with `HANDOVER_EXPIRED` once the deadline of the state has passed.
 - **Timer**: what happens to the deadline. PREPARED has 24 hours, OFFERED 5 working days (ON_HOLD keeps its rest), ACCEPTED 2
-  working days, RELEASED 14 days, unless configured otherwise.
+  working days, RELEASED 14 days, unless the register says otherwise, or the two parties in their edge.
+- **ReportUndelivered**: once, when the recipient neither acknowledged nor opened an offer for 24 hours.
 - **Told**: whose inbox gets which item. A recipient hears nothing of a handover that was never offered.
 - **Notice**: starts when the recipient has opened the offer or the dossier.
 - Responsibility moves to the recipient at COMPLETED and nowhere else. Of a group at most one handover is RELEASED or

@@ -9,14 +9,14 @@ use rules::id::{EntryId, Tag};
 use sqlx::sqlite::SqliteRow;
 
 const INSERT_ENTRY: &str = "INSERT INTO audit_entry (entry_id, leaf_index, leaf_sha256, year, time, \
-     handover_tag, sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, body) \
-     VALUES ($1, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+     handover_tag, sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body) \
+     VALUES ($1, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 const SELECT_ENTRY: &str = "SELECT entry_id, leaf_index, leaf_sha256, year, time, handover_tag, \
-     sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, body \
+     sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body \
      FROM audit_entry WHERE entry_id = $1";
 /// An absent condition is NULL. Entry ids are time-ordered, so they are the order and the page mark.
 const SEARCH_ENTRIES: &str = "SELECT entry_id, leaf_index, leaf_sha256, year, time, handover_tag, \
-     sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, body \
+     sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body \
      FROM audit_entry \
      WHERE year = $1 AND time >= $2 AND time < $3 AND entry_id < $4 \
      AND ($5 IS NULL OR handover_tag = $5) \
@@ -24,7 +24,8 @@ const SEARCH_ENTRIES: &str = "SELECT entry_id, leaf_index, leaf_sha256, year, ti
      AND ($7 IS NULL OR sender_tag = $7 OR recipient_tag = $7 OR caller_tag = $7) \
      AND ($8 IS NULL OR purpose_tag = $8) \
      AND ($9 IS NULL OR subject_tag = $9) \
-     ORDER BY entry_id DESC LIMIT $10";
+     AND ($10 IS NULL OR finding_tag = $10) \
+     ORDER BY entry_id DESC LIMIT $11";
 const COUNT_ENTRIES: &str = "SELECT COUNT(*) AS entries FROM audit_entry";
 
 /// The statements of this file, for the test that prepares each.
@@ -45,6 +46,8 @@ pub struct EntryTags {
     pub purpose: Option<Tag>,
     /// Of the person in the relation.
     pub subject: Option<Tag>,
+    /// The same for all entries that an officer must look at.
+    pub finding: Option<Tag>,
 }
 
 /// One entry as it lies in the table.
@@ -87,6 +90,8 @@ pub struct EntrySearch {
     pub purpose: Option<Tag>,
     /// About this person in this relation.
     pub subject: Option<Tag>,
+    /// That an officer must look at.
+    pub finding: Option<Tag>,
     /// At most this many.
     pub rows_max: i64,
 }
@@ -112,6 +117,7 @@ impl Tx {
             .bind(entry.tags.caller.bytes().as_slice())
             .bind(octets(&entry.tags.purpose))
             .bind(octets(&entry.tags.subject))
+            .bind(octets(&entry.tags.finding))
             .bind(entry.body.as_slice())
             .execute(self.statement())
             .await?;
@@ -146,6 +152,7 @@ impl Tx {
             .bind(octets(&search.scope))
             .bind(octets(&search.purpose))
             .bind(octets(&search.subject))
+            .bind(octets(&search.finding))
             .bind(search.rows_max)
             .fetch_all(self.statement())
             .await?
@@ -189,6 +196,7 @@ fn entry_row(row: &SqliteRow) -> Result<EntryRow, Error> {
             caller: tag(row, "caller_tag")?.ok_or_else(wrong)?,
             purpose: tag(row, "purpose_tag")?,
             subject: tag(row, "subject_tag")?,
+            finding: tag(row, "finding_tag")?,
         },
         body: column(row, "body")?,
     })

@@ -24,6 +24,11 @@ const INSERT_QUESTION: &str = "INSERT INTO question (question_id, subject_index,
      VALUES ($1, $2, $3, $4)";
 const SELECT_QUESTIONS: &str = "SELECT question_id, body FROM question \
      WHERE subject_index = $1 ORDER BY question_id";
+const SELECT_OLD_QUESTIONS: &str = "SELECT question_id FROM question WHERE created_at < $1 \
+     ORDER BY created_at, question_id LIMIT $2 OFFSET $3";
+const SELECT_OLD_QUESTION: &str = "SELECT question_id, body FROM question \
+     WHERE question_id = $1 AND created_at < $2";
+const DELETE_QUESTION: &str = "DELETE FROM question WHERE question_id = $1";
 const DELETE_QUESTIONS: &str = "DELETE FROM question WHERE subject_index = $1";
 
 /// The statements of this file, for the test that prepares each.
@@ -36,6 +41,9 @@ pub const STATEMENTS: &[&str] = &[
     SET_CURRENT,
     INSERT_QUESTION,
     SELECT_QUESTIONS,
+    SELECT_OLD_QUESTIONS,
+    SELECT_OLD_QUESTION,
+    DELETE_QUESTION,
     DELETE_QUESTIONS,
 ];
 
@@ -212,14 +220,7 @@ impl Tx {
             .fetch_all(self.statement())
             .await?
             .iter()
-            .map(|row| {
-                let octets: Vec<u8> = column(row, "question_id")?;
-                Ok(QuestionRow {
-                    question_id: HandoverId::from_slice(&octets)
-                        .ok_or(Error::Malformed("question"))?,
-                    body: column(row, "body")?,
-                })
-            })
+            .map(question_row)
             .collect::<Result<Vec<_>, Error>>()?;
         sqlx::query(DELETE_QUESTIONS)
             .bind(subject.as_slice())
@@ -227,6 +228,63 @@ impl Tx {
             .await?;
         Ok(questions)
     }
+
+    /// Questions from before `moment`, the oldest first, without the first `skipped`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn old_questions(
+        &mut self,
+        moment: Timestamp,
+        rows_max: i64,
+        skipped: i64,
+    ) -> Result<Vec<HandoverId>, Error> {
+        sqlx::query(SELECT_OLD_QUESTIONS)
+            .bind(moment.millis())
+            .bind(rows_max)
+            .bind(skipped)
+            .fetch_all(self.statement())
+            .await?
+            .iter()
+            .map(question_id)
+            .collect()
+    }
+
+    /// Takes out a question, if it is from before `moment`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take_old_question(
+        &mut self,
+        id: HandoverId,
+        moment: Timestamp,
+    ) -> Result<Option<QuestionRow>, Error> {
+        let row = sqlx::query(SELECT_OLD_QUESTION)
+            .bind(id.bytes().as_slice())
+            .bind(moment.millis())
+            .fetch_optional(self.statement())
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        sqlx::query(DELETE_QUESTION)
+            .bind(id.bytes().as_slice())
+            .execute(self.statement())
+            .await?;
+        Ok(Some(question_row(&row)?))
+    }
+}
+
+fn question_id(row: &SqliteRow) -> Result<HandoverId, Error> {
+    let octets: Vec<u8> = column(row, "question_id")?;
+    HandoverId::from_slice(&octets).ok_or(Error::Malformed("question"))
+}
+
+fn question_row(row: &SqliteRow) -> Result<QuestionRow, Error> {
+    Ok(QuestionRow {
+        question_id: question_id(row)?,
+        body: column(row, "body")?,
+    })
 }
 
 fn consent_id(row: &SqliteRow) -> Result<ConsentId, Error> {

@@ -12,15 +12,15 @@ use sqlx::sqlite::SqliteRow;
 
 const INSERT_HANDOVER: &str = "INSERT INTO handover (handover_id, revision, state, sender_tag, \
      recipient_tag, purpose_tag, subject_index, group_tag, entered_at, deadline_at, \
-     remaining_millis, opened_at, day, wrapped_key, body) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL, $11, $12, $13)";
+     remaining_millis, opened_at, undelivered_at, day, wrapped_key, body) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL, NULL, $11, $12, $13)";
 /// On PostgreSQL this ends in FOR UPDATE; on SQLite every deciding command holds the only writer.
 const LOCK_HANDOVER: &str = "SELECT handover_id, revision, state, sender_tag, recipient_tag, \
      purpose_tag, subject_index, group_tag, entered_at, deadline_at, remaining_millis, opened_at, \
-     day, wrapped_key, body FROM handover WHERE handover_id = $1";
+     undelivered_at, day, wrapped_key, body FROM handover WHERE handover_id = $1";
 const UPDATE_HANDOVER: &str = "UPDATE handover SET revision = $2, state = $3, entered_at = $4, \
-     deadline_at = $5, remaining_millis = $6, opened_at = $7, day = $8, wrapped_key = $9, body = $10 \
-     WHERE handover_id = $1";
+     deadline_at = $5, remaining_millis = $6, opened_at = $7, undelivered_at = $8, day = $9, \
+     wrapped_key = $10, body = $11 WHERE handover_id = $1";
 const SELECT_OPEN_OF_GROUP: &str = "SELECT handover_id FROM handover \
      WHERE group_tag = $1 AND wrapped_key IS NOT NULL AND handover_id <> $2 ORDER BY handover_id";
 const SELECT_STATES_OF_GROUP: &str =
@@ -30,9 +30,15 @@ const SELECT_OPEN_OF_SUBJECT: &str = "SELECT handover_id FROM handover \
 const SELECT_OPENED_OF_SUBJECT: &str = "SELECT handover_id FROM handover \
      WHERE subject_index = $1 AND opened_at IS NOT NULL AND wrapped_key IS NULL ORDER BY handover_id";
 const SELECT_DUE: &str = "SELECT handover_id FROM handover \
-     WHERE deadline_at IS NOT NULL AND deadline_at <= $1 ORDER BY deadline_at LIMIT $2";
+     WHERE deadline_at IS NOT NULL AND deadline_at <= $1 \
+     ORDER BY deadline_at, handover_id LIMIT $2 OFFSET $3";
+const SELECT_UNDELIVERED: &str = "SELECT handover_id FROM handover \
+     WHERE undelivered_at IS NOT NULL AND undelivered_at <= $1 \
+     ORDER BY undelivered_at, handover_id LIMIT $2 OFFSET $3";
 const SELECT_OF_DAYS_BEFORE: &str = "SELECT handover_id FROM handover \
-     WHERE wrapped_key IS NOT NULL AND day < $1 ORDER BY day LIMIT $2";
+     WHERE wrapped_key IS NOT NULL AND day < $1 ORDER BY day, handover_id LIMIT $2 OFFSET $3";
+const HAS_COMPLETED: &str = "SELECT COUNT(*) AS handovers FROM (SELECT 1 FROM handover \
+     WHERE sender_tag = $1 AND recipient_tag = $2 AND state = $3 AND purpose_tag <> $4 LIMIT 1) AS found";
 const UPSERT_PAYLOAD: &str = "INSERT INTO payload (handover_id, stage, sealed) VALUES ($1, $2, $3) \
      ON CONFLICT (handover_id, stage) DO UPDATE SET sealed = excluded.sealed";
 const SELECT_PAYLOAD: &str = "SELECT sealed FROM payload WHERE handover_id = $1 AND stage = $2";
@@ -48,7 +54,9 @@ pub const STATEMENTS: &[&str] = &[
     SELECT_OPEN_OF_SUBJECT,
     SELECT_OPENED_OF_SUBJECT,
     SELECT_DUE,
+    SELECT_UNDELIVERED,
     SELECT_OF_DAYS_BEFORE,
+    HAS_COMPLETED,
     UPSERT_PAYLOAD,
     SELECT_PAYLOAD,
     DELETE_PAYLOADS,
@@ -81,6 +89,8 @@ pub struct HandoverRow {
     pub remaining_millis: Option<i64>,
     /// When the recipient first opened an offer or a dossier.
     pub opened_at: Option<Timestamp>,
+    /// When the sender is told that the recipient took no notice; `None` when there is nothing to tell.
+    pub undelivered_at: Option<Timestamp>,
     /// The day whose key wraps the data key: days since 1970-01-01.
     pub day: i64,
     /// The wrapped data key; `None` once destroyed, which is when the handover has ended.
@@ -144,6 +154,7 @@ impl Tx {
             .bind(row.deadline_at.map(Timestamp::millis))
             .bind(row.remaining_millis)
             .bind(row.opened_at.map(Timestamp::millis))
+            .bind(row.undelivered_at.map(Timestamp::millis))
             .bind(row.day)
             .bind(row.wrapped_key.as_deref())
             .bind(row.body.as_slice())
@@ -218,7 +229,30 @@ impl Tx {
         rows.iter().map(handover_id).collect()
     }
 
-    /// Handovers whose deadline has passed, the longest due first.
+    /// Whether this sender ever handed somebody over to this recipient, for another purpose than this one,
+    /// and the handover came to `completed_state`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_completed_handover(
+        &mut self,
+        sender: Tag,
+        recipient: Tag,
+        completed_state: i64,
+        except_purpose: Tag,
+    ) -> Result<bool, Error> {
+        let row = sqlx::query(HAS_COMPLETED)
+            .bind(sender.bytes().as_slice())
+            .bind(recipient.bytes().as_slice())
+            .bind(completed_state)
+            .bind(except_purpose.bytes().as_slice())
+            .fetch_one(self.statement())
+            .await?;
+        let handovers: i64 = column(&row, "handovers")?;
+        Ok(handovers > 0)
+    }
+
+    /// Handovers whose deadline has passed, the longest due first, without the first `skipped`.
     ///
     /// # Errors
     /// When the database fails.
@@ -226,16 +260,28 @@ impl Tx {
         &mut self,
         now: Timestamp,
         rows_max: i64,
+        skipped: i64,
     ) -> Result<Vec<HandoverId>, Error> {
-        let rows = sqlx::query(SELECT_DUE)
-            .bind(now.millis())
-            .bind(rows_max)
-            .fetch_all(self.statement())
-            .await?;
-        rows.iter().map(handover_id).collect()
+        self.handover_ids(SELECT_DUE, now.millis(), rows_max, skipped)
+            .await
     }
 
-    /// Open handovers whose data key is wrapped by a day key of before `day`.
+    /// Offered handovers of which the recipient took no notice in time, the oldest first, without the first
+    /// `skipped`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn undelivered_handovers(
+        &mut self,
+        now: Timestamp,
+        rows_max: i64,
+        skipped: i64,
+    ) -> Result<Vec<HandoverId>, Error> {
+        self.handover_ids(SELECT_UNDELIVERED, now.millis(), rows_max, skipped)
+            .await
+    }
+
+    /// Open handovers whose data key is wrapped by a day key of before `day`, without the first `skipped`.
     ///
     /// # Errors
     /// When the database fails.
@@ -243,10 +289,23 @@ impl Tx {
         &mut self,
         day: i64,
         rows_max: i64,
+        skipped: i64,
     ) -> Result<Vec<HandoverId>, Error> {
-        let rows = sqlx::query(SELECT_OF_DAYS_BEFORE)
-            .bind(day)
+        self.handover_ids(SELECT_OF_DAYS_BEFORE, day, rows_max, skipped)
+            .await
+    }
+
+    async fn handover_ids(
+        &mut self,
+        statement: &'static str,
+        bound: i64,
+        rows_max: i64,
+        skipped: i64,
+    ) -> Result<Vec<HandoverId>, Error> {
+        let rows = sqlx::query(statement)
+            .bind(bound)
             .bind(rows_max)
+            .bind(skipped)
             .fetch_all(self.statement())
             .await?;
         rows.iter().map(handover_id).collect()
@@ -313,6 +372,7 @@ fn handover_row(row: &SqliteRow) -> Result<HandoverRow, Error> {
     let group: Option<Vec<u8>> = column(row, "group_tag")?;
     let deadline_at: Option<i64> = column(row, "deadline_at")?;
     let opened_at: Option<i64> = column(row, "opened_at")?;
+    let undelivered_at: Option<i64> = column(row, "undelivered_at")?;
     Ok(HandoverRow {
         handover_id: handover_id(row)?,
         revision: column(row, "revision")?,
@@ -328,6 +388,7 @@ fn handover_row(row: &SqliteRow) -> Result<HandoverRow, Error> {
         deadline_at: deadline_at.map(Timestamp::from_millis),
         remaining_millis: column(row, "remaining_millis")?,
         opened_at: opened_at.map(Timestamp::from_millis),
+        undelivered_at: undelivered_at.map(Timestamp::from_millis),
         day: column(row, "day")?,
         wrapped_key: column(row, "wrapped_key")?,
         body: column(row, "body")?,

@@ -18,7 +18,8 @@ const UPDATE_NOTICE: &str = "UPDATE notice SET state = $2, received_at = $3, ans
 const SELECT_NOTICES: &str = "SELECT notice_id, handover_id, recipient_tag, kind, state, sent_at, \
      due_at, received_at, answered_at, body FROM notice WHERE handover_id = $1 ORDER BY notice_id";
 const SELECT_OVERDUE: &str = "SELECT notice_id FROM notice \
-     WHERE answered_at IS NULL AND due_at <= $1 AND state <> $2 ORDER BY due_at LIMIT $3";
+     WHERE answered_at IS NULL AND due_at <= $1 AND state <> $2 \
+     ORDER BY due_at, notice_id LIMIT $3 OFFSET $4";
 
 /// The statements of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[
@@ -117,7 +118,7 @@ impl Tx {
             .collect()
     }
 
-    /// Notices whose answer is due and that are not marked `overdue_state` yet.
+    /// Notices whose answer is due and that are not marked `overdue_state` yet, without the first `skipped`.
     ///
     /// # Errors
     /// When the database fails.
@@ -126,11 +127,13 @@ impl Tx {
         now: Timestamp,
         overdue_state: i64,
         rows_max: i64,
+        skipped: i64,
     ) -> Result<Vec<NoticeId>, Error> {
         sqlx::query(SELECT_OVERDUE)
             .bind(now.millis())
             .bind(overdue_state)
             .bind(rows_max)
+            .bind(skipped)
             .fetch_all(self.statement())
             .await?
             .iter()

@@ -16,6 +16,7 @@ use rules::id::RequestId;
 use rules::pseudonym::{Context, Domain, OrderKind};
 use rules::reason::Reason;
 use rules::secret::Secret;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use vault::context::{HolderCommitment, OpenedShare, Step, assemble};
 use vault::pseudonym::{Bsn, Ciphertext, ContextKey, ContextPoint, Pseudonym};
@@ -36,6 +37,15 @@ pub struct Enrolled {
     /// None when the pseudonym is kept; otherwise why not. The reason is `INTERNAL` when the gateway
     /// gave one that this version does not know.
     pub refused: Option<Reason>,
+}
+
+/// How often those whose order expired are sent again with a fresh one.
+const FRESH_ORDERS_MAX: u32 = 2;
+
+/// One person who is to be enrolled yet.
+struct Left<'a> {
+    person: &'a PersonKey,
+    ciphertext: Ciphertext,
 }
 
 /// One person on the way: the order, and which of the partner's persons it is.
@@ -129,21 +139,58 @@ impl Client {
         Ok(self.outbox.commit(vec![change]).await?)
     }
 
+    /// Enrols one batch. Those whose order expired on the way are enrolled again with a fresh one, a bounded
+    /// number of times.
     async fn enrol_batch(
         &self,
         batch: &[(PersonKey, Bsn)],
         directory: &DirectoryCopy,
     ) -> Result<Vec<Enrolled>, ClientError> {
+        let (_, key) = self.own_context(directory)?;
+        let mut places: Vec<usize> = (0..batch.len()).collect();
+        let mut left: Vec<Left<'_>> = batch
+            .iter()
+            .map(|(person, bsn)| Left {
+                person,
+                ciphertext: key.encrypt_bsn(bsn),
+            })
+            .collect();
+        let mut enrolled: BTreeMap<usize, Enrolled> = BTreeMap::new();
+        for round in 0..=FRESH_ORDERS_MAX {
+            if round > 0 {
+                self.outbox.policy.pause(round, &*self.outbox.random).await;
+            }
+            let answers = self.enrol_once(&left, directory, &key).await?;
+            let expired: Vec<bool> = answers
+                .iter()
+                .map(|answer| answer.refused == Some(Reason::OrderExpired))
+                .collect();
+            enrolled.extend(places.iter().copied().zip(answers));
+            let mut again = expired.iter().copied();
+            places.retain(|_| again.next().unwrap_or(false));
+            let mut again = expired.iter().copied();
+            left.retain(|_| again.next().unwrap_or(false));
+            if left.is_empty() {
+                break;
+            }
+        }
+        Ok(enrolled.into_values().collect())
+    }
+
+    async fn enrol_once(
+        &self,
+        left: &[Left<'_>],
+        directory: &DirectoryCopy,
+        key: &ContextKey,
+    ) -> Result<Vec<Enrolled>, ClientError> {
         let domain = self.own_domain(directory)?;
-        let (context, key) = self.own_context(directory)?;
+        let (context, _) = self.own_context(directory)?;
         let request_id = RequestId::draw(&*self.outbox.clock, &*self.outbox.random);
-        let ciphertexts: Vec<Ciphertext> =
-            batch.iter().map(|(_, bsn)| key.encrypt_bsn(bsn)).collect();
         let (items, answer) = self
             .outbox
             .policy
             .repeat(&*self.outbox.random, || {
-                let items = self.enrol_items(batch, &ciphertexts, &domain, &context);
+                let items = self.enrol_items(left, &domain, &context);
                 let mut stub = stub!(PseudonymServiceClient<_>, self.outbox.connection);
                 async move {
                     let items = items?;
@@ -163,7 +210,7 @@ impl Client {
         for (item, result) in items.iter().zip(answer.results) {
             let refused = match result.outcome {
                 Some(message::enrol_result::Outcome::Conversion(conversion)) => {
-                    let pseudonym = open_conversion(conversion, &item.order, 0, &holders, &key)?;
+                    let pseudonym = open_conversion(conversion, &item.order, 0, &holders, key)?;
                     kept.push((item.person.clone(), pseudonym));
                     None
                 }
@@ -187,15 +234,12 @@ impl Client {
 
     fn enrol_items<'a>(
         &self,
-        batch: &'a [(PersonKey, Bsn)],
-        ciphertexts: &[Ciphertext],
+        left: &'a [Left<'a>],
         domain: &Domain,
         context: &Context,
     ) -> Result<Vec<Item<'a>>, ClientError> {
-        batch
-            .iter()
-            .zip(ciphertexts)
-            .map(|((person, _), ciphertext)| {
+        left.iter()
+            .map(|Left { person, ciphertext }| {
                 let template = message::Order {
                     kind: OrderKind::Enrol.number(),
                     source_domain: Domain::Origin.to_string(),

@@ -6,12 +6,13 @@ use super::{Client, ask};
 use crate::connection::{stub, with_deadline};
 use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError, from_status};
-use crate::receipt::Receipt;
-use rules::id::{EntryId, HandoverId};
+use crate::receipt::{ConsentReceipt, Receipt};
+use rules::id::{ConsentId, EntryId, HandoverId};
 use wire::audit::v1::audit_service_client::AuditServiceClient;
 use wire::audit::v1::{
     GetEntryRequest, GetEntryResponse, SearchEntriesRequest, SearchEntriesResponse,
 };
+use wire::consent::v1::InvalidateConsentRequest;
 use wire::directory::v1::{ControllerSignature, ImportDirectoryRequest};
 use wire::handover::v1 as message;
 use wire::policy::v1::policy_service_client::PolicyServiceClient;
@@ -65,6 +66,23 @@ impl Client {
             decision: decision.into(),
         };
         Ok(self.run(message).await?.receipt()?)
+    }
+
+    /// Officer of a party, or the joint one: a consent was not free or not informed. Everything open on it
+    /// ends, and whoever opened something is told to erase it.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn invalidate_consent(
+        &self,
+        record: &ConsentId,
+    ) -> Result<ConsentReceipt, ClientError> {
+        let message = InvalidateConsentRequest {
+            request_id: Vec::new(),
+            record_id: record.bytes().to_vec(),
+        };
+        Ok(self.run(message).await?.consent()?)
     }
 
     /// Searches the log, newest first. At least one of handover, peer, purpose or subject tag must be

@@ -58,6 +58,16 @@ async fn only_what_may_pass_is_repeated() {
     )
     .await;
     check(&[forbidden], 1, Some(Reason::RightMissing), 0).await;
+    // An order that expired is signed anew; one that expires each time is a wrong clock, and no waiting.
+    let expired = refusal(Code::FailedPrecondition, Reason::OrderExpired);
+    check(
+        &[expired.clone(), away(), expired.clone()],
+        3,
+        Some(Reason::OrderExpired),
+        0,
+    )
+    .await;
+    check(&[expired.clone(), expired], 3, None, 0).await;
     let unavailable = Some(Reason::StorageUnavailable);
     check(&[away(), away(), away(), away()], 3, unavailable, 1).await;
 }
@@ -115,9 +125,8 @@ async fn a_call_that_was_given_up_half_way_waits() {
     assert!(client.store().waiting().is_empty());
 }
 
-#[tokio::test]
-async fn each_attempt_has_a_fresh_order_and_the_same_request_id() {
-    let world = World::new().await;
+/// A client that has its realm's context key.
+fn client_with_context(world: &World) -> Client {
     let client = world.client();
     let mut secret = [0; 32];
     secret[0] = 5;
@@ -127,6 +136,36 @@ async fn each_attempt_has_a_fresh_order_and_the_same_request_id() {
         .store()
         .keep_context_key(&context, &key, NOW)
         .unwrap();
+    client
+}
+
+#[tokio::test]
+async fn persons_whose_order_expired_are_enrolled_with_a_fresh_one_a_bounded_number_of_times() {
+    for (expired, attempts, refused) in [
+        (1, 2, Reason::QuotaExceeded),
+        (2, 3, Reason::QuotaExceeded),
+        (9, 3, Reason::OrderExpired),
+    ] {
+        let world = World::new().await;
+        let client = client_with_context(&world);
+        world.script.expire_enrolments(expired);
+        let person = PersonKey::new("dossier-1").unwrap();
+        let persons = [(person, "999990019".parse().unwrap())];
+        let enrolled = client.enrol(&persons).await.unwrap();
+        assert_eq!(enrolled.len(), 1);
+        assert_eq!(enrolled[0].refused, Some(refused));
+        let sent = world.script.enrols();
+        assert_eq!(sent.len(), attempts);
+        let ids: std::collections::BTreeSet<_> =
+            sent.iter().map(|(_, order)| order.id.to_string()).collect();
+        assert_eq!(ids.len(), attempts, "each with an order of its own");
+    }
+}
+
+#[tokio::test]
+async fn each_attempt_has_a_fresh_order_and_the_same_request_id() {
+    let world = World::new().await;
+    let client = client_with_context(&world);
     world.script.then(2, &away());
     let person = PersonKey::new("dossier-1").unwrap();
     let persons = [(person.clone(), "999990019".parse().unwrap())];

@@ -121,6 +121,7 @@ struct Told {
     answers: VecDeque<Status>,
     imports: Vec<directory::ImportDirectoryRequest>,
     enrols: Vec<pseudonym::EnrolRequest>,
+    expiring: usize,
 }
 
 impl Script {
@@ -128,6 +129,11 @@ impl Script {
         let mut told = self.0.lock().unwrap();
         told.answers
             .extend(std::iter::repeat_n(status.clone(), times));
+    }
+
+    /// The next so many enrolments find their order expired, each person for itself.
+    pub(super) fn expire_enrolments(&self, times: usize) {
+        self.0.lock().unwrap().expiring = times;
     }
 
     pub(super) fn imports(&self) -> Vec<directory::ImportDirectoryRequest> {
@@ -222,7 +228,13 @@ impl PseudonymService for Script {
     ) -> Result<Response<pseudonym::EnrolResponse>, Status> {
         self.0.lock().unwrap().enrols.push(request.into_inner());
         self.answer()?;
-        let outcome = pseudonym::enrol_result::Outcome::RefusedReason("QUOTA_EXCEEDED".into());
+        let mut told = self.0.lock().unwrap();
+        let code = match told.expiring {
+            0 => "QUOTA_EXCEEDED",
+            _ => "ORDER_EXPIRED",
+        };
+        told.expiring = told.expiring.saturating_sub(1);
+        let outcome = pseudonym::enrol_result::Outcome::RefusedReason(code.into());
         let result = pseudonym::EnrolResult {
             outcome: Some(outcome),
         };

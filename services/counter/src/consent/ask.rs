@@ -3,7 +3,7 @@
 //! Must never answer differently for a person who is unknown, who said no or who consented already:
 //! the answer is always that the question was asked.
 
-use super::register::seal_question;
+use super::question::Asked;
 use crate::Error;
 use crate::call::{Answer, Call, SignedPaper};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
@@ -47,7 +47,9 @@ impl RequestConsent {
         }
     }
 
-    fn record(&self, call: &Call) -> Record {
+    /// What the log is told of it before anything is known of a person.
+    #[must_use]
+    pub fn record(&self, call: &Call) -> Record {
         Record {
             sender: Some(call.caller.party.clone()),
             recipient: Some(self.recipient.clone()),
@@ -181,9 +183,14 @@ impl Command for Asking<'_> {
         .await?;
         let id = HandoverId::draw(room.counter.clock(), room.counter.random());
         let sender = &room.call.caller.party;
+        let asked = Asked {
+            sender: sender.clone(),
+            recipient: request.recipient.clone(),
+            purpose: request.purpose.clone(),
+        };
         let question = QuestionRow {
             question_id: id,
-            body: seal_question(room, id, sender, &request.purpose)?,
+            body: asked.seal(room, id)?,
         };
         tx.insert_question(&subject.index, &question, now).await?;
         let introduction = converted.ciphertexts.get(TARGET_PORTAL);

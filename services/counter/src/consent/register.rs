@@ -9,19 +9,16 @@ use crate::call::{Answer, Call, SignedPaper};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::feed::{self, Told};
 use crate::handover::prepare::{Subject, TARGET_HANDLE, TARGET_PORTAL};
-use crate::inbox::{self, InboxItem};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::consent::{ConsentState, Signer, check_new};
 use rules::directory::Right;
 use rules::feed::FeedKind;
-use rules::handover::InboxKind;
-use rules::id::{ConsentId, HandoverId, Party, PeerKind, RequestId};
+use rules::id::{ConsentId, PeerKind, RequestId};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
 use rules::reason::{Outcome, Reason, Refusal};
 use store::Tx;
 use store::consent::ConsentRow;
-use vault::rest::Place;
 
 /// Registers a person's choice.
 #[derive(Clone, Debug)]
@@ -105,6 +102,15 @@ pub(super) fn record_of(signed: &Signed) -> Record {
 }
 
 impl RegisterConsent {
+    /// What the log is told of it before anything is known of a person: nothing, unless the statement is
+    /// the caller's own.
+    #[must_use]
+    pub fn record(&self, call: &Call) -> Record {
+        open_statement(call, &self.statement_jws)
+            .map(|signed| record_of(&signed))
+            .unwrap_or_default()
+    }
+
     /// All that can be refused without the person: signature, form, order, register, edge.
     fn check(&self, call: &Call, in_force: &InForce) -> Result<Signed, Refusal> {
         let caller = &call.caller;
@@ -297,7 +303,7 @@ impl Command for Registering<'_> {
             }
             tx.set_current_consent(&subject.index, stored.record.id)
                 .await?;
-            tell_askers(room, tx, subject).await?;
+            super::question::tell_askers(room, tx, subject).await?;
         }
         if room.call.caller.kind != PeerKind::Portal {
             tell_portal(room, tx, &stored, converted).await?;
@@ -355,60 +361,6 @@ async fn supersede(room: &Room<'_>, tx: &mut Tx, before: ConsentId) -> Result<()
         super::save(room, tx, &mut old).await?;
     }
     Ok(())
-}
-
-/// Who asked for this consent is told that it is there.
-async fn tell_askers(room: &Room<'_>, tx: &mut Tx, subject: &Subject) -> Result<(), Error> {
-    for question in tx.take_questions(&subject.index).await? {
-        let asked = open_question(room, question.question_id, &question.body)?;
-        let item = InboxItem {
-            kind: InboxKind::Ready,
-            handover: question.question_id,
-            revision: 1,
-            time: room.call.now,
-            notice: None,
-            code: String::new(),
-            purpose: asked.1,
-        };
-        inbox::deliver(room, tx, &asked.0, &item).await?;
-    }
-    Ok(())
-}
-
-fn question_place(id: &HandoverId) -> Place<'_> {
-    Place {
-        table: "question",
-        row: id.bytes(),
-        column: "body",
-    }
-}
-
-/// Seals who asked, and for which purpose.
-pub(super) fn seal_question(
-    room: &Room<'_>,
-    id: HandoverId,
-    sender: &Party,
-    purpose: &rules::id::Purpose,
-) -> Result<Vec<u8>, Error> {
-    let plain = format!("{sender} {purpose}");
-    room.counter
-        .keys()
-        .seal(&question_place(&id), plain.as_bytes())
-}
-
-fn open_question(
-    room: &Room<'_>,
-    id: HandoverId,
-    body: &[u8],
-) -> Result<(Party, rules::id::Purpose), Error> {
-    let wrong = || Error::Malformed("a question");
-    let plain = room.counter.keys().open(&question_place(&id), body)?;
-    let plain = std::str::from_utf8(&plain).map_err(|_| wrong())?;
-    let (sender, purpose) = plain.split_once(' ').ok_or_else(wrong)?;
-    Ok((
-        sender.parse().map_err(|_| wrong())?,
-        purpose.parse().map_err(|_| wrong())?,
-    ))
 }
 
 /// The portal is told of a consent that a desk registered.

@@ -17,7 +17,7 @@ use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::consent::{ConsentState, StopCode, check_withdrawn};
 use rules::feed::FeedKind;
-use rules::handover::{Actor, Event};
+use rules::handover::{Actor, CancelCode, Event};
 use rules::id::{ConsentId, PeerKind, RequestId, Tag};
 use rules::notice::NoticeKind;
 use rules::reason::{Outcome, Reason, Refusal};
@@ -90,7 +90,7 @@ impl Command for WithdrawConsent {
         record.sender = Some(found.stored.record.sender.clone());
         record.recipient = Some(found.stored.record.recipient.clone());
         record.purpose = Some(found.stored.record.purpose.clone());
-        if found.stored.record.state == ConsentState::Withdrawn {
+        if has_stopped(found.stored.record.state) {
             // Stopping twice is stopping once; a withdrawal sent again after a restore ends here too.
             record.consent = Some((found.stored.record.id, found.stored.record.version));
             return Ok(Verdict::permitted(Withdrawn::default(), record));
@@ -100,7 +100,7 @@ impl Command for WithdrawConsent {
             .advance(ConsentState::Withdrawn, found.signed.as_ref());
         record.consent = Some((found.stored.record.id, found.stored.record.version));
         save(room, tx, &mut found.stored).await?;
-        let done = stop(room, tx, &found.stored.row.subject_index).await?;
+        let done = stop(room, tx, &found.stored.row.subject_index, &WITHDRAWAL).await?;
         if !matches!(self.named, Named::Statement(_)) {
             tell_portal(room, tx, &found.stored).await?;
         }
@@ -108,21 +108,37 @@ impl Command for WithdrawConsent {
     }
 
     fn receipt(&self, reply: &Withdrawn) -> Receipt {
+        reply.stored()
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<Withdrawn, Error> {
+        Withdrawn::replay(&receipt)
+    }
+}
+
+impl Withdrawn {
+    pub(super) fn stored(self) -> Receipt {
         Receipt {
-            state: i64::from(reply.ended_handovers),
-            revision: i64::from(reply.notices),
+            state: i64::from(self.ended_handovers),
+            revision: i64::from(self.notices),
             ..Receipt::default()
         }
     }
 
-    fn replay(&self, receipt: Receipt) -> Result<Withdrawn, Error> {
+    pub(super) fn replay(receipt: &Receipt) -> Result<Self, Error> {
         let number =
             |value: i64| u32::try_from(value).map_err(|_| Error::Malformed("a stored outcome"));
-        Ok(Withdrawn {
+        Ok(Self {
             ended_handovers: number(receipt.state)?,
             notices: number(receipt.revision)?,
         })
     }
+}
+
+/// Whether all that a withdrawal does was done before: by the person, or by a controller that found the
+/// consent invalid.
+const fn has_stopped(state: ConsentState) -> bool {
+    matches!(state, ConsentState::Withdrawn | ConsentState::Invalidated)
 }
 
 /// The record that is meant, with the statement that stops it if there is one.
@@ -149,7 +165,7 @@ async fn by_statement(
     let Some(stored) = load(room, tx, signed.statement.record.id).await? else {
         return Ok(Err(Verdict::hidden(Reason::NotAvailable, record)));
     };
-    let again = stored.record.state == ConsentState::Withdrawn;
+    let again = has_stopped(stored.record.state);
     match check_withdrawn(&stored.record, &signed.statement, room.call.now) {
         Outcome::Refused(refusal) if !again => Ok(Err(Verdict::refused(refusal, record))),
         _ => Ok(Ok(Found {
@@ -208,16 +224,37 @@ async fn follow(room: &Room<'_>, tx: &mut Tx, id: ConsentId) -> Result<Option<St
         Some(stored)
     };
     Ok(stored.filter(|stored| {
-        matches!(
-            stored.record.state,
-            ConsentState::Given | ConsentState::Withdrawn
-        )
+        stored.record.state == ConsentState::Given || has_stopped(stored.record.state)
     }))
 }
 
+/// How a consent that ends takes its handovers along.
+pub(super) struct Ending {
+    /// What happens to each of them.
+    pub(super) event: Event,
+    /// By whom.
+    pub(super) actor: Actor,
+    /// What those who opened something are told, also where the handover had ended before.
+    pub(super) notice: NoticeKind,
+    /// Why, where both sides may know.
+    pub(super) code: Option<CancelCode>,
+}
+
+const WITHDRAWAL: Ending = Ending {
+    event: Event::Withdraw,
+    actor: Actor::Candidate,
+    notice: NoticeKind::Withdrawal,
+    code: None,
+};
+
 /// Ends every open handover of a person in a relation that rests on consent, and sends a notice about each
 /// ended one of which something was opened.
-async fn stop(room: &Room<'_>, tx: &mut Tx, subject: &[u8; 32]) -> Result<Withdrawn, Error> {
+pub(super) async fn stop(
+    room: &Room<'_>,
+    tx: &mut Tx,
+    subject: &[u8; 32],
+    ending: &Ending,
+) -> Result<Withdrawn, Error> {
     let mut done = Withdrawn::default();
     // Those that end here send their own notices.
     let ended_before = tx.ended_handovers_opened_of_subject(subject).await?;
@@ -226,11 +263,14 @@ async fn stop(room: &Room<'_>, tx: &mut Tx, subject: &[u8; 32]) -> Result<Withdr
             continue;
         };
         let attempt = Attempt {
-            event: Event::Withdraw,
-            actor: Actor::Candidate,
+            event: ending.event,
+            actor: ending.actor,
             expected_revision: None,
         };
         if let Outcome::Permitted(step) = judge(room, &open, attempt)? {
+            if let Some(code) = ending.code {
+                code.code().clone_into(&mut open.body.course.code);
+            }
             done.notices += u32::from(open.row.opened_at.is_some());
             enter(room, tx, &mut open, &step).await?;
             done.ended_handovers += 1;
@@ -240,8 +280,8 @@ async fn stop(room: &Room<'_>, tx: &mut Tx, subject: &[u8; 32]) -> Result<Withdr
         let Some(ended) = handover::load(room, tx, id).await? else {
             continue;
         };
-        if is_still_kept(room, &ended) && !has_withdrawal(tx, &ended).await? {
-            notice::start(room, tx, &ended, NoticeKind::Withdrawal).await?;
+        if is_still_kept(room, &ended) && !has_notice(tx, &ended, ending.notice).await? {
+            notice::start(room, tx, &ended, ending.notice).await?;
             done.notices += 1;
         }
     }
@@ -259,14 +299,22 @@ fn is_still_kept(room: &Room<'_>, ended: &handover::Loaded) -> bool {
     ended.row.entered_at.millis().saturating_add(kept_millis) > room.call.now.millis()
 }
 
-async fn has_withdrawal(tx: &mut Tx, ended: &handover::Loaded) -> Result<bool, Error> {
+async fn has_notice(
+    tx: &mut Tx,
+    ended: &handover::Loaded,
+    kind: NoticeKind,
+) -> Result<bool, Error> {
     let notices = tx.notices_of_handover(ended.row.handover_id).await?;
-    let withdrawal = i64::from(NoticeKind::Withdrawal.number());
-    Ok(notices.iter().any(|notice| notice.kind == withdrawal))
+    let kind = i64::from(kind.number());
+    Ok(notices.iter().any(|notice| notice.kind == kind))
 }
 
-/// The portal is told of a consent that was stopped by code, which it could not know.
-async fn tell_portal(room: &Room<'_>, tx: &mut Tx, stored: &Stored) -> Result<(), Error> {
+/// The portal is told of a consent that ended without it, which it could not know.
+pub(super) async fn tell_portal(
+    room: &Room<'_>,
+    tx: &mut Tx,
+    stored: &Stored,
+) -> Result<(), Error> {
     let record = &stored.record;
     let told = Told {
         exchange: *record.id.bytes(),

@@ -3,14 +3,17 @@
 //!
 //! Must never take free text about a person: every answer is a code or a date.
 
+use super::offer::decide_on;
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load_as};
 use crate::Error;
+use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::clock::Timestamp;
 use rules::handover::{
-    Actor, CancelCode, DeclineCode, Event, OutcomeCode, QuestionCode, ReturnCode,
+    Actor, CancelCode, DeclineCode, Event, OutcomeCode, QuestionCode, ReturnCode, Step,
 };
 use rules::id::{HandoverId, Label, Party, RequestId};
+use rules::policy::{Action, Stage};
 use rules::reason::{Outcome, Reason, Refusal};
 use store::Tx;
 
@@ -106,19 +109,63 @@ impl Deed {
         }
     }
 
-    fn fingerprint(&self) -> Vec<u8> {
-        // Debug text of codes, dates, labels and parties: stable within a program version, and a
-        // repeat after an upgrade is at worst refused as another body.
-        format!("{self:?}").into_bytes()
+    /// Adds what is the same in a repeat: the numbers of codes and the texts of dates, parties and labels.
+    /// The event's name, which says which of them follow, comes before.
+    fn add_to(&self, fingerprint: &mut Fingerprint) {
+        match self {
+            Self::AckNotification
+            | Self::AcceptChange
+            | Self::RejectChange
+            | Self::Accept
+            | Self::RequestReseal => fingerprint,
+            Self::ProposeChange { date, question } => fingerprint
+                .add(date.as_bytes())
+                .add(&question.number().to_be_bytes()),
+            Self::Decline { code, other } => {
+                let other = other.as_ref().map(ToString::to_string).unwrap_or_default();
+                fingerprint
+                    .add(&code.number().to_be_bytes())
+                    .add(other.as_bytes())
+            }
+            Self::ReportMismatch { labels } => fingerprint.add_labels(labels),
+            Self::Complete { contact } => fingerprint.add(contact.as_bytes()),
+            Self::ReportOutcome { outcome } => fingerprint.add(&outcome.number().to_be_bytes()),
+            Self::Return { code } => fingerprint.add(&code.number().to_be_bytes()),
+            Self::Cancel { code } => fingerprint.add(&code.number().to_be_bytes()),
+        };
+    }
+
+    /// Whether the step brings the handover nearer to completion: then the agreement and the legal basis
+    /// must stand at that instant. What ends a handover or reports a fault is never refused for theirs.
+    const fn goes_on(&self) -> bool {
+        match self {
+            Self::ProposeChange { .. }
+            | Self::AcceptChange
+            | Self::Accept
+            | Self::RequestReseal
+            | Self::Complete { .. } => true,
+            Self::AckNotification
+            | Self::RejectChange
+            | Self::Decline { .. }
+            | Self::ReportMismatch { .. }
+            | Self::ReportOutcome { .. }
+            | Self::Return { .. }
+            | Self::Cancel { .. } => false,
+        }
     }
 
     /// What the deed leaves behind in the handover.
-    fn leave(&self, loaded: &mut Loaded, now: Timestamp) {
+    fn leave(&self, loaded: &mut Loaded, step: &Step, now: Timestamp) {
+        let moves = loaded.state().is_ok_and(|state| state != step.state);
         let course = &mut loaded.body.course;
-        course.code = self.code().unwrap_or_default().to_owned();
+        // Why it waits or ended stays until something else is true.
+        if let Some(code) = self.code().or(moves.then_some("")) {
+            code.clone_into(&mut course.code);
+        }
         match self {
             Self::AckNotification => {
-                course.received_millis = course.received_millis.or(Some(now.millis()))
+                course.received_millis = course.received_millis.or(Some(now.millis()));
+                loaded.row.undelivered_at = None;
             }
             Self::ProposeChange { date, .. } => {
                 course.proposed_date.clone_from(date);
@@ -186,6 +233,30 @@ fn check_contact(room: &Room<'_>, loaded: &Loaded, contact: &str) -> Result<(), 
     }
 }
 
+/// Asks the policies whether the exchange may still be had: agreement, region, register, basis and consent
+/// as they are at this instant. Whether an objection makes the step wait is for the table to say.
+fn still_permitted<T>(
+    room: &Room<'_>,
+    loaded: &Loaded,
+    record: &mut Record,
+) -> Result<(), Box<Verdict<T>>> {
+    let body = &loaded.body;
+    let labels: Vec<Label> = body
+        .summary_labels
+        .union(&body.dossier_labels)
+        .cloned()
+        .collect();
+    let facts = loaded.facts(room).without_pause();
+    decide_on(
+        room,
+        loaded,
+        (Action::Fetch, Stage::Dossier),
+        &labels,
+        (&facts, record),
+    )?;
+    Ok(())
+}
+
 /// One step of one side.
 #[derive(Clone, Debug)]
 pub struct Act {
@@ -212,8 +283,8 @@ impl Command for Act {
         fingerprint
             .add(self.name().as_bytes())
             .add(self.handover.bytes())
-            .add(&self.expected_revision.unwrap_or(0).to_be_bytes())
-            .add(&self.deed.fingerprint());
+            .add(&self.expected_revision.unwrap_or(0).to_be_bytes());
+        self.deed.add_to(&mut fingerprint);
         Some((self.request_id, fingerprint))
     }
 
@@ -241,10 +312,16 @@ impl Command for Act {
         if let Err(refusal) = self.deed.check(room, &loaded) {
             return Ok(Verdict::refused(refusal, record));
         }
+        if self.deed.goes_on()
+            && let Err(verdict) = still_permitted(room, &loaded, &mut record)
+        {
+            return Ok(*verdict);
+        }
         if let Deed::ReportMismatch { labels } = &self.deed {
             record.labels.clone_from(labels);
+            record.finding = Some("MISMATCH");
         }
-        self.deed.leave(&mut loaded, room.call.now);
+        self.deed.leave(&mut loaded, &step, room.call.now);
         enter(room, tx, &mut loaded, &step).await?;
         Ok(Verdict::permitted(loaded.receipt()?, record))
     }

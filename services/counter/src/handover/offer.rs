@@ -89,7 +89,7 @@ impl Command for Offer {
             &mut record,
         ) {
             Ok(permit) => permit,
-            Err(verdict) => return Ok(*verdict),
+            Err(verdict) => return tell_refused(room, tx, &loaded, verdict).await,
         };
         let permitted = intersect(&permit, &loaded.body.summary_labels);
         let (sealed, mut dropped) = match minimise(&received, &permitted, &mut record) {
@@ -179,9 +179,23 @@ fn narrow_dossier(loaded: &mut Loaded, named: &[Label]) -> Vec<Label> {
 pub fn decide<T>(
     room: &Room<'_>,
     loaded: &Loaded,
-    (action, stage): (Action, Stage),
+    what: (Action, Stage),
     labels: &[Label],
     record: &mut Record,
+) -> Result<Permit, Box<Verdict<T>>> {
+    decide_on(room, loaded, what, labels, (&loaded.facts(room), record))
+}
+
+/// Asks the policy about a handover on these facts, for these labels.
+///
+/// # Errors
+/// As [`decide`].
+pub fn decide_on<T>(
+    room: &Room<'_>,
+    loaded: &Loaded,
+    (action, stage): (Action, Stage),
+    labels: &[Label],
+    (facts, record): (&Facts, &mut Record),
 ) -> Result<Permit, Box<Verdict<T>>> {
     let body = &loaded.body;
     let sender_desk = room
@@ -197,14 +211,8 @@ pub fn decide<T>(
         purpose: &body.purpose,
         basis: &body.basis,
     };
-    let facts = Facts::of(
-        &loaded.subject,
-        loaded.consent.as_ref(),
-        room.call.now,
-        loaded.row.deadline_at,
-    );
     let wanted = labels.iter().cloned().collect();
-    let decision = match room.in_force.decide(&asked, &wanted, &facts) {
+    let decision = match room.in_force.decide(&asked, &wanted, facts) {
         Ok(decision) => decision,
         Err(refusal) => return Err(Box::new(Verdict::refused(refusal, record.clone()))),
     };
@@ -318,6 +326,7 @@ pub struct ReadOut {
 pub async fn mark_opened(room: &Room<'_>, tx: &mut Tx, loaded: &mut Loaded) -> Result<(), Error> {
     if loaded.row.opened_at.is_none() {
         loaded.row.opened_at = Some(room.call.now);
+        loaded.row.undelivered_at = None;
         save(room, tx, loaded).await?;
     }
     Ok(())

@@ -19,8 +19,8 @@ use rules::policy::{Action, Permit, Stage};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeSet;
-use store::Tx;
 use store::handover::HandoverRow;
+use store::{Tx, Work};
 use vault::pseudonym::Ciphertext;
 use vault::rest::{DataKey, Place};
 
@@ -96,7 +96,9 @@ impl Prepare {
             .collect()
     }
 
-    fn record(&self, call: &Call) -> Record {
+    /// What the log is told of it before anything is known of a person.
+    #[must_use]
+    pub fn record(&self, call: &Call) -> Record {
         Record {
             sender: Some(call.caller.party.clone()),
             recipient: Some(self.recipient.clone()),
@@ -108,7 +110,12 @@ impl Prepare {
 
     /// What can be refused without looking at a person: the order is the caller's own and asks for
     /// this relation; labels, edge, purpose, basis and policy allow it for somebody.
-    fn check_without_person(&self, call: &Call, in_force: &InForce) -> Result<(), Refusal> {
+    fn check_without_person(
+        &self,
+        call: &Call,
+        in_force: &InForce,
+        follows_completed: bool,
+    ) -> Result<(), Refusal> {
         let caller = &call.caller;
         let order = &self.order;
         if order.issuer != caller.party.oin || order.desk != caller.desk {
@@ -123,7 +130,7 @@ impl Prepare {
         }
         in_force.check_labels("summary_labels", &self.summary_labels)?;
         in_force.check_labels("dossier_labels", &self.dossier_labels)?;
-        let facts = Facts::favourable(call.now);
+        let facts = Facts::favourable(call.now, follows_completed);
         match in_force
             .decide(&self.asked(call), &self.wanted(), &facts)?
             .outcome
@@ -141,7 +148,8 @@ impl Counter {
     /// # Errors
     /// A fault of ours or of a holder; nothing was written.
     pub async fn prepare(&self, call: &Call, request: Prepare) -> Result<Answer<Prepared>, Error> {
-        if let Err(refusal) = request.check_without_person(call, &self.in_force()) {
+        let follows = self.look_back(call, &request).await?;
+        if let Err(refusal) = request.check_without_person(call, &self.in_force(), follows) {
             let record = request.record(call);
             return self.serve(call, &RefusedBefore { refusal, record }).await;
         }
@@ -172,6 +180,17 @@ impl Counter {
         }
     }
 
+    /// Looks back, reading only, whether the exchange follows a completed handover between the two: that is
+    /// about no person, so it is refused before one is looked at.
+    async fn look_back(&self, call: &Call, request: &Prepare) -> Result<bool, Error> {
+        let room = Room {
+            counter: self,
+            call,
+            in_force: self.in_force(),
+        };
+        self.database().read(&LookBack { room, request }).await
+    }
+
     /// Has one order converted.
     ///
     /// # Errors
@@ -184,6 +203,31 @@ impl Counter {
         answers
             .pop()
             .ok_or(Error::HolderDishonest(Reason::VoucherInvalid))
+    }
+
+    /// Has one order converted that makes a pseudonym for a partner. One whose realm has not opened its
+    /// present context could read nothing: that is said before any holder is asked.
+    ///
+    /// # Errors
+    /// As [`Counter::convert_one`].
+    pub(crate) async fn convert_for(
+        &self,
+        recipient: &Party,
+        request: ConversionRequest,
+    ) -> Result<Outcome<Converted>, Error> {
+        let context = request
+            .order
+            .targets
+            .iter()
+            .map(|(_, context)| context)
+            .find(|context| context.party == *recipient);
+        if let Some(context) = context
+            && self.in_force().is_current(context)
+            && !self.holders().is_open(context).await?
+        {
+            return Ok(Outcome::Refused(Refusal::new(Reason::ReceiverNotReady)));
+        }
+        self.convert_one(request).await
     }
 
     /// The person in a relation, from the conversion's target at `place`: the handle is opened, indexed
@@ -215,6 +259,29 @@ impl Counter {
             relation: keys.tag("relation", label.as_bytes()),
             sealed_handle: keys.seal(&place, handle.bytes())?,
         })
+    }
+}
+
+struct LookBack<'a> {
+    room: Room<'a>,
+    request: &'a Prepare,
+}
+
+impl Work for LookBack<'_> {
+    type Output = bool;
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "PrepareLookBack"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<bool, Error> {
+        let pair = (&self.room.call.caller.party, &self.request.recipient);
+        decision::follows_completed(&self.room, tx, pair, &self.request.purpose).await
+    }
+
+    fn is_transient(error: &Error) -> bool {
+        error.is_transient()
     }
 }
 
@@ -285,8 +352,10 @@ impl Command for Decided<'_> {
         record.consent = consent
             .as_ref()
             .map(|consent| (consent.id, consent.version));
-        let facts = Facts::of(&locked, consent.as_ref(), now, None);
         let asked = request.asked(room.call);
+        let pair = (asked.sender, asked.recipient);
+        let follows = decision::follows_completed(room, tx, pair, asked.purpose).await?;
+        let facts = Facts::of(&locked, consent.as_ref(), follows, now, None);
         let decision = match room.in_force.decide(&asked, &request.wanted(), &facts) {
             Ok(decision) => decision,
             Err(refusal) => return Ok(Verdict::refused(refusal, record)),
@@ -343,6 +412,7 @@ impl Decided<'_> {
                 .deadline(&body, State::Prepared, room.call.now),
             remaining_millis: None,
             opened_at: None,
+            undelivered_at: None,
             day: i64::from(day),
             wrapped_key: Some(wrap(room.counter, id, day, &DataKey::generate())?),
             body: body.seal(keys, &id)?,

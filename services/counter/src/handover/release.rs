@@ -156,7 +156,7 @@ impl Counter {
             ciphertext: request.ciphertext,
             parents: request.prepare_vouchers.clone(),
         };
-        let command = match self.convert_one(conversion).await? {
+        let command = match self.convert_for(&relation.to, conversion).await? {
             Outcome::Permitted(converted) => {
                 let subject = self.subject(&relation, &converted, TARGET_RELATION)?;
                 Releasing {
@@ -489,7 +489,7 @@ impl Command for Reseal {
             &mut record,
         ) {
             Ok(permit) => permit,
-            Err(verdict) => return Ok(*verdict),
+            Err(verdict) => return tell_refused(room, tx, &loaded, verdict).await,
         };
         let before = super::offer::take(room, tx, &permit, &loaded, Stage::Dossier).await?;
         let mut permitted = intersect(&permit, &loaded.body.dossier_labels);

@@ -6,7 +6,10 @@
 use crate::holder::HolderError;
 use rules::clock::Timestamp;
 use rules::id::Oin;
-use rules::limits::{DAY_MILLIS, QUOTA_BLOCK_ORDERS, QUOTA_ENROL_PER_DAY, QUOTA_HANDOVER_PER_DAY};
+use rules::limits::{
+    DAY_MILLIS, QUOTA_BLOCK_ORDERS, QUOTA_ENROL_PER_DAY, QUOTA_HANDOVER_PER_DAY,
+    QUOTA_PORTAL_PER_DAY, QUOTA_PREPARE_PER_DAY,
+};
 use rules::pseudonym::Quota;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,9 +33,9 @@ impl Default for QuotaLimits {
     fn default() -> Self {
         Self {
             enrol: QUOTA_ENROL_PER_DAY,
-            prepare: QUOTA_HANDOVER_PER_DAY,
+            prepare: QUOTA_PREPARE_PER_DAY,
             handover: QUOTA_HANDOVER_PER_DAY,
-            portal: QUOTA_ENROL_PER_DAY,
+            portal: QUOTA_PORTAL_PER_DAY,
         }
     }
 }

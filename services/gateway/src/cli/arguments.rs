@@ -436,7 +436,7 @@ pub enum Verb {
 /// Reading the log.
 #[derive(Subcommand, Clone, Debug)]
 pub enum AuditVerb {
-    /// Lists entries, newest first. Name at least one of handover, peer or purpose.
+    /// Lists entries, newest first. Name at least one of handover, peer, purpose or findings.
     #[command(after_help = "Example: sluis --as officer audit search --peer uwv --from 2026-11-23")]
     Search {
         /// Only about this handover, `hnd_…`.
@@ -448,6 +448,9 @@ pub enum AuditVerb {
         /// Only for this purpose.
         #[arg(long)]
         purpose: Option<String>,
+        /// Only what an officer must look at: overdue notices, mismatches.
+        #[arg(long)]
+        findings: bool,
         /// From this day (UTC) on, as YYYY-MM-DD.
         #[arg(long)]
         from: Option<String>,

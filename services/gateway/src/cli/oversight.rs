@@ -21,6 +21,7 @@ pub(crate) async fn audit(session: &Session, verb: &AuditVerb) -> Result<Answer,
             handover,
             peer,
             purpose,
+            findings,
             from,
             until,
             limit,
@@ -38,6 +39,7 @@ pub(crate) async fn audit(session: &Session, verb: &AuditVerb) -> Result<Answer,
                 until_millis: until.as_deref().map(day).transpose()?,
                 page_size: i32::try_from(*limit).unwrap_or(i32::MAX),
                 page_token: String::new(),
+                findings: *findings,
             };
             search(session, request, *limit).await
         }
@@ -143,9 +145,10 @@ fn entry_block(session: &Session, entry: &GetEntryResponse, whole: &Value) -> St
 }
 
 fn row(entry: &EntrySummary) -> Vec<String> {
-    let decision = match entry.code.is_empty() {
-        true => entry.decision.clone(),
-        false => format!("{} {}", entry.decision, entry.code),
+    let decision = match (entry.code.as_str(), entry.finding.as_str()) {
+        ("", "") => entry.decision.clone(),
+        ("", finding) => format!("{}; finding {finding}", entry.decision),
+        (code, _) => format!("{} {code}", entry.decision),
     };
     vec![
         entry_text(&entry.entry_id),
@@ -164,7 +167,7 @@ fn summary_json(entry: &EntrySummary) -> Value {
         "time_millis": entry.time_millis, "decision": entry.decision, "code": entry.code,
         "handover_id": handover_text(&entry.handover_id), "purpose": entry.purpose,
         "article": entry.article, "sender": entry.sender, "recipient": entry.recipient,
-        "caller": entry.caller,
+        "caller": entry.caller, "finding": entry.finding,
     })
 }
 

@@ -49,6 +49,7 @@ impl Incoming for message::SearchEntriesRequest {
             peer: given(peer)?,
             purpose: given(purpose)?,
             subject: given(subject)?,
+            findings: self.findings,
             from: self.from_millis.map(Timestamp::from_millis),
             until: self.until_millis.map(Timestamp::from_millis),
             page_rows: page_rows(self.page_size),
@@ -103,6 +104,7 @@ impl Audits {
             sender: attribute(opened, "handover.sender"),
             recipient: attribute(opened, "handover.recipient"),
             caller: self.caller(&attribute(opened, "handover.caller")),
+            finding: attribute(opened, "handover.finding"),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::reading::Reading;
 use super::status::{self, Logged};
+use counter::record::Record;
 use counter::serve::Command;
 use counter::{Answer, Call, Caller, Counter, Error, Promise};
 use rules::audit::Trace;
@@ -56,6 +57,11 @@ pub trait Incoming: Sized {
 
     /// Reads every field, noting all that is wrong.
     fn read(self, reading: &mut Reading) -> Option<Self::Command>;
+
+    /// What the log is told of the command when a key holder was away and it could not be served.
+    fn about(_command: &Self::Command, _call: &Call) -> Record {
+        Record::default()
+    }
 }
 
 /// Serves a message whose command is one transaction at the counter.
@@ -95,8 +101,12 @@ where
     let mut reading = Reading::default();
     let command = message.read(&mut reading);
     let span = tracing::info_span!("command", command = M::NAME);
+    let mut about = Record::default();
     let served = match reading.finish(command) {
-        Ok(command) => serve(command).instrument(span.clone()).await,
+        Ok(command) => {
+            about = M::about(&command, call);
+            serve(command).instrument(span.clone()).await
+        }
         Err(refusal) => {
             refuse(counter, call, M::NAME, refusal)
                 .instrument(span.clone())
@@ -117,7 +127,7 @@ where
             Some(&Logged::from(&promise)),
         )),
         Err(fault) => {
-            let promise = counter.note_fault(call, M::NAME, &fault).await;
+            let promise = counter.note_fault(call, M::NAME, &fault, about).await;
             let logged = promise.as_ref().map(Logged::from);
             Err(span.in_scope(|| status::fault(&fault, request_id, logged.as_ref())))
         }

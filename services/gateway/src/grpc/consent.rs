@@ -4,13 +4,14 @@
 
 use super::call::{Incoming, answer, arrived, promise, serve};
 use super::reading::Reading;
-use counter::Counter;
-use counter::consent::Stored;
 use counter::consent::ask::RequestConsent;
 use counter::consent::change::{GetConsent, NarrowConsent};
+use counter::consent::invalidate::InvalidateConsent;
 use counter::consent::register::RegisterConsent;
 use counter::consent::withdraw::{Named, WithdrawConsent};
-use rules::consent::CollectionMethod;
+use counter::record::Record;
+use counter::{Call, Counter};
+use rules::consent::{CollectionMethod, ConsentRecord};
 use rules::id::{ConsentId, RequestId};
 use rules::limits::MANIFEST_LABELS_MAX;
 use std::collections::BTreeSet;
@@ -18,6 +19,11 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use wire::consent::v1 as message;
 use wire::consent::v1::consent_service_server::ConsentService;
+
+/// Version of the form of a record.
+const SCHEMA_VERSION: &str = "1";
+/// The lawful basis of every consent (GDPR article 6(1)(a)), as the vocabulary names it.
+const LAWFUL_BASIS: &str = "eu-gdpr:A6-1-a";
 
 /// The consent service of a broker.
 pub struct Consents {
@@ -54,6 +60,10 @@ impl Incoming for message::RegisterConsentRequest {
             signed_order,
             ciphertext: ciphertext?,
         })
+    }
+
+    fn about(command: &RegisterConsent, call: &Call) -> Record {
+        command.record(call)
     }
 }
 
@@ -105,6 +115,24 @@ impl Incoming for message::WithdrawConsentRequest {
     }
 }
 
+impl Incoming for message::InvalidateConsentRequest {
+    type Command = InvalidateConsent;
+    const NAME: &'static str = "InvalidateConsent";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<InvalidateConsent> {
+        let request_id = reading.request_id(&self.request_id);
+        let consent = reading.id("record_id", &self.record_id, ConsentId::from_slice);
+        Some(InvalidateConsent {
+            request_id: request_id?,
+            consent: consent?,
+        })
+    }
+}
+
 impl Incoming for message::GetConsentRequest {
     type Command = GetConsent;
     const NAME: &'static str = "GetConsent";
@@ -151,19 +179,22 @@ impl Incoming for message::RequestConsentRequest {
             ciphertext: ciphertext?,
         })
     }
+
+    fn about(command: &RequestConsent, call: &Call) -> Record {
+        command.record(call)
+    }
 }
 
 /// A record on the wire.
 #[must_use]
-pub fn record(stored: &Stored) -> message::ConsentRecord {
-    let record = &stored.record;
+pub fn record_message(record: &ConsentRecord) -> message::ConsentRecord {
     let method = match record.method {
         CollectionMethod::Portal => message::CollectionMethod::Portal,
         CollectionMethod::Desk => message::CollectionMethod::Desk,
         CollectionMethod::Phone => message::CollectionMethod::Phone,
     };
     message::ConsentRecord {
-        schema_version: "1".to_owned(),
+        schema_version: SCHEMA_VERSION.to_owned(),
         record_id: record.id.bytes().to_vec(),
         privacy_notice: Some(message::PrivacyNotice {
             uri: record.notice.uri.clone(),
@@ -174,7 +205,7 @@ pub fn record(stored: &Stored) -> message::ConsentRecord {
         sender: record.sender.to_string(),
         recipient: record.recipient.to_string(),
         purpose: record.purpose.to_string(),
-        lawful_basis: "eu-gdpr:A6-1-a".to_owned(),
+        lawful_basis: LAWFUL_BASIS.to_owned(),
         special_basis: record.special_basis().to_owned(),
         secrecy_waiver: record.waiver.as_ref().map(|waiver| message::SecrecyWaiver {
             ground: waiver.ground.clone(),
@@ -246,13 +277,25 @@ impl ConsentService for Consents {
         }))
     }
 
+    async fn invalidate_consent(
+        &self,
+        request: Request<message::InvalidateConsentRequest>,
+    ) -> Result<Response<message::InvalidateConsentResponse>, Status> {
+        let (reply, given) = serve(&self.counter, request).await?;
+        Ok(Response::new(message::InvalidateConsentResponse {
+            ended_handovers: count(reply.ended_handovers),
+            notices: count(reply.notices),
+            promise: Some(promise(&given)),
+        }))
+    }
+
     async fn get_consent(
         &self,
         request: Request<message::GetConsentRequest>,
     ) -> Result<Response<message::GetConsentResponse>, Status> {
         let (stored, _) = serve(&self.counter, request).await?;
         Ok(Response::new(message::GetConsentResponse {
-            record: Some(record(&stored)),
+            record: Some(record_message(&stored.record)),
             statement_jws: stored.statement,
         }))
     }

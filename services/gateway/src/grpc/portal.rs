@@ -3,26 +3,20 @@
 //! Must never serve anybody but a desk of the portal's own organisation, and never put a session, a code
 //! or anything of a person in a log.
 
+use super::consent::record_message;
 use super::directory::caller;
 use super::reading::Reading;
 use super::status;
 use counter::portal::{Choice, Narrowing, Portal, PortalError};
 use rules::clock::Timestamp;
-use rules::consent::{CollectionMethod, ConsentRecord, Language, StopCode};
+use rules::consent::{Language, StopCode};
 use rules::id::{Category, ConsentId, HandoverId, Oin, RequestId};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeSet;
 use tonic::{Request, Response, Status};
-use wire::consent::v1 as consent;
 use wire::portal::v1 as message;
 use wire::portal::v1::portal_service_server::PortalService;
 
-/// Version of the form of a record.
-const SCHEMA_VERSION: &str = "1";
-/// The lawful basis of every consent (GDPR article 6(1)(a)), as the vocabulary names it.
-const LAWFUL_BASIS: &str = "eu-gdpr:A6-1-a";
-/// The basis for special categories (GDPR article 9(2)(a)).
-const SPECIAL_BASIS: &str = "eu-gdpr:A9-2-a";
 /// Most categories in one message.
 const CATEGORIES_MAX: usize = 64;
 /// Longest assertion or source, in bytes.
@@ -147,62 +141,6 @@ fn choice(
             language: language?,
         },
     ))
-}
-
-/// A consent record on the wire.
-#[must_use]
-pub fn record_message(record: &ConsentRecord) -> consent::ConsentRecord {
-    let method = match record.method {
-        CollectionMethod::Portal => consent::CollectionMethod::Portal,
-        CollectionMethod::Desk => consent::CollectionMethod::Desk,
-        CollectionMethod::Phone => consent::CollectionMethod::Phone,
-    };
-    let language = match record.notice.language {
-        Language::Nl => "nl",
-        Language::En => "en",
-    };
-    let special_basis = if record.special.is_empty() {
-        ""
-    } else {
-        SPECIAL_BASIS
-    };
-    consent::ConsentRecord {
-        schema_version: SCHEMA_VERSION.to_owned(),
-        record_id: record.id.bytes().to_vec(),
-        privacy_notice: Some(consent::PrivacyNotice {
-            uri: record.notice.uri.clone(),
-            version: record.notice.version.to_string(),
-            sha256: record.notice.sha256.to_vec(),
-            language: language.to_owned(),
-        }),
-        sender: record.sender.to_string(),
-        recipient: record.recipient.to_string(),
-        purpose: record.purpose.to_string(),
-        lawful_basis: LAWFUL_BASIS.to_owned(),
-        special_basis: special_basis.to_owned(),
-        secrecy_waiver: record.waiver.as_ref().map(|waiver| consent::SecrecyWaiver {
-            ground: waiver.ground.clone(),
-            text_sha256: waiver.text_sha256.to_vec(),
-            given_millis: waiver.given_at.millis(),
-        }),
-        categories: record.categories.iter().map(ToString::to_string).collect(),
-        collection_method: method.into(),
-        authentication_level: record.authentication_level.code().to_owned(),
-        assisted_by: record
-            .assisted_by
-            .as_ref()
-            .map(|(oin, desk)| format!("{oin}/{desk}"))
-            .unwrap_or_default(),
-        reflection_offered: record.reflection_offered,
-        valid_from_millis: record.valid_from.millis(),
-        valid_until_millis: record.valid_until.millis(),
-        state: record.state.number(),
-        version: i64::try_from(record.version).unwrap_or(i64::MAX),
-        supersedes: record
-            .supersedes
-            .map(|before| before.bytes().to_vec())
-            .unwrap_or_default(),
-    }
 }
 
 #[tonic::async_trait]

@@ -8,7 +8,8 @@ use client::paper::{ContextRequest, Order, Signed};
 use counter::counter::Converted;
 use counter::link::{Link, Login, RedeemLink};
 use counter::pseudonym::{Enrol, EnrolItem, OpenContext};
-use counter::{Counter, SignedPaper};
+use counter::record::Record;
+use counter::{Call, Counter, SignedPaper};
 use rules::id::RequestId;
 use rules::reason::{Outcome, Reason};
 use std::sync::Arc;
@@ -43,6 +44,10 @@ impl Incoming for message::EnrolRequest {
         Some(Enrol {
             items: self.items.into_iter().map(enrol_item).collect(),
         })
+    }
+
+    fn about(command: &Enrol, _call: &Call) -> Record {
+        command.record()
     }
 }
 

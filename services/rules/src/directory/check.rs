@@ -2,13 +2,16 @@
 //!
 //! Must never repair anything: a directory is signed by the controllers as it stands.
 
-use super::file::{DeskFile, DirectoryFile, EdgeFile, PeerFile, RealmFile, RevokedFile};
+use super::file::{
+    DeskFile, DirectoryFile, EdgeFile, EdgeTimers, PeerFile, RealmFile, RevokedFile,
+};
 use super::{
     Desk, Directory, Edge, MAIN_REALM, Peer, Realm, Right, SEALING_KEY_BYTES, SealingKey, exchanges,
 };
 use crate::clock::Timestamp;
 use crate::hex;
 use crate::id::{DeskName, Oin, Party, PeerKind, RealmName};
+use crate::limits::{DAY_MILLIS, PARENT_VOUCHER_MILLIS_MAX};
 use crate::pseudonym::Relation;
 use crate::reason::Violation;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -380,6 +383,9 @@ impl Check {
         if file.valid_until_millis <= file.valid_from_millis {
             self.wrong(at, "valid_until_millis", "not after the beginning");
         }
+        if let Some(timers) = &file.timers {
+            self.timers(at, timers);
+        }
         let from_signature = self.octets(at, "from_signature", &file.from_signature);
         let to_signature = self.octets(at, "to_signature", &file.to_signature);
         let ((from, from_desk), (to, to_desk)) = (from?, to?);
@@ -392,11 +398,27 @@ impl Check {
             regions,
             valid_from: Timestamp::from_millis(file.valid_from_millis),
             valid_until: Timestamp::from_millis(file.valid_until_millis),
+            timers: file.timers,
             from_desk,
             from_signature: from_signature?,
             to_desk,
             to_signature: to_signature?,
         })
+    }
+
+    /// Every step has time, and no handover stays open for longer than a holder accepts its own voucher.
+    fn timers(&mut self, at: &str, timers: &EdgeTimers) {
+        if timers.numbers().contains(&0) {
+            self.wrong(at, "timers", "a timer of zero leaves no time for its step");
+        }
+        let days_max = PARENT_VOUCHER_MILLIS_MAX.unsigned_abs() / DAY_MILLIS.unsigned_abs();
+        if timers.open_days_max() > days_max {
+            self.wrong(
+                at,
+                "timers",
+                "together longer than 60 days, a working day counted as two",
+            );
+        }
     }
 
     /// One end of an edge: a realm of an exchanging organisation, and the desk that signs for it.

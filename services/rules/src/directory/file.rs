@@ -137,6 +137,9 @@ pub struct EdgeFile {
     pub to_desk: String,
     /// Its signature, likewise.
     pub to_signature: String,
+    /// How long each step may take, where the two agreed on other times than the register's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timers: Option<EdgeTimers>,
 }
 
 impl EdgeFile {
@@ -151,7 +154,47 @@ impl EdgeFile {
             &regions,
             self.valid_from_millis,
             self.valid_until_millis,
+            self.timers.as_ref(),
         )
+    }
+}
+
+/// The `timers` of an `[[edge]]`: all four or none. Each is at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeTimers {
+    /// From permission to offer, in hours.
+    pub prepared_hours: u32,
+    /// From offer to the recipient's decision, in working days.
+    pub offer_working_days: u32,
+    /// From acceptance to release, in working days.
+    pub release_working_days: u32,
+    /// From release to the contact with the candidate, in days.
+    pub complete_days: u32,
+}
+
+impl EdgeTimers {
+    /// The four, in the order in which they are signed.
+    #[must_use]
+    pub const fn numbers(&self) -> [u32; 4] {
+        [
+            self.prepared_hours,
+            self.offer_working_days,
+            self.release_working_days,
+            self.complete_days,
+        ]
+    }
+
+    /// How long a handover may stay open by these, at most, in days. A working day is counted as two and a
+    /// begun day as a whole one, which covers weekends and holidays.
+    #[must_use]
+    pub const fn open_days_max(&self) -> u64 {
+        let [hours, offer, release, complete] = self.numbers();
+        let working = (offer as u64).saturating_add(release as u64);
+        (hours as u64)
+            .div_ceil(24)
+            .saturating_add(working.saturating_mul(2))
+            .saturating_add(complete as u64)
     }
 }
 

@@ -3,6 +3,8 @@
 //! Every part is preceded by its length, so that no two papers share their bytes. Must never depend
 //! on how the file is written: the file may be laid out anew without new signatures.
 
+use super::file::EdgeTimers;
+
 /// A kind of signed paper in the directory. Its name goes before the signed bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paper {
@@ -47,7 +49,8 @@ pub struct PaperSignature {
     pub signature: [u8; 64],
 }
 
-/// What both desks of an edge sign. Parties as `<OIN>/<realm>`, regions in the order of the file.
+/// What both desks of an edge sign. Parties as `<OIN>/<realm>`, regions in the order of the file; the
+/// timers come last and only where there are some, so that an edge without is signed as it always was.
 #[must_use]
 pub fn edge_bytes(
     from: &str,
@@ -56,6 +59,7 @@ pub fn edge_bytes(
     regions: &[&str],
     valid_from_millis: i64,
     valid_until_millis: i64,
+    timers: Option<&EdgeTimers>,
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in [from, to, purpose] {
@@ -67,6 +71,9 @@ pub fn edge_bytes(
     }
     bytes.extend(valid_from_millis.to_be_bytes());
     bytes.extend(valid_until_millis.to_be_bytes());
+    for number in timers.iter().flat_map(|timers| timers.numbers()) {
+        bytes.extend(number.to_be_bytes());
+    }
     bytes
 }
 
@@ -92,18 +99,29 @@ fn push_length(bytes: &mut Vec<u8>, length: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{edge_bytes, sealing_key_bytes};
+    use super::{EdgeTimers, edge_bytes, sealing_key_bytes};
+
+    fn timers(prepared_hours: u32, offer_working_days: u32) -> EdgeTimers {
+        EdgeTimers {
+            prepared_hours,
+            offer_working_days,
+            release_working_days: 2,
+            complete_days: 14,
+        }
+    }
 
     #[test]
     fn every_part_counts_and_none_can_move_into_another() {
         let papers = [
-            edge_bytes("a", "bc", "P", &[], 1, 2),
-            edge_bytes("ab", "c", "P", &[], 1, 2),
-            edge_bytes("a", "bc", "P", &["R"], 1, 2),
-            edge_bytes("a", "bc", "P", &["R", "S"], 1, 2),
-            edge_bytes("a", "bc", "P", &["RS"], 1, 2),
-            edge_bytes("a", "bc", "Q", &[], 1, 2),
-            edge_bytes("a", "bc", "P", &[], 2, 1),
+            edge_bytes("a", "bc", "P", &[], 1, 2, None),
+            edge_bytes("ab", "c", "P", &[], 1, 2, None),
+            edge_bytes("a", "bc", "P", &["R"], 1, 2, None),
+            edge_bytes("a", "bc", "P", &["R", "S"], 1, 2, None),
+            edge_bytes("a", "bc", "P", &["RS"], 1, 2, None),
+            edge_bytes("a", "bc", "Q", &[], 1, 2, None),
+            edge_bytes("a", "bc", "P", &[], 2, 1, None),
+            edge_bytes("a", "bc", "P", &[], 1, 2, Some(&timers(24, 5))),
+            edge_bytes("a", "bc", "P", &[], 1, 2, Some(&timers(5, 24))),
             sealing_key_bytes("a", b"bc", 1),
             sealing_key_bytes("ab", b"c", 1),
             sealing_key_bytes("a", b"bc", 2),

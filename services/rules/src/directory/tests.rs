@@ -1,7 +1,8 @@
 //! A directory in a file, and every way in which one can be wrong.
 
 use super::{
-    DeskFile, Directory, DirectoryFile, EdgeFile, PeerFile, RealmFile, RevokedFile, Right,
+    DeskFile, Directory, DirectoryFile, EdgeFile, EdgeTimers, PeerFile, RealmFile, RevokedFile,
+    Right,
 };
 use crate::clock::Timestamp;
 use crate::hex;
@@ -107,6 +108,7 @@ pub(crate) fn edge(from: u32, to: u32, purpose: &str) -> EdgeFile {
         from_signature: octets(from, 64),
         to_desk: "keys".to_owned(),
         to_signature: octets(to, 64),
+        timers: None,
     }
 }
 
@@ -148,6 +150,48 @@ fn check(change: fn(&mut DirectoryFile), expected: &[&str]) {
             .collect(),
     };
     assert_eq!(found, expected);
+}
+
+#[test]
+fn times_of_an_edge_are_read_and_bounded() {
+    /// The times of the first edge, in hours, working days twice, and days.
+    fn with(file: &mut DirectoryFile, numbers: [u32; 4]) {
+        let [
+            prepared_hours,
+            offer_working_days,
+            release_working_days,
+            complete_days,
+        ] = numbers;
+        file.edges[0].timers = Some(EdgeTimers {
+            prepared_hours,
+            offer_working_days,
+            release_working_days,
+            complete_days,
+        });
+    }
+    check(|file| with(file, [1, 1, 1, 1]), &[]);
+    check(|file| with(file, [24, 5, 2, 45]), &[]);
+    check(|file| with(file, [24, 5, 2, 46]), &["edge[0].timers"]);
+    check(|file| with(file, [25, 5, 2, 45]), &["edge[0].timers"]);
+    check(|file| with(file, [24, 6, 2, 45]), &["edge[0].timers"]);
+    check(|file| with(file, [0, 5, 2, 14]), &["edge[0].timers"]);
+    check(|file| with(file, [24, 5, 2, 0]), &["edge[0].timers"]);
+    check(
+        |file| with(file, [u32::MAX, u32::MAX, u32::MAX, u32::MAX]),
+        &["edge[0].timers"],
+    );
+    let mut agreed = file();
+    with(&mut agreed, [3, 2, 1, 7]);
+    let directory = Directory::parse(&toml::to_string(&agreed).unwrap()).unwrap();
+    let edges: Vec<_> = directory.edges().filter_map(|edge| edge.timers).collect();
+    assert_eq!(edges.len(), 1);
+    assert_eq!(edges[0].numbers(), [3, 2, 1, 7]);
+    let edge = directory
+        .edges()
+        .find(|edge| edge.timers.is_some())
+        .unwrap();
+    assert_eq!(edge.signed_bytes(), agreed.edges[0].signed_bytes());
+    assert_ne!(edge.signed_bytes(), file().edges[0].signed_bytes());
 }
 
 #[test]

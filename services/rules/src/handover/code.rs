@@ -90,6 +90,8 @@ codes! {
         ChangeRejected, "CHANGE_REJECTED", 5;
         /// An objection was upheld.
         ObjectionUpheld, "OBJECTION_UPHELD", 6;
+        /// A controller found that the consent was not free or not informed.
+        ConsentInvalidated, "CONSENT_INVALIDATED", 7;
     }
 }
 
@@ -99,7 +101,10 @@ impl CancelCode {
     pub const fn is_for_sender(self) -> bool {
         match self {
             Self::CandidateDeclined | Self::NoLongerNeeded | Self::Mistake => true,
-            Self::Superseded | Self::ChangeRejected | Self::ObjectionUpheld => false,
+            Self::Superseded
+            | Self::ChangeRejected
+            | Self::ObjectionUpheld
+            | Self::ConsentInvalidated => false,
         }
     }
 }

@@ -110,6 +110,8 @@ events! {
     Supersede;
     /// The person withdrew consent.
     Withdraw;
+    /// A controller found that the consent was not free or not informed.
+    Invalidate;
     /// The person objects (AVG article 21).
     Object;
     /// The person has processing restricted (AVG article 18).
@@ -120,6 +122,8 @@ events! {
     RejectObjection;
     /// The officer lifts the restriction.
     LiftRestriction;
+    /// For a day the recipient took no notice of the offer.
+    ReportUndelivered;
     /// The deadline of the state passed.
     Expire;
 }
@@ -207,4 +211,6 @@ inbox_kinds! {
     Outcome, "OUTCOME", 19;
     /// To a sender that asked for consent: it was given.
     Ready, "READY", 20;
+    /// To the sender: the recipient took no notice of the offer for a day.
+    Undelivered, "UNDELIVERED", 21;
 }

@@ -364,6 +364,18 @@ pub const TABLE: &[Row] = &[
             NoticeKind::Withdrawal,
         ),
     ),
+    only(
+        BasisKind::Consent,
+        ending(
+            Event::Invalidate,
+            Actor::Officer,
+            OPEN,
+            State::Cancelled,
+            BOTH_CANCELLED,
+            // What was received without a valid consent was received unlawfully (AVG article 17(1)(d)).
+            NoticeKind::Erasure,
+        ),
+    ),
     pausing(
         Event::Object,
         Actor::Candidate,
@@ -404,6 +416,16 @@ pub const TABLE: &[Row] = &[
         BOTH_RESUMED,
         None,
     ),
+    harmless(Row {
+        needs_time: false,
+        ..forward(
+            Event::ReportUndelivered,
+            Actor::Broker,
+            &[State::Offered],
+            None,
+            &[(Side::Sender, Tell::Undelivered)],
+        )
+    }),
     ending(
         Event::Expire,
         Actor::Broker,

@@ -33,6 +33,7 @@ const MOVES: &[&str] = &[
 /// Events that leave the state as it is, and where they may happen.
 const STAYS: &[&str] = &[
     "OFFERED AckNotification recipient OFFERED",
+    "OFFERED ReportUndelivered broker OFFERED",
     "OFFERED FetchOffer recipient OFFERED",
     "ON_HOLD FetchOffer recipient ON_HOLD",
     "ACCEPTED FetchOffer recipient ACCEPTED",
@@ -91,6 +92,7 @@ fn the_table_is_exactly_its_rows() {
             match basis {
                 BasisKind::Consent => {
                     expected.insert(format!("{state} Withdraw candidate WITHDRAWN"));
+                    expected.insert(format!("{state} Invalidate officer CANCELLED"));
                 }
                 BasisKind::Statute => {
                     expected.insert(format!("{state} Object candidate {state}"));

@@ -7,6 +7,16 @@ use crate::calendar::Calendar;
 use crate::clock::Timestamp;
 use crate::limits::{DAY_MILLIS, HOUR_MILLIS};
 
+/// How long an offer may lie there without any sign of the recipient before the sender is told, in
+/// milliseconds.
+const UNDELIVERED_MILLIS: i64 = DAY_MILLIS;
+
+/// When the sender is told that the recipient took no notice of an offer.
+#[must_use]
+pub const fn undelivered_at(offered_at: Timestamp) -> Timestamp {
+    offered_at.plus_millis(UNDELIVERED_MILLIS)
+}
+
 /// How long a handover may stay in a state. The defaults are those of the design; an edge's parties
 /// may agree on others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,6 +68,8 @@ codes!(
         SearchLog = "searchLog",
         /// Uphold or reject an objection.
         DecideObjection = "decideObjection",
+        /// Find that a consent was not free or not informed.
+        InvalidateConsent = "invalidateConsent",
     }
 );
 
@@ -171,6 +173,7 @@ pub struct OversightRequest<'a> {
     /// The officer's right of the calling desk.
     pub right: OversightRight,
     /// Searching: whether it is limited to lines in which the caller's organisation is sender,
-    /// recipient or caller. Deciding: whether the caller's organisation is the sender.
+    /// recipient or caller. Deciding: whether the caller's organisation is the sender. Invalidating: whether it
+    /// is the sender or the recipient.
     pub own: bool,
 }

@@ -155,14 +155,7 @@ fn check_texts(entry: &RegisterEntry, line: usize, mistakes: &mut Mistakes<'_>) 
     if entry.retention_days == 0 || entry.log_retention_days == 0 {
         mistakes.add(Some(line), "retention is at least one day");
     }
-    let timers = entry.timers;
-    let steps = [
-        timers.prepared_hours,
-        timers.offer_working_days,
-        timers.release_working_days,
-        timers.complete_days,
-    ];
-    if steps.contains(&0) {
+    if entry.timers.numbers().contains(&0) {
         mistakes.add(Some(line), "a timer of zero leaves no time for its step");
     }
 }

@@ -5,6 +5,7 @@
 use crate::grpc::call::Incoming;
 use crate::grpc::reading::{Reading, page_rows};
 use client::paper;
+use counter::Call;
 use counter::handover::answer::{Act, Deed};
 use counter::handover::body::{SealedFields, SignedManifest};
 use counter::handover::manifest::Manifest;
@@ -15,6 +16,7 @@ use counter::handover::release::{Fetch, Release, Reseal};
 use counter::handover::view::GetHandover;
 use counter::inbox::ListInbox;
 use counter::notice::{AckNotice, AnswerNotice, SendNotice};
+use counter::record::Record;
 use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
 use rules::id::{GroupId, HandoverId, NoticeId, RequestId};
 use rules::notice::NoticeKind;
@@ -54,6 +56,10 @@ impl Incoming for message::PrepareRequest {
             signed_order,
             ciphertext: ciphertext?,
         })
+    }
+
+    fn about(command: &Prepare, call: &Call) -> Record {
+        command.record(call)
     }
 }
 
@@ -123,6 +129,13 @@ impl Incoming for message::ReleaseRequest {
             signed_manifest,
             dossier: dossier?,
         })
+    }
+
+    fn about(command: &Release, _call: &Call) -> Record {
+        Record {
+            handover: Some(command.handover),
+            ..Record::default()
+        }
     }
 }
 

@@ -90,7 +90,7 @@ impl Watch {
             let Ok(place) = items.reserve().await else {
                 return Ok(());
             };
-            self.renew()?;
+            self.renew().await?;
             if look || self.has_more().await? {
                 look = false;
                 if let Some(item) = self.deliver().await? {
@@ -127,14 +127,24 @@ impl Watch {
         }
     }
 
-    /// Looks the desk up again: a revocation ends the stream before its next item.
-    fn renew(&mut self) -> Result<(), Status> {
-        self.call.caller = self
-            .registry
-            .admit(&self.certificate)
-            .map_err(|reason| status::refused(&Refusal::new(reason), None, None))?;
+    /// Looks the desk up again: a revocation ends the stream before its next item, with a line of its own.
+    async fn renew(&mut self) -> Result<(), Status> {
         self.call.now = self.counter.now();
-        Ok(())
+        let reason = match self.registry.admit(&self.certificate) {
+            Ok(caller) => {
+                self.call.caller = caller;
+                return Ok(());
+            }
+            Err(reason) => reason,
+        };
+        let refusal = Refusal::new(reason);
+        let noted = self
+            .counter
+            .refuse(&self.call, "WatchInbox", refusal.clone())
+            .await
+            .map_err(|fault| status::fault(&fault, None, None))?;
+        let logged = Logged::from(&noted.promise);
+        Err(status::refused(&refusal, None, Some(&logged)))
     }
 
     async fn has_more(&self) -> Result<bool, Status> {

@@ -14,6 +14,7 @@ use counter::{Error, SignedPaper};
 use rules::directory::Directory;
 use rules::id::{DeskName, Oin};
 use rules::limits::MESSAGE_BYTES_MAX;
+use rules::pseudonym::Context;
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -341,6 +342,10 @@ impl KeyHolders for Chain {
         requests: Vec<ConversionRequest>,
     ) -> Boxed<'_, Result<Vec<Outcome<Converted>>, Error>> {
         Box::pin(self.walk(requests))
+    }
+
+    fn is_open<'a>(&'a self, context: &'a Context) -> Boxed<'a, Result<bool, Error>> {
+        Box::pin(async move { Ok(self.context_keys.public_key(context).await?.is_some()) })
     }
 
     fn open_context(&self, request: SignedPaper) -> Boxed<'_, Result<Outcome<ContextWalk>, Error>> {

@@ -76,6 +76,7 @@ CREATE TABLE question (
     created_at    INTEGER NOT NULL,
     body          BLOB    NOT NULL
 ) STRICT;
+CREATE INDEX question_age ON question (created_at);
 CREATE INDEX question_subject ON question (subject_index);
 
 -- A person's pseudonym at a vakbond, waiting to be fetched with the code. Each row under a data key of its
@@ -117,11 +118,15 @@ CREATE TABLE handover (
     deadline_at      INTEGER,
     remaining_millis INTEGER,
     opened_at        INTEGER,
+    -- When the sender is told that the recipient took no notice; empty once it did, or the sender was.
+    undelivered_at   INTEGER,
     day              INTEGER NOT NULL,
     wrapped_key      BLOB,
     body             BLOB    NOT NULL
 ) STRICT;
 CREATE INDEX handover_deadline ON handover (deadline_at) WHERE deadline_at IS NOT NULL;
+CREATE INDEX handover_undelivered ON handover (undelivered_at) WHERE undelivered_at IS NOT NULL;
+CREATE INDEX handover_pair ON handover (sender_tag, recipient_tag, state);
 CREATE INDEX handover_subject ON handover (subject_index);
 CREATE INDEX handover_opened ON handover (subject_index) WHERE opened_at IS NOT NULL;
 CREATE INDEX handover_group ON handover (group_tag) WHERE group_tag IS NOT NULL;
@@ -188,6 +193,7 @@ CREATE TABLE audit_entry (
     caller_tag    BLOB    NOT NULL,
     purpose_tag   BLOB,
     subject_tag   BLOB,
+    finding_tag   BLOB,
     body          BLOB    NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX audit_entry_leaf ON audit_entry (leaf_index) WHERE leaf_index IS NOT NULL;
@@ -197,4 +203,5 @@ CREATE INDEX audit_entry_sender ON audit_entry (sender_tag, entry_id) WHERE send
 CREATE INDEX audit_entry_recipient ON audit_entry (recipient_tag, entry_id) WHERE recipient_tag IS NOT NULL;
 CREATE INDEX audit_entry_caller ON audit_entry (caller_tag, entry_id);
 CREATE INDEX audit_entry_purpose ON audit_entry (purpose_tag, entry_id) WHERE purpose_tag IS NOT NULL;
+CREATE INDEX audit_entry_finding ON audit_entry (finding_tag, entry_id) WHERE finding_tag IS NOT NULL;
 CREATE INDEX audit_entry_subject ON audit_entry (subject_tag, entry_id) WHERE subject_tag IS NOT NULL;
