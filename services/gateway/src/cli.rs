@@ -62,6 +62,7 @@ async fn answer(who: &Who, verb: &Verb) -> Result<Answer, CliError> {
             look::notices(&session, id.as_ref()).await
         }
         Verb::Audit(verb) => oversight::audit(&Session::open(who)?, verb).await,
+        Verb::Invalidate { consent } => oversight::invalidate(&Session::open(who)?, consent).await,
         Verb::Explain {
             action,
             sender,

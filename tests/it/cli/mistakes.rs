@@ -8,8 +8,7 @@ use std::process::Command;
 #[tokio::test]
 async fn every_mistake_says_what_to_do() {
     let terminal = Terminal::open().await;
-    let zeros = "0".repeat(32);
-    let unknown = format!("hnd_{zeros}");
+    let unknown = "hnd_01a207c62b027df0a3e70eb3420b1ff0";
     for (words, input, code, wanted) in [
         ("whoami", "", 2, "--as"),
         ("--as koning whoami", "", 2, "use one of: "),

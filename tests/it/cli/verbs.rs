@@ -251,6 +251,14 @@ fn consents(terminal: &Terminal) {
         "",
     );
     assert_eq!(stopped["ended_handovers"], 0);
+    let given = text_of(&terminal.json(&give, NUMBER), "consent_id");
+    let (code, text, _) = terminal.refused(&format!("--as uwv-fg invalidate {given}"), "");
+    assert_eq!(code, 1, "another organisation's officer: {text}");
+    let found = terminal.json(&format!("--as officer invalidate {given}"), "");
+    assert_eq!(
+        (found["ended_handovers"].as_i64(), found["notices"].as_i64()),
+        (Some(0), Some(0))
+    );
     let refused = terminal.json("consent refuse --from uwv --to vakbond", NUMBER);
     assert!(refused["statement"].is_string());
     assert!(terminal.text("consent list", NUMBER).contains("WITHDRAWN"));

@@ -400,6 +400,13 @@ pub enum Verb {
         #[arg(long)]
         decision: String,
     },
+    /// Finds a consent invalid: it was not free or not informed. Only an officer of sender or recipient, or
+    /// the joint one, may. What is open on it ends; whoever opened something must erase it.
+    #[command(after_help = "Example: sluis --as officer invalidate cns_…")]
+    Invalidate {
+        /// The consent's id, `cns_` and 32 digits.
+        consent: String,
+    },
     /// Searches and reads the log; only an officer may.
     #[command(subcommand)]
     Audit(AuditVerb),

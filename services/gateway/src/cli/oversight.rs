@@ -6,6 +6,7 @@ use super::arguments::AuditVerb;
 use super::error::CliError;
 use super::look::{entry_text, handover_text, moment};
 use super::output::{Answer, facts, table};
+use super::person::consent_id;
 use super::session::Session;
 use rules::hex;
 use rules::id::EntryId;
@@ -195,6 +196,25 @@ const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month > 2 { year } else { year - 1 };
     let month = if month > 2 { month - 3 } else { month + 9 };
     365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469
+}
+
+/// `invalidate`.
+pub(crate) async fn invalidate(session: &Session, consent: &str) -> Result<Answer, CliError> {
+    let id = consent_id(consent)?;
+    let found = session.client.invalidate_consent(&id).await?;
+    Ok(Answer::new(
+        format!(
+            "found invalid: nothing is handed over on it from now on\n{}",
+            facts(&[
+                ("handovers ended", found.ended_handovers.to_string()),
+                ("notices sent", found.notices.to_string()),
+            ])
+        ),
+        json!({
+            "consent_id": id.to_string(), "ended_handovers": found.ended_handovers,
+            "notices": found.notices,
+        }),
+    ))
 }
 
 /// `explain`.

@@ -115,9 +115,13 @@ fn end_of(text: &str) -> Result<i64, CliError> {
     Ok(super::oversight::day(text)?.saturating_add(DAY_MILLIS))
 }
 
-fn consent_id(text: &str) -> Result<Vec<u8>, CliError> {
-    let id: Result<ConsentId, _> = text.parse();
-    id.map(|id| id.bytes().to_vec()).map_err(|_| {
+/// A consent's id.
+///
+/// # Errors
+///
+/// When it is none.
+pub(super) fn consent_id(text: &str) -> Result<ConsentId, CliError> {
+    text.parse().map_err(|_| {
         CliError::usage(
             "that is no consent's id",
             "give `cns_` and 32 digits, as `consent list` prints it",
@@ -178,7 +182,7 @@ async fn narrow(
     consent: &str,
     (categories, until): (&[String], &str),
 ) -> Result<Answer, CliError> {
-    let (record_id, valid_until_millis) = (consent_id(consent)?, end_of(until)?);
+    let (record_id, valid_until_millis) = (consent_id(consent)?.bytes().to_vec(), end_of(until)?);
     let request = message::NarrowConsentRequest {
         session: portal.login(person).await?,
         request_id: request_id(),
@@ -198,7 +202,7 @@ async fn narrow(
 }
 
 async fn stop(portal: &mut Portal, person: &Person, consent: &str) -> Result<Answer, CliError> {
-    let record_id = consent_id(consent)?;
+    let record_id = consent_id(consent)?.bytes().to_vec();
     let request = message::StopConsentRequest {
         session: portal.login(person).await?,
         request_id: request_id(),
