@@ -1,5 +1,7 @@
 //! What a newcomer types wrong: each gets what, where and what to do, in both forms, and an exit code
 //! that says which kind of fault it was (1 refused, 2 wrong use, 3 not reachable).
+//!
+//! Must never accept a text that says the same thing twice or repeats a number.
 
 use super::{NUMBER, Terminal, said};
 use crate::house::program;

@@ -1,5 +1,7 @@
 //! What README and the sandbox print, typed as it stands. A reader puts in the ids and codes that the
-//! commands before gave, and a day in the future; nothing else may need a change.
+//! commands before gave, and a day in the future.
+//!
+//! Must never type anything else: a line that needs a change is a line that is wrong.
 
 use super::{Terminal, repository, said};
 use crate::house::program;

@@ -1,4 +1,6 @@
-//! Every verb in both forms.
+//! Every verb of the command line, in both forms: what a person reads and what a program reads.
+//!
+//! Must never look into a folder for what a command should have printed.
 
 use super::{NUMBER, Terminal, repository, text_of};
 use serde_json::Value;
