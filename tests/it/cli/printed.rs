@@ -136,7 +136,13 @@ async fn what_readme_says_can_be_typed_as_it_stands() {
     for line in &lines {
         seen.push_str(&reader.types(line));
     }
-    for wanted in ["Okke Blikwijk", "SUWI", "COMPLETED", "Vakbond De Schakel"] {
+    for wanted in [
+        "Okke Blikwijk",
+        "SUWI",
+        "COMPLETED",
+        "Vakbond De Schakel",
+        "CANCELLED",
+    ] {
         assert!(seen.contains(wanted), "{wanted} in\n{seen}");
     }
 }

@@ -177,7 +177,8 @@ pub enum Verb {
         after_help = "Example: sluis --as uwv offer --person klant-1 --to neutraal --file tests/data/offer.example.toml\n\n\
             The same person to several, of whom one takes over: give each offer the group that the first\n\
             one printed, or any `grp_` and 32 hexadecimal digits of your own:\n\
-            \x20 sluis --as uwv offer --person klant-1 --to regio --file tests/data/offer.example.toml --group grp_…"
+            \x20 sluis --as uwv offer --person klant-1 --to regio --file tests/data/offer.example.toml --group grp_…\n\n\
+            On consent, as only a vakbond's is: see tests/data/offer-consent.example.toml."
     )]
     Offer {
         /// Your own key for the person, as enrolled.
