@@ -13,6 +13,7 @@ pub mod output;
 mod oversight;
 mod people;
 mod person;
+pub(crate) mod portal;
 mod session;
 mod verbs;
 

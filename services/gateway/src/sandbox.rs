@@ -5,6 +5,8 @@
 
 mod cast;
 mod certificates;
+mod choices;
+mod count;
 mod directory;
 mod dossier;
 mod ground;
@@ -13,6 +15,7 @@ mod policies;
 mod processes;
 mod progress;
 mod report;
+mod site;
 mod source;
 mod stay;
 mod story;

@@ -4,39 +4,18 @@
 
 use super::arguments::{ConsentVerb, Exchange, Person, Verb};
 use super::error::CliError;
-use super::identity::{Identity, everybody};
 use super::look::moment;
 use super::output::{Answer, facts};
 use super::people::digits;
-use client::error::from_status;
+use super::portal::{Portal, ask, request_id};
 use rules::consent::ConsentState;
 use rules::id::{ConsentId, HandoverId};
 use rules::limits::DAY_MILLIS;
 use serde_json::{Value, json};
 use std::path::Path;
-use tonic::transport::Channel;
 use vault::digest::sha256;
 use wire::consent::v1::ConsentRecord;
 use wire::portal::v1 as message;
-use wire::portal::v1::portal_service_client::PortalServiceClient;
-
-/// The portal of a sandbox, called as its own front desk.
-struct Portal {
-    service: PortalServiceClient<Channel>,
-    everybody: Vec<Identity>,
-}
-
-/// Asks the portal, and reads its refusal as the client library does.
-macro_rules! ask {
-    ($portal:expr, $method:ident, $name:literal, $request:expr) => {
-        $portal
-            .service
-            .$method($request)
-            .await
-            .map(tonic::Response::into_inner)
-            .map_err(|status| CliError::from(from_status($name, &status)))
-    };
-}
 
 /// Does one of the person's verbs; `None` when it is somebody else's.
 ///
@@ -62,52 +41,6 @@ pub(crate) async fn run(sandbox: &Path, verb: &Verb) -> Option<Result<Answer, Cl
         } => link(sandbox, person, organisation).await,
         _ => return None,
     })
-}
-
-impl Portal {
-    fn open(sandbox: &Path) -> Result<Self, CliError> {
-        let identity = Identity::load(sandbox, "portal")?;
-        Ok(Self {
-            service: PortalServiceClient::new(identity.connect_portal()?.channel()),
-            everybody: everybody(sandbox),
-        })
-    }
-
-    /// Logs the person in; the number is read, sent to the portal and dropped.
-    async fn login(&mut self, person: &Person) -> Result<Vec<u8>, CliError> {
-        let assertion = format!("test:{}", digits(&person.bsn)?.expose());
-        let answer = ask!(self, login, "Login", message::LoginRequest { assertion })?;
-        Ok(answer.session)
-    }
-
-    fn named(&self, text: &str) -> Option<&Identity> {
-        self.everybody.iter().find(|identity| identity.name == text)
-    }
-
-    fn party(&self, text: &str) -> String {
-        self.named(text)
-            .map_or_else(|| text.to_owned(), Identity::party)
-    }
-
-    fn oin(&self, text: &str) -> String {
-        self.named(text)
-            .map_or_else(|| text.to_owned(), |identity| identity.oin.clone())
-    }
-
-    fn called(&self, party: &str) -> String {
-        let known = self
-            .everybody
-            .iter()
-            .find(|identity| identity.party() == party);
-        known.map_or_else(|| party.to_owned(), |identity| identity.title.clone())
-    }
-}
-
-fn request_id() -> Vec<u8> {
-    use rules::clock::Random as _;
-    let mut octets = vec![0; 16];
-    vault::chance::SystemChance::new().fill(&mut octets);
-    octets
 }
 
 /// The end of a day, as the moment before which a consent holds.
@@ -184,7 +117,7 @@ async fn narrow(
 ) -> Result<Answer, CliError> {
     let (record_id, valid_until_millis) = (consent_id(consent)?.bytes().to_vec(), end_of(until)?);
     let request = message::NarrowConsentRequest {
-        session: portal.login(person).await?,
+        session: portal.login(&digits(&person.bsn)?).await?,
         request_id: request_id(),
         record_id,
         categories: categories.to_vec(),
@@ -204,7 +137,7 @@ async fn narrow(
 async fn stop(portal: &mut Portal, person: &Person, consent: &str) -> Result<Answer, CliError> {
     let record_id = consent_id(consent)?.bytes().to_vec();
     let request = message::StopConsentRequest {
-        session: portal.login(person).await?,
+        session: portal.login(&digits(&person.bsn)?).await?,
         request_id: request_id(),
         record_id,
     };
@@ -250,7 +183,7 @@ async fn give(
 ) -> Result<Answer, CliError> {
     let refused = request.refused;
     let request = message::GiveConsentRequest {
-        session: portal.login(person).await?,
+        session: portal.login(&digits(&person.bsn)?).await?,
         ..request
     };
     let answer = ask!(portal, give_consent, "GiveConsent", request)?;
@@ -319,7 +252,7 @@ async fn read(
     language: &str,
 ) -> Result<message::GetOverviewResponse, CliError> {
     let request = message::GetOverviewRequest {
-        session: portal.login(person).await?,
+        session: portal.login(&digits(&person.bsn)?).await?,
         language: language.to_owned(),
     };
     ask!(portal, get_overview, "GetOverview", request)
@@ -380,7 +313,7 @@ async fn object(
     })?;
     let mut portal = Portal::open(sandbox)?;
     let request = message::ObjectRequest {
-        session: portal.login(person).await?,
+        session: portal.login(&digits(&person.bsn)?).await?,
         request_id: request_id(),
         handover_id: id.bytes().to_vec(),
         restrict,
@@ -398,7 +331,7 @@ async fn object(
 async fn block(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
     let mut portal = Portal::open(sandbox)?;
     let request = message::BlockOrganisationRequest {
-        session: portal.login(person).await?,
+        session: portal.login(&digits(&person.bsn)?).await?,
         request_id: request_id(),
         oin: portal.oin(text),
     };
@@ -415,7 +348,7 @@ async fn block(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, Cl
 async fn link(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
     let mut portal = Portal::open(sandbox)?;
     let request = message::MakeLinkCodeRequest {
-        session: portal.login(person).await?,
+        session: portal.login(&digits(&person.bsn)?).await?,
         oin: portal.oin(text),
     };
     let answer = ask!(portal, make_link_code, "MakeLinkCode", request)?;

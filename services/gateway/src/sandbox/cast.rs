@@ -207,6 +207,12 @@ pub(crate) const AGREEMENTS: &[Agreement] = &[
     handover("neutraal", "regio"),
     handover("elders", "centrum"),
     handover("vakbond", "neutraal"),
+    handover("vakbond", "uwv"),
+    Agreement {
+        sender: "uwv",
+        recipient: "neutraal",
+        purpose: "MONITOR",
+    },
 ];
 
 /// Names of the two controllers that sign the directory and the policies together.

@@ -1,12 +1,31 @@
-//! What travels about one invented person: the summary and the dossier, in the labels of the register.
+//! Who plays which part, and what travels about each: the summary and the dossier, in the labels of the
+//! register.
 //!
 //! Must never put into the summary what says who it is about.
 
 use super::people::Person;
-use super::source::{Group, OutOfRegion, Year};
+use super::site::Recorded;
+use super::source::{Group, Year};
 
-/// Kind of help that is asked for when a person is passed on to another region.
-const OUTSIDE_GROUP: &str = "ONBEKEND";
+/// The register's word for a warm handover.
+const HANDOVER: &str = "HANDOVER";
+/// Group of a person who is passed on to another region, or takes a place in a project.
+const UNKNOWN_GROUP: &str = "ONBEKEND";
+/// How the code of a project's place begins.
+pub(crate) const PROJECT_PREFIX: &str = "PROJECT_";
+/// The group one of whose persons comes from a refused application, and what the triage then says.
+const REFUSED_GROUP: &str = "NUG";
+/// What the triage says about that person.
+pub(crate) const BENEFIT_REFUSED: &str = "aanvraag uitkering afgewezen, door naar het regioteam";
+
+/// On what a handover rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// Wet SUWI article 62(1).
+    Law,
+    /// The person's consent.
+    Consent,
+}
 
 /// One handover to be played: a person, from whom to whom, and what is told.
 pub(crate) struct Case {
@@ -16,57 +35,155 @@ pub(crate) struct Case {
     pub(crate) sender: String,
     /// Identity of the recipient.
     pub(crate) recipient: String,
+    /// On what it rests.
+    pub(crate) ground: Ground,
+    /// What for: the register's word.
+    pub(crate) purpose: &'static str,
     /// Fields of the summary.
     pub(crate) summary: Fields,
     /// Fields of the dossier.
     pub(crate) dossier: Fields,
 }
 
+impl Case {
+    /// The same once more.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            person: self.person.again(),
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            summary: self.summary.clone(),
+            dossier: self.dossier.clone(),
+            ..*self
+        }
+    }
+
+    /// The same about another person.
+    pub(crate) fn of(&self, person: Person) -> Self {
+        Self {
+            summary: summary(&person, "WERKNEMER", "ONBEKEND"),
+            dossier: contact(&person, UNKNOWN_GROUP),
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            person,
+            ..*self
+        }
+    }
+
+    /// What is told for monitoring about the same person: no name and no way to reach anybody.
+    pub(crate) fn monitored(&self) -> Self {
+        let without = [
+            "identiteit.",
+            "contact.",
+            "werk.",
+            "triage.",
+            "doelgroep.code",
+        ];
+        let kept = |fields: &Fields| -> Fields {
+            fields
+                .iter()
+                .filter(|(label, _)| !without.iter().any(|begin| label.starts_with(begin)))
+                .cloned()
+                .collect()
+        };
+        Self {
+            person: self.person.again(),
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            ground: Ground::Consent,
+            purpose: "MONITOR",
+            summary: kept(&self.summary),
+            dossier: kept(&self.dossier),
+        }
+    }
+}
+
 /// Labels and values.
 pub(crate) type Fields = Vec<(&'static str, String)>;
 
-/// Every handover of the year, in the order of the source's rows.
-pub(crate) fn cases(year: &Year, people: Vec<Person>) -> Vec<Case> {
-    let mut people = people.into_iter();
-    let mut cases = Vec::new();
-    for group in &year.groups {
-        let Some(sender) = &group.sender else {
-            continue;
-        };
-        for (index, intervention) in group.interventions_via_partner().into_iter().enumerate() {
-            let Some(person) = people.next() else { break };
-            cases.push(in_region(group, sender, intervention, index, person));
-        }
-    }
-    cases.extend(
-        people
-            .enumerate()
-            .map(|(index, person)| outside(&year.out_of_region, index, person)),
-    );
-    cases
+/// The year's parts.
+pub(crate) struct Parts {
+    /// Every handover, in the order of the source's rows.
+    pub(crate) cases: Vec<Case>,
+    /// Who came via the site, with the key of their own that the neutral desk gives them.
+    pub(crate) site: Vec<(Person, Recorded)>,
 }
 
-fn in_region(
-    group: &Group,
-    sender: &str,
-    intervention: &str,
-    index: usize,
-    person: Person,
-) -> Case {
+/// Gives everybody of the year a part. `person` makes the invented person with a place in line.
+pub(crate) fn parts(year: &Year, person: impl Fn(usize) -> Person) -> Parts {
+    let mut places = 0_usize..;
+    let mut cases = Vec::new();
+    let mut site = Vec::new();
+    for group in &year.groups {
+        let channels = group.channels();
+        for (index, kind) in channels.partner.iter().enumerate() {
+            let place = places.next().unwrap_or_default();
+            if index < channels.both {
+                site.push(recorded(group, kind, person(place)));
+            }
+            cases.push(in_region(group, kind, index, person(place)));
+        }
+        for kind in &channels.site {
+            let place = places.next().unwrap_or_default();
+            site.push(recorded(group, kind, person(place)));
+        }
+    }
+    let outside = &year.out_of_region;
+    for index in 0..usize::try_from(outside.sign_ups).unwrap_or(0) {
+        let person = person(places.next().unwrap_or_default());
+        let decision = format!("{} aangemeld, woont buiten de regio", day_of_2022(index));
+        cases.push(Case {
+            summary: summary(&person, "BUITEN_REGIO", UNKNOWN_GROUP),
+            dossier: dossier(&person, UNKNOWN_GROUP, decision),
+            sender: outside.sender.clone(),
+            recipient: outside.recipient.clone(),
+            ground: Ground::Law,
+            purpose: HANDOVER,
+            person,
+        });
+    }
+    for row in &year.projects.rows {
+        for index in 0..usize::try_from(row.places).unwrap_or(0) {
+            let person = person(places.next().unwrap_or_default());
+            cases.push(in_project(&year.projects.sender, &row.code, index, person));
+        }
+    }
+    Parts { cases, site }
+}
+
+fn recorded(group: &Group, kind: &str, person: Person) -> (Person, Recorded) {
+    let recorded = Recorded {
+        key: format!("site-{}", person.key),
+        group: group.code.clone(),
+        intervention: kind.to_owned(),
+    };
+    (person, recorded)
+}
+
+fn in_region(group: &Group, intervention: &str, index: usize, person: Person) -> Case {
+    let sender = group.sender.as_str();
+    let ground = if sender == "vakbond" {
+        Ground::Consent
+    } else {
+        Ground::Law
+    };
     let route = match sender {
         "uwv" => "UITKERING",
+        "vakbond" => "WERKNEMER",
         _ => "GEMEENTE",
     };
-    let mut dossier = identity(&person);
-    dossier.extend([
-        ("doelgroep.code", group.code.clone()),
-        ("interventie.code", intervention.to_owned()),
-        ("financiering.code", "ONTSCHOT".to_owned()),
-        (
-            "triage.besluit",
-            format!("{} door naar het regioteam", day_of_2022(index)),
-        ),
-    ]);
+    let decision = if group.code == REFUSED_GROUP && index == 0 {
+        BENEFIT_REFUSED
+    } else {
+        "door naar het regioteam"
+    };
+    let decision = format!("{} {decision}", day_of_2022(index));
+    let mut dossier = match ground {
+        Ground::Law => dossier(&person, &group.code, decision),
+        // A vakbond has no BSN, and takes no decision about triage.
+        Ground::Consent => contact(&person, &group.code),
+    };
+    dossier.push(("interventie.code", intervention.to_owned()));
     // Wanted by the sender and not allowed by the register: minimisation is seen at work.
     dossier.push(("kanaal.code", sender.to_ascii_uppercase()));
     Case {
@@ -74,35 +191,44 @@ fn in_region(
         dossier,
         sender: sender.to_owned(),
         recipient: "neutraal".to_owned(),
+        ground,
+        purpose: HANDOVER,
         person,
     }
 }
 
-fn outside(outside: &OutOfRegion, index: usize, person: Person) -> Case {
-    let mut dossier = identity(&person);
-    dossier.extend([
-        ("doelgroep.code", OUTSIDE_GROUP.to_owned()),
-        (
-            "triage.besluit",
-            format!("{} aangemeld, woont buiten de regio", day_of_2022(index)),
-        ),
-    ]);
+fn in_project(sender: &str, code: &str, index: usize, person: Person) -> Case {
+    let decision = format!("{} plaats in een project", day_of_2022(index));
+    let mut dossier = dossier(&person, UNKNOWN_GROUP, decision);
+    dossier.push(("interventie.code", format!("{PROJECT_PREFIX}{code}")));
     Case {
-        summary: summary(&person, "BUITEN_REGIO", "ONBEKEND"),
+        summary: summary(&person, "GEMEENTE", "SCHOLING"),
         dossier,
-        sender: outside.sender.clone(),
-        recipient: outside.recipient.clone(),
+        sender: sender.to_owned(),
+        recipient: "neutraal".to_owned(),
+        ground: Ground::Law,
+        purpose: HANDOVER,
         person,
     }
 }
 
-fn identity(person: &Person) -> Fields {
+fn contact(person: &Person, group: &str) -> Fields {
     vec![
         ("identiteit.naam", person.name.clone()),
-        ("identiteit.bsn", person.bsn.expose().clone()),
         ("contact.telefoon", person.telephone.clone()),
         ("contact.postcode", person.postcode.clone()),
+        ("doelgroep.code", group.to_owned()),
     ]
+}
+
+fn dossier(person: &Person, group: &str, decision: String) -> Fields {
+    let mut fields = contact(person, group);
+    fields.extend([
+        ("identiteit.bsn", person.bsn.expose().clone()),
+        ("financiering.code", "ONTSCHOT".to_owned()),
+        ("triage.besluit", decision),
+    ]);
+    fields
 }
 
 fn summary(person: &Person, route: &str, question: &str) -> Fields {
@@ -125,25 +251,30 @@ fn day_of_2022(index: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Year, cases};
-    use crate::sandbox::people::people;
+    use super::{Ground, Year, parts};
+    use crate::sandbox::people::person;
     use rules::id::Label;
 
     #[test]
-    fn every_person_of_the_year_gets_one_handover_and_no_summary_names_anybody()
+    fn every_person_of_the_year_gets_one_part_and_no_summary_names_anybody()
     -> Result<(), toml::de::Error> {
         let year = Year::read()?;
-        let cases = cases(&year, people(year.handovers() as usize));
-        assert_eq!(cases.len(), 255);
-        assert_eq!(cases.iter().filter(|case| case.sender == "uwv").count(), 61);
+        let parts = parts(&year, person);
+        assert_eq!(parts.cases.len(), 561);
+        assert_eq!(parts.site.len(), 36);
+        let count = |wanted: fn(&super::Case) -> bool| {
+            parts.cases.iter().filter(|case| wanted(case)).count()
+        };
+        assert_eq!(count(|case| case.sender == "uwv"), 61);
+        assert_eq!(count(|case| case.ground == Ground::Consent), 24);
+        assert_eq!(count(|case| case.recipient == "elders"), 102);
+        let last = parts.cases.iter().map(|case| &case.person.key).max();
         assert_eq!(
-            cases
-                .iter()
-                .filter(|case| case.recipient == "elders")
-                .count(),
-            20
+            last.map(String::as_str),
+            Some("kandidaat-0596"),
+            "259 + 35 + 102 + 200"
         );
-        for case in &cases {
+        for case in &parts.cases {
             for (label, value) in case.summary.iter().chain(&case.dossier) {
                 assert!(label.parse::<Label>().is_ok(), "{label}");
                 assert!(!value.is_empty(), "{label}");

@@ -6,6 +6,7 @@ use super::cast::{self, DeskRole, Organisation};
 use super::certificates::{Authority, SERVER_NAME};
 use super::directory::{DeskKeys, directory};
 use super::dossier::Case;
+use super::people::Person;
 use super::policies::write_policies;
 use super::processes::{Plan, Server};
 use super::progress::Progress;
@@ -171,16 +172,22 @@ impl Ground {
     /// # Errors
     ///
     /// When the file cannot be written.
-    pub(crate) fn write_people(&self, cases: &[Case]) -> Result<(), SandboxError> {
-        let people: Vec<_> = cases
-            .iter()
-            .map(|case| {
-                json!({
-                    "sender": case.sender, "recipient": case.recipient, "key": case.person.key,
-                    "bsn": case.person.bsn.expose(), "name": case.person.name,
-                })
+    pub(crate) fn write_people(
+        &self,
+        cases: &[Case],
+        signed_up: impl Iterator<Item = Person>,
+    ) -> Result<(), SandboxError> {
+        let one = |sender: &str, recipient: &str, person: &Person| {
+            json!({
+                "sender": sender, "recipient": recipient, "key": person.key,
+                "bsn": person.bsn.expose(), "name": person.name,
             })
+        };
+        let mut people: Vec<_> = cases
+            .iter()
+            .map(|case| one(&case.sender, &case.recipient, &case.person))
             .collect();
+        people.extend(signed_up.map(|person| one("centrum", "", &person)));
         let path = self.folder.join("people.json");
         write_secret(
             &path,

@@ -1,10 +1,12 @@
 //! What the sandbox prints at the end: the counts from the records that recipients opened, beside the
-//! source's, and how fast it went.
+//! source's, what people chose, and how fast it went.
 //!
-//! Must never take a count from what was sent: only from what a recipient opened.
+//! Must never take a count from what was sent: only from what a recipient opened or recorded.
 
+mod tables;
+
+use super::choices::Choices;
 use super::source::{Group, Year};
-use crate::cli::output::table;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,13 +16,28 @@ use std::time::Duration;
 pub(crate) const CALLS_PER_HANDOVER: u32 = 8;
 
 /// What came out of the play.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
+    /// People who signed up at the centre.
+    pub(crate) enrolled: u32,
     /// Opened records of each target group at the neutral desk.
-    pub(crate) opened: BTreeMap<String, u32>,
-    /// Opened records of each kind of intervention at the neutral desk.
-    pub(crate) interventions: BTreeMap<String, u32>,
+    pub(crate) via_partner: BTreeMap<String, u32>,
+    /// The neutral desk's own records of each target group.
+    pub(crate) via_site: BTreeMap<String, u32>,
+    /// People with the same intervention in both, known again by their pseudonym.
+    pub(crate) by_both: u32,
+    /// Interventions of each target group and kind, by either way, each counted once.
+    pub(crate) interventions: BTreeMap<(String, String), u32>,
+    /// Opened records of each project.
+    pub(crate) projects: BTreeMap<String, u32>,
     /// Opened records at the recipient outside the region.
     pub(crate) opened_outside: u32,
+    /// Opened records of people whose application for a benefit was refused.
+    pub(crate) after_refused_benefit: u32,
+    /// What people chose.
+    pub(crate) choices: Choices,
+    /// How long enrolling, recording and choosing took.
+    pub(crate) enrolling: Duration,
     /// How long the handovers took.
     pub(crate) playing: Duration,
     /// How long everything took, from the wiping of the folder on.
@@ -32,75 +49,75 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Everything that differs from the source, in words; empty when nothing does.
     pub(crate) fn differences(&self, year: &Year) -> Vec<String> {
-        let mut differences: Vec<String> = year
-            .groups
-            .iter()
-            .filter(|group| self.count(group) != expected(group))
-            .map(|group| {
-                format!(
-                    "{}: recipients opened {}, the source has {} via a partner ({})",
-                    group.title,
-                    self.count(group),
-                    expected(group),
-                    group.line
-                )
-            })
-            .collect();
-        if self.opened_outside != year.out_of_region.played {
-            differences.push(format!(
-                "out of region: the recipient opened {}, {} were passed on",
-                self.opened_outside, year.out_of_region.played
-            ));
+        let mut differences = Vec::new();
+        let mut compare = |what: String, counted: u32, source: u32, line: &str| {
+            if counted != source {
+                differences.push(format!(
+                    "{what}: counted {counted}, the source has {source} ({line})"
+                ));
+            }
+        };
+        for group in &year.groups {
+            for (kind, source) in group.kinds() {
+                let counted = self.interventions_of(group, kind);
+                compare(
+                    format!("{} {kind}", group.title),
+                    counted,
+                    source,
+                    &group.line,
+                );
+            }
+            let (partner, site) = (self.partner(group), self.site(group));
+            let named = |channel: &str| format!("{} via {channel}", group.title);
+            compare(named("a partner"), partner, group.via_partner, &group.line);
+            compare(named("the site"), site, group.via_site, &group.line);
         }
-        let known: u32 = year.groups.iter().map(|group| self.count(group)).sum();
-        let all: u32 = self.opened.values().sum();
-        if all != known {
-            differences.push(format!(
-                "{} records are of a group that the source does not have",
-                all.saturating_sub(known)
-            ));
-        }
-        differences
-    }
-
-    /// The report for people.
-    pub(crate) fn text(&self, year: &Year) -> String {
-        let mut text = format!(
-            "\nNoord-Holland Noord 2022, interventions via a partner, beside the records that recipients opened\n\
-             Source: {}, {}.\n\n{}\n",
-            year.source.title,
-            year.source.table,
-            table(
-                &[
-                    "group",
-                    "#source",
-                    "#opened",
-                    "",
-                    "played by",
-                    "source line"
-                ],
-                &self.rows(year)
-            )
+        let known: u32 = year.groups.iter().map(|group| self.partner(group)).sum();
+        let all: u32 = self.via_partner.values().sum();
+        compare(
+            "all via a partner".to_owned(),
+            all,
+            known,
+            &year.source.table,
         );
-        text.push_str(&format!(
-            "The opened records by kind of intervention: {}.\n\n",
-            self.kinds()
-        ));
-        for note in notes(year) {
-            text.push_str(&format!("  * {note}\n"));
+        let counted: u32 = self.interventions.values().sum();
+        let source = &year.source;
+        compare(
+            "interventions".to_owned(),
+            counted,
+            source.interventions,
+            &source.table,
+        );
+        for row in &year.projects.rows {
+            compare(
+                row.title.clone(),
+                self.places(&row.code),
+                row.places,
+                &year.projects.table,
+            );
         }
-        let handovers = year.handovers();
-        text.push_str(&format!(
-            "\n{handovers} handovers of {CALLS_PER_HANDOVER} calls each (Prepare, Offer, FetchOffer, Accept, GetHandover,\n\
-             Release, Fetch, Complete; persons are enrolled in batches) in {:.1} s: {:.1} handovers per second,\n\
-             everything on, all processes on this machine. From the first file to here: {:.1} s.\n\
-             Trust level {}: the number of distinct operators among the key holders.\n",
-            self.playing.as_secs_f64(),
-            self.per_second(handovers),
-            self.whole.as_secs_f64(),
-            self.trust_level,
-        ));
-        text
+        let places: u32 = self.projects.values().sum();
+        compare(
+            "project places".to_owned(),
+            places,
+            year.projects.places,
+            &year.projects.table,
+        );
+        let signed_up = &year.sign_ups;
+        compare(
+            "sign-ups".to_owned(),
+            self.enrolled,
+            signed_up.total,
+            &signed_up.line,
+        );
+        let outside = year.out_of_region.sign_ups;
+        compare(
+            "out of region".to_owned(),
+            self.opened_outside,
+            outside,
+            &source.out_of_region,
+        );
+        differences
     }
 
     /// The report for programs.
@@ -109,91 +126,78 @@ impl Outcome {
             .groups
             .iter()
             .map(|group| {
+                let kinds: serde_json::Map<_, _> = group
+                    .kinds()
+                    .iter()
+                    .map(|(kind, source)| {
+                        let counted = self.interventions_of(group, kind);
+                        (
+                            (*kind).to_owned(),
+                            json!({ "source": source, "counted": counted }),
+                        )
+                    })
+                    .collect();
                 json!({
                     "code": group.code,
-                    "source_interventions": group.interventions(),
-                    "source_via_site": group.via_site,
-                    "source_via_partner": group.via_partner,
                     "source_line": group.line,
                     "played_by": group.sender,
-                    "not_played": group.not_played,
-                    "opened": self.count(group),
-                    "equal": self.count(group) == expected(group),
+                    "kinds": kinds,
+                    "source_via_partner": group.via_partner,
+                    "opened_via_partner": self.partner(group),
+                    "source_via_site": group.via_site,
+                    "recorded_via_site": self.site(group),
+                })
+            })
+            .collect();
+        let projects: Vec<_> = year
+            .projects
+            .rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "code": row.code, "title": row.title, "result": row.result,
+                    "source": row.places, "opened": self.places(&row.code),
                 })
             })
             .collect();
         let handovers = year.handovers();
         json!({
+            "sign_ups": { "source": year.sign_ups.total, "enrolled": self.enrolled },
             "groups": groups,
-            "interventions": self.interventions,
+            "by_both_channels": self.by_both,
+            "projects": projects,
             "out_of_region": {
-                "sign_ups": year.out_of_region.sign_ups,
-                "played": year.out_of_region.played,
-                "opened": self.opened_outside,
+                "source": year.out_of_region.sign_ups, "opened": self.opened_outside,
             },
+            "after_refused_benefit": self.after_refused_benefit,
+            "choices": self.choices,
             "differences": self.differences(year),
-            "notes": notes(year),
+            "notes": tables::notes(year),
             "handovers": handovers,
             "calls_per_handover": CALLS_PER_HANDOVER,
             "handovers_per_second": self.per_second(handovers),
+            "enrolling_seconds": self.enrolling.as_secs_f64(),
             "playing_seconds": self.playing.as_secs_f64(),
             "whole_seconds": self.whole.as_secs_f64(),
             "trust_level": self.trust_level,
         })
     }
 
-    fn rows(&self, year: &Year) -> Vec<Vec<String>> {
-        let mark = |right: bool| if right { "✓" } else { "✗" }.to_owned();
-        let mut rows: Vec<Vec<String>> = year
-            .groups
-            .iter()
-            .map(|group| {
-                let count = self.count(group);
-                let played = group.sender.is_some();
-                vec![
-                    group.title.clone(),
-                    group.via_partner.to_string(),
-                    if played {
-                        count.to_string()
-                    } else {
-                        "–".to_owned()
-                    },
-                    if played {
-                        mark(count == group.via_partner)
-                    } else {
-                        String::new()
-                    },
-                    group
-                        .sender
-                        .clone()
-                        .unwrap_or_else(|| "not played".to_owned()),
-                    group.line.clone(),
-                ]
-            })
-            .collect();
-        let outside = &year.out_of_region;
-        rows.push(vec![
-            "out-of-region sign-ups".to_owned(),
-            format!("{} of {}", outside.played, outside.sign_ups),
-            self.opened_outside.to_string(),
-            mark(self.opened_outside == outside.played),
-            outside.sender.clone(),
-            year.source.out_of_region.clone(),
-        ]);
-        rows
+    fn partner(&self, group: &Group) -> u32 {
+        self.via_partner.get(&group.code).copied().unwrap_or(0)
     }
 
-    fn kinds(&self) -> String {
-        let kinds: Vec<String> = self
-            .interventions
-            .iter()
-            .map(|(kind, count)| format!("{kind} {count}"))
-            .collect();
-        kinds.join(", ")
+    fn site(&self, group: &Group) -> u32 {
+        self.via_site.get(&group.code).copied().unwrap_or(0)
     }
 
-    fn count(&self, group: &Group) -> u32 {
-        self.opened.get(&group.code).copied().unwrap_or(0)
+    fn interventions_of(&self, group: &Group, kind: &str) -> u32 {
+        let key = (group.code.clone(), kind.to_owned());
+        self.interventions.get(&key).copied().unwrap_or(0)
+    }
+
+    fn places(&self, project: &str) -> u32 {
+        self.projects.get(project).copied().unwrap_or(0)
     }
 
     fn per_second(&self, handovers: u32) -> f64 {
@@ -201,83 +205,56 @@ impl Outcome {
     }
 }
 
-fn expected(group: &Group) -> u32 {
-    if group.sender.is_some() {
-        group.via_partner
-    } else {
-        0
-    }
-}
-
-fn notes(year: &Year) -> Vec<String> {
-    let mut notes = vec![
-        format!(
-            "The source's own totals: {} interventions, {} via the site, {} via a partner.",
-            year.source.interventions, year.source.via_site, year.source.via_partner
-        ),
-        year.source.inconsistency.clone(),
-    ];
-    for group in &year.groups {
-        if let Some(why) = &group.not_played {
-            notes.push(format!(
-                "{} ({}) is not played: {why}. Played: {} of the source's {} via a partner.",
-                group.title,
-                group.via_partner,
-                year.source.via_partner.saturating_sub(group.via_partner),
-                year.source.via_partner
-            ));
-        }
-    }
-    notes.push(format!(
-        "Of the {} sign-ups from outside the region {} are passed on; which region they were for is not in the source.",
-        year.out_of_region.sign_ups, year.out_of_region.played
-    ));
-    notes.push(
-        "Persons are invented, and which person got which intervention too: the source gives the kinds of a whole \
-         row (Maatwerk, Oriëntatie, Begeleiding, Versterken, Scholing) and the channel of a whole row, never \
-         together. What came via the site is taken off the largest kinds."
-            .to_owned(),
-    );
-    notes
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, Year, expected};
+    use super::{Outcome, Year};
     use std::time::Duration;
 
     fn outcome(year: &Year) -> Outcome {
-        Outcome {
-            opened: year
-                .groups
-                .iter()
-                .filter(|group| group.sender.is_some())
-                .map(|group| (group.code.clone(), expected(group)))
-                .collect(),
-            interventions: [("MAATWERK".to_owned(), 1)].into(),
-            opened_outside: year.out_of_region.played,
+        let mut outcome = Outcome {
+            enrolled: year.sign_ups.total,
+            opened_outside: year.out_of_region.sign_ups,
             playing: Duration::from_secs(10),
-            whole: Duration::from_secs(20),
-            trust_level: 2,
+            by_both: 1,
+            ..Outcome::default()
+        };
+        for group in &year.groups {
+            let (partner, site) = (&mut outcome.via_partner, &mut outcome.via_site);
+            partner.insert(group.code.clone(), group.via_partner);
+            site.insert(group.code.clone(), group.via_site);
+            for (kind, count) in group.kinds() {
+                let key = (group.code.clone(), kind.to_owned());
+                outcome.interventions.insert(key, count);
+            }
         }
+        for row in &year.projects.rows {
+            outcome.projects.insert(row.code.clone(), row.places);
+        }
+        outcome
     }
 
     #[test]
     fn equal_counts_have_no_differences_and_each_other_one_is_named() -> Result<(), toml::de::Error>
     {
         let year = Year::read()?;
-        let mut outcome = outcome(&year);
-        assert!(outcome.differences(&year).is_empty());
-        assert!(outcome.text(&year).contains("Zelfstandige"));
+        let equal = outcome(&year);
+        assert_eq!(equal.differences(&year), Vec::<String>::new());
+        let text = equal.text(&year);
+        for wanted in ["Zelfstandige", "VCA", "1,138", "294", "295"] {
+            assert!(text.contains(wanted), "{wanted} in {text}");
+        }
         assert_eq!(
-            outcome.json(&year)["groups"].as_array().map(Vec::len),
+            equal.json(&year)["groups"].as_array().map(Vec::len),
             Some(7)
         );
-        outcome.opened.insert("WW".to_owned(), 54);
-        outcome.opened.insert("WERKNEMER".to_owned(), 1);
-        outcome.opened.insert("ELSE".to_owned(), 1);
-        outcome.opened_outside = 19;
-        assert_eq!(outcome.differences(&year).len(), 4);
+        let mut other = outcome(&year);
+        other.via_partner.insert("WW".to_owned(), 54);
+        other.via_partner.insert("ELSE".to_owned(), 2);
+        other.via_site.insert("AG".to_owned(), 2);
+        other.projects.insert("VCA".to_owned(), 9);
+        other.opened_outside = 101;
+        other.enrolled = 1_137;
+        assert_eq!(other.differences(&year).len(), 7);
         Ok(())
     }
 }

@@ -4,11 +4,14 @@
 //! Must never count what was sent, and never skip a step because a person is invented.
 
 use super::SandboxError;
-use super::dossier::{Case, Fields, cases};
+use super::choices::{self, Choices};
+use super::count::count;
+use super::dossier::{Case, Fields, Ground as Rests, parts};
 use super::ground::Ground;
-use super::people::people;
+use super::people::{Person, person};
 use super::progress::Progress;
 use super::report::Outcome;
+use super::site::{self, Recorded};
 use super::source::Year;
 use super::story::Story;
 use super::tell::tell;
@@ -21,21 +24,15 @@ use rules::id::{HandoverId, Label};
 use rules::secret::Secret;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use vault::pseudonym::Bsn;
 
 /// Handovers that are under way at the same time.
 const AT_A_TIME: usize = 8;
-/// Why, and on which legal basis: the register's words.
-const PURPOSE: &str = "HANDOVER";
-const BASIS: &str = "SUWI_62_1";
-/// The label from which the groups are counted.
-const GROUP_LABEL: &str = "doelgroep.code";
-/// The label from which the kinds of intervention are counted.
-const INTERVENTION_LABEL: &str = "interventie.code";
-/// Who takes the year's interventions, and who takes the sign-ups from outside the region.
+/// Where everybody signs up, and who takes the year's interventions.
+const CENTRE: &str = "centrum";
 const NEUTRAL: &str = "neutraal";
 
 /// What was played.
@@ -64,6 +61,14 @@ pub(crate) struct Handing {
     pub(crate) contact_date: Arc<str>,
 }
 
+/// A handover that went to its end.
+pub(crate) struct Done {
+    /// Identity of the recipient.
+    pub(crate) recipient: String,
+    /// The handover.
+    pub(crate) handover: HandoverId,
+}
+
 /// Plays everything.
 ///
 /// # Errors
@@ -74,36 +79,38 @@ pub(crate) async fn play(
     year: &Year,
     progress: &Progress,
 ) -> Result<Played, SandboxError> {
-    let count = usize::try_from(year.handovers()).unwrap_or(usize::MAX);
-    let cases = cases(year, people(count));
-    ground.write_people(&cases)?;
+    let parts = parts(year, person);
+    let first_free = usize::try_from(year.sign_ups.total).unwrap_or(usize::MAX);
+    let everybody = first_free.saturating_add(choices::WITHDRAW);
+    ground.write_people(&parts.cases, (0..everybody).map(person))?;
     let clients = open_clients(ground, progress).await?;
-    enrol(&clients, &cases, progress).await?;
-    let contact_date: Arc<str> = today()?.into();
-    let mut handings = Vec::new();
-    for case in cases {
-        handings.push(Handing {
-            sender: client_of(&clients, &case.sender)?,
-            recipient: client_of(&clients, &case.recipient)?,
-            contact_date: Arc::clone(&contact_date),
-            case,
-        });
-    }
-    progress.say(&format!(
-        "handing over {count} people, {AT_A_TIME} at a time"
-    ));
     let begun = Instant::now();
-    let told = handings
-        .iter()
-        .position(|handing| handing.case.sender == "uwv")
-        .unwrap_or(0);
-    let first = handings.swap_remove(told);
-    let (first_id, story) = tell(&first).await?;
-    progress.step("handed over", count);
-    let mut opened = vec![(first.case.recipient.clone(), first_id)];
-    opened.extend(hand_over_all(handings, count, progress).await?);
+    let enrolled = enrol_all(&clients, year, &parts.cases, progress).await?;
+    record_at_site(ground, &clients, parts.site, progress).await?;
+    progress.say("people choose at the portal: consent given, refused, narrowed, withdrawn");
+    let mut choices = choices::members(ground, &clients, &parts.cases, first_free).await?;
+    let enrolling = begun.elapsed();
+
+    let contact_date: Arc<str> = today()?.into();
+    let begun = Instant::now();
+    let (mut done, story) = hand_over_all(&clients, &parts.cases, &contact_date, progress).await?;
     let playing = begun.elapsed();
-    let outcome = count_opened(&clients, &opened, playing).await?;
+    progress.say("monitoring is a question of its own: asked apart, answered apart");
+    let monitored =
+        choices::monitoring(ground, &clients, &parts.cases, &contact_date, &mut choices).await?;
+    done.extend(monitored);
+    let counted = count(ground, &clients, &done).await?;
+    let choices = Choices {
+        monitoring_opened: counted.choices.monitoring_opened,
+        ..choices
+    };
+    let outcome = Outcome {
+        enrolled,
+        choices,
+        enrolling,
+        playing,
+        ..counted
+    };
     Ok(Played { outcome, story })
 }
 
@@ -126,37 +133,108 @@ pub(crate) async fn open_clients(
     Ok(clients)
 }
 
-async fn enrol(clients: &Clients, cases: &[Case], progress: &Progress) -> Result<(), SandboxError> {
+/// Everybody signs up at the centre; each partner makes its own people known to itself. Answers how many
+/// signed up.
+async fn enrol_all(
+    clients: &Clients,
+    year: &Year,
+    cases: &[Case],
+    progress: &Progress,
+) -> Result<u32, SandboxError> {
+    let mut enrolled = 0_u32;
     for (name, client) in clients {
-        let persons: Result<Vec<(PersonKey, Bsn)>, SandboxError> = cases
-            .iter()
-            .filter(|case| case.sender == *name)
-            .map(|case| Ok((person_key(case)?, number(case)?)))
-            .collect();
-        let persons = persons?;
-        if persons.is_empty() {
+        let people: Vec<Person> = match *name {
+            CENTRE => (0..usize::try_from(year.sign_ups.total).unwrap_or(0))
+                .map(person)
+                .collect(),
+            _ => cases
+                .iter()
+                .filter(|case| case.sender == *name && case.ground == Rests::Law)
+                .map(|case| case.person.again())
+                .collect(),
+        };
+        if people.is_empty() {
             continue;
         }
-        progress.say(&format!(
-            "enrolling {} people of {name} in one batch",
-            persons.len()
-        ));
-        let enrolled = client.enrol(&persons).await.map_err(at("Enrol"))?;
-        if let Some(reason) = enrolled.iter().find_map(|one| one.refused) {
-            return Err(SandboxError::Unexpected(format!(
-                "a person of {name} was not enrolled: {}",
-                reason.code()
-            )));
+        progress.say(&format!("enrolling {} people of {name}", people.len()));
+        let keyed: Result<Vec<_>, SandboxError> = people
+            .iter()
+            .map(|one| Ok((key(&one.key)?, number(one)?)))
+            .collect();
+        let count = enrol(client, name, &keyed?).await?;
+        if *name == CENTRE {
+            enrolled = count;
         }
     }
-    Ok(())
+    Ok(enrolled)
 }
 
-async fn hand_over_all(
-    handings: Vec<Handing>,
-    count: usize,
+async fn enrol(
+    client: &Client,
+    name: &str,
+    people: &[(PersonKey, Bsn)],
+) -> Result<u32, SandboxError> {
+    let enrolled = client.enrol(people).await.map_err(at("Enrol"))?;
+    match enrolled.iter().find_map(|one| one.refused) {
+        None => Ok(u32::try_from(enrolled.len()).unwrap_or(u32::MAX)),
+        Some(reason) => Err(SandboxError::Unexpected(format!(
+            "a person of {name} was not enrolled: {}",
+            reason.code()
+        ))),
+    }
+}
+
+/// Those who came to the site: no handover, a record at the neutral desk itself.
+async fn record_at_site(
+    ground: &Ground,
+    clients: &Clients,
+    people: Vec<(Person, Recorded)>,
     progress: &Progress,
-) -> Result<Vec<(String, HandoverId)>, SandboxError> {
+) -> Result<(), SandboxError> {
+    progress.say(&format!(
+        "recording {} people at the neutral desk, who came via its site",
+        people.len()
+    ));
+    let keyed: Result<Vec<_>, SandboxError> = people
+        .iter()
+        .map(|(person, recorded)| Ok((key(&recorded.key)?, number(person)?)))
+        .collect();
+    enrol(&client_of(clients, NEUTRAL)?, NEUTRAL, &keyed?).await?;
+    let records: Vec<_> = people.into_iter().map(|(_, recorded)| recorded).collect();
+    site::keep(&ground.identity(NEUTRAL)?, &records)
+}
+
+/// All handovers, many at a time; the first of UWV is told step by step.
+async fn hand_over_all(
+    clients: &Clients,
+    cases: &[Case],
+    contact_date: &Arc<str>,
+    progress: &Progress,
+) -> Result<(Vec<Done>, Story), SandboxError> {
+    let count = cases.len();
+    let mut handings = Vec::new();
+    for case in cases {
+        handings.push(Handing {
+            sender: client_of(clients, &case.sender)?,
+            recipient: client_of(clients, &case.recipient)?,
+            contact_date: Arc::clone(contact_date),
+            case: case.again(),
+        });
+    }
+    progress.say(&format!(
+        "handing over {count} people, {AT_A_TIME} at a time"
+    ));
+    let told = handings
+        .iter()
+        .position(|handing| handing.case.sender == "uwv")
+        .unwrap_or(0);
+    let first = handings.swap_remove(told);
+    let (handover, story) = tell(&first).await?;
+    progress.step("handed over", count);
+    let mut done = vec![Done {
+        recipient: first.case.recipient,
+        handover,
+    }];
     let places = Arc::new(Semaphore::new(AT_A_TIME));
     let mut tasks = JoinSet::new();
     for handing in handings {
@@ -164,22 +242,22 @@ async fn hand_over_all(
         tasks.spawn(async move {
             // The semaphore is never closed; if it were, nothing would be held back.
             let _place = places.acquire_owned().await;
-            hand_over(&handing)
-                .await
-                .map(|id| (handing.case.recipient.clone(), id))
+            hand_over(&handing).await
         });
     }
-    let mut opened = Vec::new();
     while let Some(finished) = tasks.join_next().await {
-        let id = finished.map_err(|error| SandboxError::Task(error.to_string()))??;
-        opened.push(id);
+        done.push(finished.map_err(|error| SandboxError::Task(error.to_string()))??);
         progress.step("handed over", count);
     }
-    Ok(opened)
+    Ok((done, story))
 }
 
 /// One handover from beginning to end.
-async fn hand_over(handing: &Handing) -> Result<HandoverId, SandboxError> {
+///
+/// # Errors
+///
+/// The first step that fails.
+pub(crate) async fn hand_over(handing: &Handing) -> Result<Done, SandboxError> {
     let Handing {
         case,
         sender,
@@ -208,7 +286,10 @@ async fn hand_over(handing: &Handing) -> Result<HandoverId, SandboxError> {
         .complete(&id, contact_date)
         .await
         .map_err(at("Complete"))?;
-    Ok(id)
+    Ok(Done {
+        recipient: case.recipient.clone(),
+        handover: id,
+    })
 }
 
 /// What the sender asks of the broker.
@@ -217,10 +298,14 @@ async fn hand_over(handing: &Handing) -> Result<HandoverId, SandboxError> {
 ///
 /// When a constant of this module is no name: a fault of the build.
 pub(crate) fn preparation(case: &Case, recipient: &Client) -> Result<Preparation, SandboxError> {
+    let basis = match case.ground {
+        Rests::Law => "SUWI_62_1",
+        Rests::Consent => "CONSENT",
+    };
     Ok(Preparation {
         recipient: recipient.party().clone(),
-        purpose: PURPOSE.parse().map_err(name_fault)?,
-        basis: BASIS.parse().map_err(name_fault)?,
+        purpose: case.purpose.parse().map_err(name_fault)?,
+        basis: basis.parse().map_err(name_fault)?,
         summary_labels: labels(&case.summary)?,
         dossier_labels: labels(&case.dossier)?,
         group: None,
@@ -253,69 +338,26 @@ fn parse(label: &str) -> Result<Label, SandboxError> {
 ///
 /// When it is none: a fault of the build.
 pub(crate) fn person_key(case: &Case) -> Result<PersonKey, SandboxError> {
-    PersonKey::new(&case.person.key)
-        .ok_or_else(|| SandboxError::Unexpected("a person key is none".to_owned()))
+    key(&case.person.key)
 }
 
-fn number(case: &Case) -> Result<Bsn, SandboxError> {
-    let number = case.person.bsn.expose().parse();
+fn key(text: &str) -> Result<PersonKey, SandboxError> {
+    PersonKey::new(text).ok_or_else(|| SandboxError::Unexpected("a person key is none".to_owned()))
+}
+
+fn number(person: &Person) -> Result<Bsn, SandboxError> {
+    let number = person.bsn.expose().parse();
     number.map_err(|_| {
         SandboxError::Unexpected("a test number does not pass the eleven-test".to_owned())
     })
 }
 
-/// Counts what lies opened in the recipients' own stores.
-async fn count_opened(
-    clients: &Clients,
-    opened: &[(String, HandoverId)],
-    playing: Duration,
-) -> Result<Outcome, SandboxError> {
-    let mut outcome = Outcome {
-        opened: BTreeMap::new(),
-        interventions: BTreeMap::new(),
-        opened_outside: 0,
-        playing,
-        whole: playing,
-        trust_level: 0,
-    };
-    for (recipient, id) in opened {
-        let record = client_of(clients, recipient)?
-            .store()
-            .opened(id)
-            .map_err(ClientError::from)
-            .map_err(at("reading the store"))?;
-        let field = |wanted: &str| {
-            record.as_ref()?.fields.iter().find_map(|(label, value)| {
-                let text = String::from_utf8_lossy(value.expose()).into_owned();
-                (label.as_str() == wanted).then_some(text)
-            })
-        };
-        let Some(group) = field(GROUP_LABEL) else {
-            continue;
-        };
-        if recipient != NEUTRAL {
-            outcome.opened_outside = outcome.opened_outside.saturating_add(1);
-            continue;
-        }
-        add(&mut outcome.opened, group);
-        if let Some(kind) = field(INTERVENTION_LABEL) {
-            add(&mut outcome.interventions, kind);
-        }
-    }
-    let status = client_of(clients, NEUTRAL)?
-        .status()
-        .await
-        .map_err(at("GetStatus"))?;
-    outcome.trust_level = status.trust_level;
-    Ok(outcome)
-}
-
-fn add(counts: &mut BTreeMap<String, u32>, name: String) {
-    let count = counts.entry(name).or_default();
-    *count = count.saturating_add(1);
-}
-
-fn client_of(clients: &Clients, name: &str) -> Result<Client, SandboxError> {
+/// The client of an identity.
+///
+/// # Errors
+///
+/// When nobody of that name plays.
+pub(crate) fn client_of(clients: &Clients, name: &str) -> Result<Client, SandboxError> {
     clients
         .get(name)
         .cloned()
@@ -330,7 +372,8 @@ fn today() -> Result<String, SandboxError> {
     Ok(date.to_string())
 }
 
-fn name_fault(error: rules::id::NameError) -> SandboxError {
+/// A constant that is no name: a fault of the build.
+pub(crate) fn name_fault(error: rules::id::NameError) -> SandboxError {
     SandboxError::Unexpected(error.to_string())
 }
 

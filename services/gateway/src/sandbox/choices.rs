@@ -1,0 +1,321 @@
+//! What the people of the year choose: consent given, refused, narrowed and withdrawn, each through the
+//! portal as its own pages will do it, and what the choice does to the next call.
+//!
+//! Must never take a choice for granted: each is followed by the call that it allows or stops.
+
+use super::SandboxError;
+use super::dossier::{Case, Ground};
+use super::ground::Ground as Stage;
+use super::people;
+use super::year::{Clients, Done, at, client_of, hand_over, person_key, preparation, values};
+use crate::cli::portal::{Portal, ask, request_id};
+use crate::clock::SystemClock;
+use client::{Client, PersonKey};
+use rules::clock::Clock as _;
+use rules::handover::State;
+use rules::limits::DAY_MILLIS;
+use rules::reason::Reason;
+use std::sync::Arc;
+use wire::portal::v1 as message;
+
+/// What a member of the vakbond agrees to, and what is left after narrowing.
+const CATEGORIES: &[&str] = &[
+    "AGE_BAND",
+    "CONTACT",
+    "IDENTITY",
+    "INTERVENTION",
+    "QUESTION",
+    "REGION",
+    "ROUTE",
+    "TARGET_GROUP",
+    "WORK",
+];
+/// The category that those who narrow take back.
+const TAKEN_BACK: &str = "CONTACT";
+/// What is agreed to for monitoring: no name, no way to reach anybody.
+const MONITORED: &[&str] = &[
+    "AGE_BAND",
+    "CHANNEL",
+    "FUNDING",
+    "INTERVENTION",
+    "QUESTION",
+    "REGION",
+    "ROUTE",
+];
+/// Members who narrow what they gave, who refuse UWV, and who withdraw while the handover is open.
+const NARROW: usize = 2;
+const REFUSE_UWV: usize = 3;
+pub(crate) const WITHDRAW: usize = 2;
+/// People of UWV who are asked about monitoring, and how many say yes.
+const ASKED_TO_MONITOR: usize = 5;
+const MONITOR_YES: usize = 3;
+/// Days for which consent is given.
+const DAYS: i64 = 60;
+
+/// How often each was chosen, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Choices {
+    /// Consents given, for a handover or for monitoring.
+    pub(crate) given: u32,
+    /// Refused, recorded as such.
+    pub(crate) refused: u32,
+    /// Narrowed.
+    pub(crate) narrowed: u32,
+    /// Withdrawn, at the portal or by stop code.
+    pub(crate) withdrawn: u32,
+    /// Handovers that a withdrawal ended while they were open.
+    pub(crate) ended: u32,
+    /// Calls that found no consent, and were refused like calls about nobody.
+    pub(crate) calls_refused: u32,
+    /// People who were asked about monitoring.
+    pub(crate) monitoring_asked: u32,
+    /// Records for monitoring that the neutral desk opened.
+    pub(crate) monitoring_opened: u32,
+}
+
+/// One person at the portal.
+struct AtPortal<'a> {
+    portal: &'a mut Portal,
+    session: Vec<u8>,
+}
+
+/// A consent as its person keeps it.
+struct Given {
+    record: Vec<u8>,
+    stop_code: String,
+    until_millis: i64,
+}
+
+impl<'a> AtPortal<'a> {
+    async fn login(portal: &'a mut Portal, who: &people::Person) -> Result<Self, SandboxError> {
+        let session = portal.login(&who.bsn).await?;
+        Ok(Self { portal, session })
+    }
+
+    async fn link(&mut self, union: &Client, who: &PersonKey) -> Result<(), SandboxError> {
+        let request = message::MakeLinkCodeRequest {
+            session: self.session.clone(),
+            oin: self.portal.oin("vakbond"),
+        };
+        let answer = ask!(self.portal, make_link_code, "MakeLinkCode", request)?;
+        let code = answer
+            .code
+            .parse()
+            .map_err(|_| unexpected("the portal gave a link code that is none"))?;
+        union
+            .redeem_link(who, &code)
+            .await
+            .map_err(at("RedeemLink"))
+    }
+
+    async fn choose(
+        &mut self,
+        (from, to, purpose): (&str, &str, &str),
+        categories: &[&str],
+    ) -> Result<Given, SandboxError> {
+        let refused = categories.is_empty();
+        let until_millis = if refused { 0 } else { until() };
+        let request = message::GiveConsentRequest {
+            session: self.session.clone(),
+            request_id: request_id(),
+            sender: self.portal.party(from),
+            recipient: self.portal.party(to),
+            purpose: purpose.to_owned(),
+            categories: categories.iter().map(ToString::to_string).collect(),
+            valid_until_millis: until_millis,
+            refused,
+            secrecy_waived: !refused && from == "uwv",
+            language: "nl".to_owned(),
+        };
+        let answer = ask!(self.portal, give_consent, "GiveConsent", request)?;
+        Ok(Given {
+            record: answer.record_id,
+            stop_code: answer.stop_code,
+            until_millis,
+        })
+    }
+
+    async fn narrow(&mut self, given: &Given) -> Result<(), SandboxError> {
+        let left = CATEGORIES.iter().filter(|name| **name != TAKEN_BACK);
+        let request = message::NarrowConsentRequest {
+            session: self.session.clone(),
+            request_id: request_id(),
+            record_id: given.record.clone(),
+            categories: left.map(ToString::to_string).collect(),
+            valid_until_millis: given.until_millis,
+        };
+        ask!(self.portal, narrow_consent, "NarrowConsent", request)?;
+        Ok(())
+    }
+
+    async fn stop(&mut self, given: &Given, by_code: bool) -> Result<(), SandboxError> {
+        if by_code {
+            let request = message::StopByCodeRequest {
+                request_id: request_id(),
+                stop_code: given.stop_code.clone(),
+                source: "sandbox".to_owned(),
+            };
+            ask!(self.portal, stop_by_code, "StopByCode", request)?;
+        } else {
+            let request = message::StopConsentRequest {
+                session: self.session.clone(),
+                request_id: request_id(),
+                record_id: given.record.clone(),
+            };
+            ask!(self.portal, stop_consent, "StopConsent", request)?;
+        }
+        Ok(())
+    }
+}
+
+/// The vakbond's members: linked by a code, each with a choice of their own.
+///
+/// # Errors
+///
+/// The first step that fails, or a call that was not refused although it had to be.
+pub(crate) async fn members(
+    stage: &Stage,
+    clients: &Clients,
+    cases: &[Case],
+    first_free: usize,
+) -> Result<Choices, SandboxError> {
+    let (union, uwv) = (client_of(clients, "vakbond")?, client_of(clients, "uwv")?);
+    let neutral = client_of(clients, "neutraal")?;
+    let mut portal = Portal::open(&stage.folder)?;
+    let mut choices = Choices::default();
+    let members = cases.iter().filter(|case| case.ground == Ground::Consent);
+    for (index, case) in members.enumerate() {
+        let key = person_key(case)?;
+        let mut person = AtPortal::login(&mut portal, &case.person).await?;
+        person.link(&union, &key).await?;
+        refused_without_consent(&union, case, &neutral, &mut choices).await?;
+        let given = person
+            .choose(("vakbond", "neutraal", "HANDOVER"), CATEGORIES)
+            .await?;
+        count(&mut choices.given);
+        if index < NARROW {
+            person.narrow(&given).await?;
+            count(&mut choices.narrowed);
+        } else if index < NARROW.saturating_add(REFUSE_UWV) {
+            person.choose(("vakbond", "uwv", "HANDOVER"), &[]).await?;
+            count(&mut choices.refused);
+            refused_without_consent(&union, case, &uwv, &mut choices).await?;
+        }
+    }
+    let like = cases
+        .iter()
+        .find(|case| case.ground == Ground::Consent)
+        .ok_or_else(|| unexpected("the year has nobody of a vakbond"))?;
+    for index in 0..WITHDRAW {
+        let case = like.of(people::person(first_free.saturating_add(index)));
+        let key = person_key(&case)?;
+        let mut person = AtPortal::login(&mut portal, &case.person).await?;
+        person.link(&union, &key).await?;
+        let given = person
+            .choose(("vakbond", "neutraal", "HANDOVER"), CATEGORIES)
+            .await?;
+        count(&mut choices.given);
+        let prepared = union
+            .prepare(&key, &preparation(&case, &neutral)?)
+            .await
+            .map_err(at("Prepare"))?;
+        let id = prepared.receipt.handover;
+        union
+            .offer(&id, &values(&case.summary)?)
+            .await
+            .map_err(at("Offer"))?;
+        person.stop(&given, index > 0).await?;
+        count(&mut choices.withdrawn);
+        let shown = union.show(&id).await.map_err(at("GetHandover"))?;
+        let state = shown.handover.map(|view| view.state);
+        if state != Some(State::Withdrawn.number()) {
+            return Err(unexpected("a withdrawal did not end an open handover"));
+        }
+        count(&mut choices.ended);
+        refused_without_consent(&union, &case, &neutral, &mut choices).await?;
+    }
+    Ok(choices)
+}
+
+/// Monitoring is a question of its own: asked apart, answered apart, and no is as good an answer as yes.
+///
+/// # Errors
+///
+/// The first step that fails, or a call that was not refused although it had to be.
+pub(crate) async fn monitoring(
+    stage: &Stage,
+    clients: &Clients,
+    cases: &[Case],
+    contact_date: &Arc<str>,
+    choices: &mut Choices,
+) -> Result<Vec<Done>, SandboxError> {
+    let (uwv, neutral) = (client_of(clients, "uwv")?, client_of(clients, "neutraal")?);
+    let mut portal = Portal::open(&stage.folder)?;
+    let categories: Vec<_> = MONITORED
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<_, _>>()
+        .map_err(super::year::name_fault)?;
+    let purpose = "MONITOR".parse().map_err(super::year::name_fault)?;
+    let mut done = Vec::new();
+    let asked = cases.iter().filter(|case| case.sender == "uwv");
+    for (index, case) in asked.take(ASKED_TO_MONITOR).enumerate() {
+        let key = person_key(case)?;
+        uwv.request_consent(&key, neutral.party(), &purpose, &categories)
+            .await
+            .map_err(at("RequestConsent"))?;
+        count(&mut choices.monitoring_asked);
+        let monitored = case.monitored();
+        let mut person = AtPortal::login(&mut portal, &case.person).await?;
+        let exchange = ("uwv", "neutraal", "MONITOR");
+        if index >= MONITOR_YES {
+            person.choose(exchange, &[]).await?;
+            count(&mut choices.refused);
+            refused_without_consent(&uwv, &monitored, &neutral, choices).await?;
+            continue;
+        }
+        person.choose(exchange, MONITORED).await?;
+        count(&mut choices.given);
+        let handing = super::year::Handing {
+            case: monitored,
+            sender: uwv.clone(),
+            recipient: neutral.clone(),
+            contact_date: Arc::clone(contact_date),
+        };
+        done.push(hand_over(&handing).await?);
+    }
+    Ok(done)
+}
+
+/// A call that has no consent must be refused, and like a call about nobody.
+async fn refused_without_consent(
+    sender: &Client,
+    case: &Case,
+    recipient: &Client,
+    choices: &mut Choices,
+) -> Result<(), SandboxError> {
+    let asked = preparation(case, recipient)?;
+    match sender.prepare(&person_key(case)?, &asked).await {
+        Err(error) if error.reason() == Some(Reason::NotAvailable) => {
+            count(&mut choices.calls_refused);
+            Ok(())
+        }
+        Err(source) => Err(at("Prepare without consent")(source)),
+        Ok(_) => Err(unexpected("a handover without consent was not refused")),
+    }
+}
+
+fn until() -> i64 {
+    SystemClock
+        .now()
+        .plus_millis(DAYS.saturating_mul(DAY_MILLIS))
+        .millis()
+}
+
+fn count(counter: &mut u32) {
+    *counter = counter.saturating_add(1);
+}
+
+fn unexpected(what: &str) -> SandboxError {
+    SandboxError::Unexpected(what.to_owned())
+}
