@@ -86,14 +86,33 @@ fn wanted(sandbox: &Path) -> Wanted {
     let people: serde_json::Value =
         serde_json::from_slice(&std::fs::read(sandbox.join("people.json")).unwrap()).unwrap();
     let people = people.as_array().unwrap();
-    assert!(people.len() > 200, "the play has {} people", people.len());
+    assert!(people.len() > 1_600, "the play has {} people", people.len());
     let mut points = 0;
     for person in people {
         let text = |key: &str| person[key].as_str().unwrap().to_owned();
         wanted.add("a BSN", text("bsn").as_bytes());
         wanted.add("a name", text("name").as_bytes());
     }
-    for name in ["uwv", "regio", "centrum"] {
+    let codes = std::fs::read(sandbox.join("codes.json")).unwrap();
+    let codes: serde_json::Value = serde_json::from_slice(&codes).unwrap();
+    let mut number = 0;
+    for one in codes.as_array().unwrap() {
+        let code = one["code"].as_str().unwrap();
+        if code.is_empty() {
+            continue; // Whoever says no gets no code.
+        }
+        let kind = one["kind"].as_str().unwrap();
+        wanted.add(kind, code.as_bytes());
+        wanted.add(kind, code.replace('-', "").as_bytes());
+        if let Some(statement) = one["statement"].as_str() {
+            // Its payload says who and what; the broker keeps it sealed.
+            let payload = statement.split('.').nth(1).unwrap();
+            wanted.add("a consent statement", &payload.as_bytes()[..64]);
+        }
+        number += 1;
+    }
+    assert!(number > 40, "{number} codes");
+    for name in ["uwv", "regio", "centrum", "vakbond"] {
         let identity = Identity::load(sandbox, name).unwrap();
         let client = identity.client().unwrap();
         let party = identity.party().parse().unwrap();
@@ -106,7 +125,7 @@ fn wanted(sandbox: &Path) -> Wanted {
             }
         }
     }
-    assert!(points > 200, "{points} points");
+    assert!(points > 1_600, "{points} points");
     wanted
 }
 

@@ -3,11 +3,11 @@
 //!
 //! Must never take a choice for granted: each is followed by the call that it allows or stops.
 
-use super::SandboxError;
 use super::dossier::{Case, Ground};
 use super::ground::Ground as Stage;
 use super::people;
 use super::year::{Clients, Done, at, client_of, hand_over, person_key, preparation, values};
+use super::{SandboxError, write_secret};
 use crate::cli::portal::{Portal, ask, request_id};
 use crate::clock::SystemClock;
 use client::{Client, PersonKey};
@@ -15,6 +15,7 @@ use rules::clock::Clock as _;
 use rules::handover::State;
 use rules::limits::DAY_MILLIS;
 use rules::reason::Reason;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use wire::portal::v1 as message;
 
@@ -73,9 +74,16 @@ pub(crate) struct Choices {
     pub(crate) monitoring_opened: u32,
 }
 
+/// The portal, and the codes that people got from it: for a search that must not find them anywhere.
+struct Front {
+    portal: Portal,
+    codes: Vec<Value>,
+}
+
 /// One person at the portal.
 struct AtPortal<'a> {
     portal: &'a mut Portal,
+    codes: &'a mut Vec<Value>,
     session: Vec<u8>,
 }
 
@@ -87,9 +95,13 @@ struct Given {
 }
 
 impl<'a> AtPortal<'a> {
-    async fn login(portal: &'a mut Portal, who: &people::Person) -> Result<Self, SandboxError> {
-        let session = portal.login(&who.bsn).await?;
-        Ok(Self { portal, session })
+    async fn login(front: &'a mut Front, who: &people::Person) -> Result<Self, SandboxError> {
+        let session = front.portal.login(&who.bsn).await?;
+        Ok(Self {
+            portal: &mut front.portal,
+            codes: &mut front.codes,
+            session,
+        })
     }
 
     async fn link(&mut self, union: &Client, who: &PersonKey) -> Result<(), SandboxError> {
@@ -98,6 +110,8 @@ impl<'a> AtPortal<'a> {
             oin: self.portal.oin("vakbond"),
         };
         let answer = ask!(self.portal, make_link_code, "MakeLinkCode", request)?;
+        self.codes
+            .push(json!({ "kind": "a link code", "code": answer.code }));
         let code = answer
             .code
             .parse()
@@ -128,6 +142,9 @@ impl<'a> AtPortal<'a> {
             language: "nl".to_owned(),
         };
         let answer = ask!(self.portal, give_consent, "GiveConsent", request)?;
+        self.codes.push(json!({
+            "kind": "a stop code", "code": answer.stop_code, "statement": answer.statement_jws,
+        }));
         Ok(Given {
             record: answer.record_id,
             stop_code: answer.stop_code,
@@ -181,12 +198,15 @@ pub(crate) async fn members(
 ) -> Result<Choices, SandboxError> {
     let (union, uwv) = (client_of(clients, "vakbond")?, client_of(clients, "uwv")?);
     let neutral = client_of(clients, "neutraal")?;
-    let mut portal = Portal::open(&stage.folder)?;
+    let mut front = Front {
+        portal: Portal::open(&stage.folder)?,
+        codes: Vec::new(),
+    };
     let mut choices = Choices::default();
     let members = cases.iter().filter(|case| case.ground == Ground::Consent);
     for (index, case) in members.enumerate() {
         let key = person_key(case)?;
-        let mut person = AtPortal::login(&mut portal, &case.person).await?;
+        let mut person = AtPortal::login(&mut front, &case.person).await?;
         person.link(&union, &key).await?;
         refused_without_consent(&union, case, &neutral, &mut choices).await?;
         let given = person
@@ -209,7 +229,7 @@ pub(crate) async fn members(
     for index in 0..WITHDRAW {
         let case = like.of(people::person(first_free.saturating_add(index)));
         let key = person_key(&case)?;
-        let mut person = AtPortal::login(&mut portal, &case.person).await?;
+        let mut person = AtPortal::login(&mut front, &case.person).await?;
         person.link(&union, &key).await?;
         let given = person
             .choose(("vakbond", "neutraal", "HANDOVER"), CATEGORIES)
@@ -234,6 +254,10 @@ pub(crate) async fn members(
         count(&mut choices.ended);
         refused_without_consent(&union, &case, &neutral, &mut choices).await?;
     }
+    write_secret(
+        &stage.folder.join("codes.json"),
+        Value::from(front.codes).to_string().as_bytes(),
+    )?;
     Ok(choices)
 }
 
@@ -250,7 +274,10 @@ pub(crate) async fn monitoring(
     choices: &mut Choices,
 ) -> Result<Vec<Done>, SandboxError> {
     let (uwv, neutral) = (client_of(clients, "uwv")?, client_of(clients, "neutraal")?);
-    let mut portal = Portal::open(&stage.folder)?;
+    let mut front = Front {
+        portal: Portal::open(&stage.folder)?,
+        codes: Vec::new(),
+    };
     let categories: Vec<_> = MONITORED
         .iter()
         .map(|name| name.parse())
@@ -266,7 +293,7 @@ pub(crate) async fn monitoring(
             .map_err(at("RequestConsent"))?;
         count(&mut choices.monitoring_asked);
         let monitored = case.monitored();
-        let mut person = AtPortal::login(&mut portal, &case.person).await?;
+        let mut person = AtPortal::login(&mut front, &case.person).await?;
         let exchange = ("uwv", "neutraal", "MONITOR");
         if index >= MONITOR_YES {
             person.choose(exchange, &[]).await?;

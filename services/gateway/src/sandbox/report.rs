@@ -49,75 +49,60 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Everything that differs from the source, in words; empty when nothing does.
     pub(crate) fn differences(&self, year: &Year) -> Vec<String> {
-        let mut differences = Vec::new();
-        let mut compare = |what: String, counted: u32, source: u32, line: &str| {
-            if counted != source {
-                differences.push(format!(
-                    "{what}: counted {counted}, the source has {source} ({line})"
-                ));
-            }
-        };
+        let compared = self
+            .in_groups(year)
+            .into_iter()
+            .chain(self.in_all(year))
+            .filter(|one| one.counted != one.source);
+        compared.map(|one| one.to_string()).collect()
+    }
+
+    fn in_groups(&self, year: &Year) -> Vec<Compared> {
+        let mut compared = Vec::new();
         for group in &year.groups {
+            let mut add = |what: &str, counted, source| {
+                let what = format!("{} {what}", group.title);
+                compared.push(Compared::new(what, counted, source, &group.line));
+            };
             for (kind, source) in group.kinds() {
-                let counted = self.interventions_of(group, kind);
-                compare(
-                    format!("{} {kind}", group.title),
-                    counted,
-                    source,
-                    &group.line,
-                );
+                add(kind, self.interventions_of(group, kind), source);
             }
-            let (partner, site) = (self.partner(group), self.site(group));
-            let named = |channel: &str| format!("{} via {channel}", group.title);
-            compare(named("a partner"), partner, group.via_partner, &group.line);
-            compare(named("the site"), site, group.via_site, &group.line);
+            add("via a partner", self.partner(group), group.via_partner);
+            add("via the site", self.site(group), group.via_site);
         }
-        let known: u32 = year.groups.iter().map(|group| self.partner(group)).sum();
-        let all: u32 = self.via_partner.values().sum();
-        compare(
-            "all via a partner".to_owned(),
-            all,
-            known,
-            &year.source.table,
-        );
-        let counted: u32 = self.interventions.values().sum();
-        let source = &year.source;
-        compare(
-            "interventions".to_owned(),
-            counted,
-            source.interventions,
-            &source.table,
-        );
         for row in &year.projects.rows {
-            compare(
-                row.title.clone(),
-                self.places(&row.code),
-                row.places,
-                &year.projects.table,
-            );
+            let line = &year.projects.table;
+            let counted = self.places(&row.code);
+            compared.push(Compared::new(&row.title, counted, row.places, line));
         }
-        let places: u32 = self.projects.values().sum();
-        compare(
-            "project places".to_owned(),
-            places,
-            year.projects.places,
-            &year.projects.table,
-        );
-        let signed_up = &year.sign_ups;
-        compare(
-            "sign-ups".to_owned(),
-            self.enrolled,
-            signed_up.total,
-            &signed_up.line,
-        );
+        compared
+    }
+
+    fn in_all(&self, year: &Year) -> Vec<Compared> {
+        let (source, sign_ups, projects) = (&year.source, &year.sign_ups, &year.projects);
+        let sum = |counts: &BTreeMap<String, u32>| counts.values().sum::<u32>();
+        let (partner, site) = (sum(&self.via_partner), sum(&self.via_site));
+        let interventions = self.interventions.values().sum();
+        let places = sum(&self.projects);
         let outside = year.out_of_region.sign_ups;
-        compare(
-            "out of region".to_owned(),
-            self.opened_outside,
-            outside,
-            &source.out_of_region,
-        );
-        differences
+        vec![
+            Compared::new("via a partner", partner, source.via_partner, &source.table),
+            Compared::new("via the site", site, source.via_site, &source.table),
+            Compared::new(
+                "interventions",
+                interventions,
+                source.interventions,
+                &source.table,
+            ),
+            Compared::new("project places", places, projects.places, &projects.table),
+            Compared::new("sign-ups", self.enrolled, sign_ups.total, &sign_ups.line),
+            Compared::new(
+                "out of region",
+                self.opened_outside,
+                outside,
+                &source.out_of_region,
+            ),
+        ]
     }
 
     /// The report for programs.
@@ -205,6 +190,40 @@ impl Outcome {
     }
 }
 
+/// A count beside the source's.
+struct Compared {
+    what: String,
+    counted: u32,
+    source: u32,
+    line: String,
+}
+
+impl Compared {
+    fn new(what: impl Into<String>, counted: u32, source: u32, line: &str) -> Self {
+        Self {
+            what: what.into(),
+            counted,
+            source,
+            line: line.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Compared {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            what,
+            counted,
+            source,
+            line,
+        } = self;
+        write!(
+            out,
+            "{what}: counted {counted}, the source has {source} ({line})"
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Outcome, Year};
@@ -254,7 +273,8 @@ mod tests {
         other.projects.insert("VCA".to_owned(), 9);
         other.opened_outside = 101;
         other.enrolled = 1_137;
-        assert_eq!(other.differences(&year).len(), 7);
+        let differences = other.differences(&year);
+        assert_eq!(differences.len(), 8, "{differences:#?}");
         Ok(())
     }
 }

@@ -106,7 +106,7 @@ impl Story {
 }
 
 /// Breaks `text` into lines, the first after `first`, the others after `next`.
-fn wrap(first: &str, next: &str, text: &str) -> String {
+pub(crate) fn wrap(first: &str, next: &str, text: &str) -> String {
     let mut out = String::new();
     let mut line = first.to_owned();
     let mut is_empty = true;

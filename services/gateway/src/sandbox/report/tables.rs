@@ -5,6 +5,7 @@
 use super::{CALLS_PER_HANDOVER, Outcome};
 use crate::cli::output::table;
 use crate::sandbox::source::Year;
+use crate::sandbox::story::wrap;
 
 impl Outcome {
     /// The report for people.
@@ -26,7 +27,7 @@ impl Outcome {
         ));
         text.push_str(&self.people(year));
         for note in notes(year) {
-            text.push_str(&format!("  * {note}\n"));
+            text.push_str(&wrap("  * ", "    ", &note));
         }
         text.push_str(&self.pace(year));
         text
