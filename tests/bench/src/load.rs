@@ -34,7 +34,8 @@ const RELAYED_BYTES: usize = 1_024;
 /// Calls at the bare relay for one at the real thing.
 const RELAY_TIMES: usize = 5;
 
-fn fields(of: &[(&str, &str)]) -> Vec<(Label, Secret<Vec<u8>>)> {
+/// Labels and values to be sealed.
+pub(crate) fn fields(of: &[(&str, &str)]) -> Vec<(Label, Secret<Vec<u8>>)> {
     of.iter()
         .map(|(label, value)| {
             let label = label.parse().expect("a label");

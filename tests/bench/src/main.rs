@@ -1,9 +1,10 @@
 //! The benchmark: one hop at a key holder, offers and pairs against a bare relay, and the servers' work
-//! for a whole handover, all in one run on one machine.
+//! for a whole handover, consent under load, all in one run on one machine.
 //!
 //! Must never switch anything off to look faster: the servers are those of `sluis sandbox`, with real
 //! mutual TLS, full sync and every check. Figures are printed as measured.
 
+mod consent;
 mod floor;
 mod hop;
 mod load;
@@ -68,6 +69,7 @@ fn main() {
         &floor,
         &mut table,
     ));
+    runtime.block_on(consent::measure(&home, folder.path(), &mut table));
     runtime.block_on(sandbox.stop());
     table.finish();
 }
