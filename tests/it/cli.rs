@@ -14,33 +14,33 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A test person's number that the play does not use.
-const NUMBER: &str = "999990019";
+pub(crate) const NUMBER: &str = "999990019";
 
 /// What a command said.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// A terminal beside a running sandbox.
-struct Terminal {
+pub(crate) struct Terminal {
     house: House,
 }
 
 impl Terminal {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self {
             house: House::start().await,
         }
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.house.path()
     }
 
     /// One command, words parted by spaces, with what is typed on its standard input.
-    fn say(&self, words: &str, input: &str) -> Said {
+    pub(crate) fn say(&self, words: &str, input: &str) -> Said {
         let folder = self.folder();
         let words = words.split_whitespace();
         let mut arguments = vec!["--sandbox", folder.to_str().unwrap()];
@@ -50,7 +50,7 @@ impl Terminal {
 
     /// A command that must be done, readable.
     #[track_caller]
-    fn text(&self, words: &str, input: &str) -> String {
+    pub(crate) fn text(&self, words: &str, input: &str) -> String {
         let said = self.say(words, input);
         assert_eq!(said.code, 0, "{words}: {}", said.err);
         assert!(
@@ -63,7 +63,7 @@ impl Terminal {
 
     /// A command that must be done, as JSON.
     #[track_caller]
-    fn json(&self, words: &str, input: &str) -> Value {
+    pub(crate) fn json(&self, words: &str, input: &str) -> Value {
         let said = self.say(&format!("{words} --json"), input);
         assert_eq!(said.code, 0, "{words}: {}{}", said.out, said.err);
         serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{words}: {error}"))
@@ -71,7 +71,7 @@ impl Terminal {
 
     /// A command that must not be done: exit code and what was said, in both forms.
     #[track_caller]
-    fn refused(&self, words: &str, input: &str) -> (i32, String, Value) {
+    pub(crate) fn refused(&self, words: &str, input: &str) -> (i32, String, Value) {
         let readable = self.say(words, input);
         let program = self.say(&format!("{words} --json"), input);
         assert_ne!(readable.code, 0, "{words}: {}", readable.out);
@@ -88,7 +88,7 @@ impl Terminal {
 }
 
 /// Runs a command to its end.
-fn said(command: &mut Command, input: &str) -> Said {
+pub(crate) fn said(command: &mut Command, input: &str) -> Said {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -114,9 +114,18 @@ fn repository() -> &'static Path {
 
 /// A value of an answer, as text.
 #[track_caller]
-fn text_of(value: &Value, key: &str) -> String {
+pub(crate) fn text_of(value: &Value, key: &str) -> String {
     value[key]
         .as_str()
         .unwrap_or_else(|| panic!("no {key} in {value}"))
         .to_owned()
+}
+
+/// The day so many days from now, as YYYY-MM-DD.
+pub(crate) fn in_days(days: i64) -> String {
+    let now = rules::clock::Clock::now(&gateway::clock::SystemClock);
+    let day = now
+        .plus_millis(days * rules::limits::DAY_MILLIS)
+        .to_string();
+    day[..10].to_owned()
 }

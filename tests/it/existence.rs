@@ -3,10 +3,12 @@
 //!
 //! Must never compare less than the whole status and its trailers.
 
+use crate::consent::{Scene, withdrawal};
 use crate::house::{House, enrol, offer, preparation};
 use client::PersonKey;
+use rules::consent::{ConsentState, StatementEvent};
 use rules::handover::State;
-use rules::id::HandoverId;
+use rules::id::{HandoverId, PeerKind};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 use wire::handover::v1 as message;
@@ -142,4 +144,72 @@ async fn no_consent_and_nobody_are_one_answer() {
     );
     assert_eq!(known, nobody);
     assert_eq!(known.0, Some(rules::reason::Reason::NotAvailable));
+}
+
+/// A refusal without what is drawn anew each time.
+fn plain(error: client::ClientError) -> String {
+    let client::ClientError::Refused(refused) = error else {
+        panic!("no refusal: {error:?}");
+    };
+    let mut refused = *refused;
+    assert!(refused.entry_id.is_some() && !refused.request_id.is_empty());
+    refused.entry_id = None;
+    refused.request_id = "0".repeat(refused.request_id.len());
+    format!("{refused:?}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_want_of_consent_is_one_answer() {
+    let scene = Scene::set().await;
+    let nobody = crate::house::person("nobody");
+    scene.union.enrol_without_number(&nobody).await.unwrap();
+    let mut answers = Vec::new();
+    let none = scene.prepare(&scene.who).await.unwrap_err();
+    answers.push(("no consent", plain(none)));
+    let about_nobody = scene.prepare(&nobody).await.unwrap_err();
+    answers.push(("nobody", plain(about_nobody)));
+
+    let mut statements = Vec::new();
+    for (place, name) in ["refused", "withdrawn", "invalid", "expired"]
+        .iter()
+        .enumerate()
+    {
+        let (who, number) = (crate::house::person(name), crate::house::bsn(60 + place));
+        scene.link(&who, &number).await;
+        let mut statement = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+        if *name == "refused" {
+            statement.record.state = ConsentState::Refused;
+            statement.event = StatementEvent::Refused;
+            statement.record.categories.clear();
+            statement.record.special.clear();
+            statement.record.waiver = None;
+            statement.stop_code = None;
+        }
+        if *name == "expired" {
+            statement.record.valid_until = statement.record.valid_from.plus_millis(1_500);
+        }
+        let given = scene.portal.register_consent(&number, &statement).await;
+        given.unwrap();
+        if *name == "withdrawn" {
+            let stop = withdrawal(&statement, 2);
+            scene.portal.withdraw_consent(&stop).await.unwrap();
+        }
+        if *name == "invalid" {
+            let officer = scene.house.officer();
+            officer
+                .invalidate_consent(&statement.record.id)
+                .await
+                .unwrap();
+        }
+        statements.push((*name, who));
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1_700)).await;
+    for (name, who) in statements {
+        answers.push((name, plain(scene.prepare(&who).await.unwrap_err())));
+    }
+    for (name, answer) in &answers {
+        assert_eq!(answer, &answers[0].1, "{name}");
+        assert!(answer.contains("NotAvailable"), "{answer}");
+    }
+    assert_eq!(answers.len(), 6);
 }

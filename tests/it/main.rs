@@ -25,5 +25,6 @@ mod paper;
 mod race;
 mod repeat;
 mod starting;
+mod theft;
 mod timekeeper;
 mod watch;

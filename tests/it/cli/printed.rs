@@ -3,7 +3,7 @@
 //!
 //! Must never type anything else: a line that needs a change is a line that is wrong.
 
-use super::{Terminal, repository, said};
+use super::{Terminal, in_days, repository, said};
 use crate::house::program;
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +24,7 @@ impl Reader<'_> {
             .replace("ent_…", &self.entry)
             .replace("XXXX-XXXX-XXXX-XXXX", &self.stop)
             .replace("XXXXX-XXXXX", &self.link)
-            .replace("2027-01-31", &in_sixty_days())
+            .replace("2027-01-31", &in_days(60))
     }
 
     /// Types one line; keeps the ids and codes that it prints.
@@ -72,14 +72,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-fn in_sixty_days() -> String {
-    let printed = Command::new("date")
-        .args(["-u", "-d", "+60 days", "+%F"])
-        .output()
-        .unwrap();
-    String::from_utf8(printed.stdout).unwrap().trim().to_owned()
 }
 
 fn reader<'a>(terminal: &'a Terminal, at: &'a Path) -> Reader<'a> {

@@ -2,7 +2,7 @@
 //!
 //! Must never look into a folder for what a command should have printed.
 
-use super::{NUMBER, Terminal, repository, text_of};
+use super::{NUMBER, Terminal, in_days, repository, text_of};
 use serde_json::Value;
 
 /// A second person and a third.
@@ -225,16 +225,8 @@ fn linked(terminal: &Terminal) {
     assert!(asked["question"].is_string(), "{asked}");
 }
 
-fn tomorrow() -> String {
-    let printed = std::process::Command::new("date")
-        .args(["-u", "-d", "+1 day", "+%F"])
-        .output()
-        .unwrap();
-    String::from_utf8(printed.stdout).unwrap().trim().to_owned()
-}
-
 fn consents(terminal: &Terminal) {
-    let until = tomorrow();
+    let until = in_days(1);
     let give = format!(
         "consent give --from vakbond --to neutraal --category IDENTITY --category WORK --until {until}"
     );
