@@ -62,6 +62,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aho-corasick", TESTS_ONLY),
     ("rustix", TESTS_ONLY),
     ("stateright", TESTS_ONLY),
+    ("jsonwebtoken", TESTS_ONLY),
 ];
 
 const TESTS_ONLY: &[&str] = &[];
