@@ -131,7 +131,8 @@ impl Scene {
         }
     }
 
-    fn asked(&self) -> Preparation {
+    /// What is asked before the handover.
+    pub(crate) fn asked(&self) -> Preparation {
         let labels = |pairs: &[(&str, &str)]| -> Vec<Label> {
             pairs
                 .iter()

@@ -41,9 +41,15 @@ pub(crate) type Fields = Vec<(Label, Vec<u8>)>;
 impl Desk {
     /// The desk of an identity, its context opened.
     pub(crate) async fn of(folder: &Folder, name: &str) -> Self {
+        let client = folder.client(name).await;
+        Self::with(folder, name, client)
+    }
+
+    /// The desk of an identity that works already.
+    pub(crate) fn with(folder: &Folder, name: &str, client: Client) -> Self {
         let identity = folder.identity(name);
         Self {
-            client: folder.client(name).await,
+            client,
             key: key_of(&identity),
             connection: identity.connect().unwrap(),
             identity,

@@ -4,15 +4,20 @@
 //! Must never compare less than the whole status and its trailers.
 
 use crate::consent::{Scene, withdrawal};
+use crate::desk::{Desk, prepare_request};
 use crate::house::{House, enrol, offer, preparation};
 use client::PersonKey;
-use rules::consent::{ConsentState, StatementEvent};
+use rules::consent::{ConsentState, LinkCode, StatementEvent};
 use rules::handover::State;
 use rules::id::{HandoverId, PeerKind};
+use sqlx::Connection as _;
 use tonic::Status;
 use tonic_types::StatusExt as _;
+use vault::chance::SystemChance;
 use wire::handover::v1 as message;
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
+use wire::pseudonym::v1::RedeemLinkRequest;
+use wire::pseudonym::v1::pseudonym_service_client::PseudonymServiceClient;
 
 /// The same request id in every case, on fresh databases: what differs then is the answer's own.
 const REQUEST_ID: [u8; 16] = [0x5a; 16];
@@ -146,30 +151,12 @@ async fn no_consent_and_nobody_are_one_answer() {
     assert_eq!(known.0, Some(rules::reason::Reason::NotAvailable));
 }
 
-/// A refusal without what is drawn anew each time.
-fn plain(error: client::ClientError) -> String {
-    let client::ClientError::Refused(refused) = error else {
-        panic!("no refusal: {error:?}");
-    };
-    let mut refused = *refused;
-    assert!(refused.entry_id.is_some() && !refused.request_id.is_empty());
-    refused.entry_id = None;
-    refused.request_id = "0".repeat(refused.request_id.len());
-    format!("{refused:?}")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_want_of_consent_is_one_answer() {
     let scene = Scene::set().await;
     let nobody = crate::house::person("nobody");
     scene.union.enrol_without_number(&nobody).await.unwrap();
-    let mut answers = Vec::new();
-    let none = scene.prepare(&scene.who).await.unwrap_err();
-    answers.push(("no consent", plain(none)));
-    let about_nobody = scene.prepare(&nobody).await.unwrap_err();
-    answers.push(("nobody", plain(about_nobody)));
-
-    let mut statements = Vec::new();
+    let mut people = vec![("no consent", scene.who.clone()), ("nobody", nobody)];
     for (place, name) in ["refused", "withdrawn", "invalid", "expired"]
         .iter()
         .enumerate()
@@ -201,15 +188,67 @@ async fn every_want_of_consent_is_one_answer() {
                 .await
                 .unwrap();
         }
-        statements.push((*name, who));
+        people.push((*name, who));
     }
     tokio::time::sleep(std::time::Duration::from_millis(1_700)).await;
-    for (name, who) in statements {
-        answers.push((name, plain(scene.prepare(&who).await.unwrap_err())));
+    let desk = Desk::with(&scene.house, "vakbond", scene.union.clone());
+    let mut service = HandoverServiceClient::new(desk.connection.channel());
+    let mut answers = Vec::new();
+    for (name, who) in &people {
+        let (order, ciphertext) = desk.prepare_order(who, &scene.asked()).await;
+        let request = prepare_request(&scene.asked(), desk.signed(order), &ciphertext);
+        answers.push((name, shape(&service.prepare(request).await.unwrap_err())));
+    }
+    assert_eq!(answers.len(), 6);
+    for (name, answer) in &answers {
+        assert_eq!(answer, &answers[0].1, "{name}");
+        assert_eq!(answer.reason, "NOT_AVAILABLE");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn link_codes_that_are_none_used_foreign_or_old_are_one_answer() {
+    let scene = Scene::set().await;
+    let desk = Desk::with(&scene.house, "vakbond", scene.union.clone());
+    let stranger = Desk::of(&scene.house, "regio").await;
+    let to = scene.union.party().clone();
+    let code = async || scene.portal.link(&scene.number, &to).await.unwrap().0;
+    let (used, foreign, old) = (code().await, code().await, code().await);
+    scene.union.redeem_link(&scene.who, &used).await.unwrap();
+    let url = format!(
+        "sqlite://{}",
+        scene
+            .house
+            .path()
+            .join("processes/broker/broker.sqlite")
+            .display()
+    );
+    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let none = LinkCode::draw(&SystemChance::new());
+    let mut answers = Vec::new();
+    for (name, desk, code) in [
+        ("none", &desk, &none),
+        ("used", &desk, &used),
+        ("foreign", &stranger, &foreign),
+        ("old", &desk, &old),
+    ] {
+        if name == "old" {
+            let made_old = sqlx::query("UPDATE link_code SET expires_at = 1")
+                .execute(&mut database)
+                .await
+                .unwrap();
+            assert!(made_old.rows_affected() >= 1);
+        }
+        let mut service = PseudonymServiceClient::new(desk.connection.channel());
+        let request = RedeemLinkRequest {
+            request_id: crate::desk::request_id(),
+            code: code.canonical().to_owned(),
+        };
+        let status = service.redeem_link(request).await.unwrap_err();
+        answers.push((name, shape(&status)));
     }
     for (name, answer) in &answers {
         assert_eq!(answer, &answers[0].1, "{name}");
-        assert!(answer.contains("NotAvailable"), "{answer}");
+        assert_eq!(answer.reason, "NOT_AVAILABLE", "{name}");
     }
-    assert_eq!(answers.len(), 6);
 }

@@ -25,6 +25,7 @@ mod paper;
 mod race;
 mod repeat;
 mod starting;
+mod tabs;
 mod theft;
 mod timekeeper;
 mod watch;
