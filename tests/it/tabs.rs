@@ -7,6 +7,7 @@ use crate::cli::{NUMBER, Terminal, in_days, said, text_of};
 use crate::house::program;
 use crate::laid::Laid;
 use serde_json::Value;
+use sqlx::Connection as _;
 use std::process::Command;
 
 /// Rounds of two calls at once.
@@ -101,4 +102,40 @@ async fn a_withdrawal_needs_no_key_holder() {
     assert_eq!(answer(&stop, "")["ended_handovers"], 1);
     let shown = answer(&format!("--as vakbond show {offered}"), "");
     assert_eq!(shown["state"], "WITHDRAWN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_needs_no_policy_set() {
+    let terminal = Terminal::open().await;
+    let code = text_of(&terminal.json("link vakbond", NUMBER), "code");
+    terminal.json(
+        &format!("--as vakbond redeem-link --person lid-1 {code}"),
+        "",
+    );
+    let given = terminal.json(&give(), NUMBER);
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/data/offer-consent.example.toml"
+    );
+    let offer = format!("--as vakbond offer --person lid-1 --to neutraal --file {file}");
+    let offered = text_of(&terminal.json(&offer, ""), "handover_id");
+
+    // Another broker put a set in force that this one cannot read.
+    let database = terminal.folder().join("processes/broker/broker.sqlite");
+    let url = format!("sqlite://{}", database.display());
+    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let unknown = sqlx::query("UPDATE in_force SET policy_sha256 = zeroblob(32)")
+        .execute(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(unknown.rows_affected(), 1);
+    let (code, text, _) = terminal.refused(&offer, "");
+    assert_ne!(code, 0, "nothing goes on: {text}");
+    let stop = format!("consent stop-by-code {}", text_of(&given, "stop_code"));
+    assert_eq!(terminal.json(&stop, "")["ended_handovers"], 1);
+    let state: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM payload")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(state, 0, "nothing of {offered} is left");
 }

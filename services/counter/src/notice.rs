@@ -276,6 +276,10 @@ impl Command for SendNotice {
         Some((self.request_id, fingerprint))
     }
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
@@ -336,6 +340,10 @@ impl Command for AckNotice {
         let mut fingerprint = Fingerprint::default();
         fingerprint.add(b"AckNotice").add(self.notice.bytes());
         Some((self.request_id, fingerprint))
+    }
+
+    fn stops(&self) -> bool {
+        true
     }
 
     async fn perform<'a>(
@@ -417,6 +425,10 @@ impl Command for AnswerNotice {
             .add(&self.answer.number().to_be_bytes())
             .add(self.ground.as_bytes());
         Some((self.request_id, fingerprint))
+    }
+
+    fn stops(&self) -> bool {
+        true
     }
 
     async fn perform<'a>(

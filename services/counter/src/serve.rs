@@ -185,6 +185,12 @@ pub trait Command: Send + Sync {
         false
     }
 
+    /// Whether it only ends, limits or answers something, so that it works also while the policy set or
+    /// the directory in force cannot be read: then under the last ones that could.
+    fn stops(&self) -> bool {
+        false
+    }
+
     /// What a repeat needs to give the same answer.
     fn receipt(&self, _reply: &Self::Reply) -> Receipt {
         Receipt::default()
@@ -228,6 +234,7 @@ const fn is_about_the_order(reason: Reason) -> bool {
 struct Serving<'a, C> {
     room: Room<'a>,
     command: &'a C,
+    whatever_is_in_force: bool,
 }
 
 /// What comes out of the transaction.
@@ -245,7 +252,9 @@ impl<C: Command> Work for Serving<'_, C> {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, Error> {
-        self.room.check_in_force(tx, self.command.founds()).await?;
+        if !self.whatever_is_in_force {
+            self.room.check_in_force(tx, self.command.founds()).await?;
+        }
         let Some((request_id, fingerprint)) = self.command.repeatable() else {
             let verdict = self.command.perform(&self.room, tx).await?;
             let entry = self
@@ -412,10 +421,22 @@ impl Counter {
         call: &Call,
         command: &C,
     ) -> Result<Answer<C::Reply>, Error> {
-        match self.serve_once(call, command).await {
-            Err(Error::Stale) => {
-                self.reload().await?;
-                self.serve_once(call, command).await
+        match self.serve_once(call, command, false).await {
+            Err(Error::Stale) => {}
+            other => return other,
+        }
+        let again = match self.reload().await {
+            Ok(()) => self.serve_once(call, command, false).await,
+            Err(error) => Err(error),
+        };
+        match again {
+            Err(error) if command.stops() => {
+                tracing::error!(
+                    action = command.name(),
+                    %error,
+                    "what is in force cannot be read; this only stops something and is done all the same"
+                );
+                self.serve_once(call, command, true).await
             }
             other => other,
         }
@@ -425,13 +446,21 @@ impl Counter {
         &self,
         call: &Call,
         command: &C,
+        whatever_is_in_force: bool,
     ) -> Result<Answer<C::Reply>, Error> {
         let room = Room {
             counter: self,
             call,
             in_force: self.in_force(),
         };
-        let served = self.database().write(&Serving { room, command }).await?;
+        let served = self
+            .database()
+            .write(&Serving {
+                room,
+                command,
+                whatever_is_in_force,
+            })
+            .await?;
         if let Outcome::Refused(refusal) = &served.outcome {
             tracing::info!(
                 action = command.name(),

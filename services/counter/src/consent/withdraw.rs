@@ -72,6 +72,10 @@ impl Command for WithdrawConsent {
         Some((self.request_id, fingerprint))
     }
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,

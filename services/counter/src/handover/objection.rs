@@ -85,6 +85,10 @@ impl Command for Object {
         Some((self.request_id, fingerprint))
     }
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
