@@ -129,8 +129,8 @@ async fn a_withdrawal_needs_no_policy_set() {
         .await
         .unwrap();
     assert_eq!(unknown.rows_affected(), 1);
-    let (code, text, _) = terminal.refused(&offer, "");
-    assert_ne!(code, 0, "nothing goes on: {text}");
+    let refused = terminal.say(&format!("{offer} --json"), "");
+    assert!(refused.out.contains("POLICY_STALE"), "{}", refused.out);
     let stop = format!("consent stop-by-code {}", text_of(&given, "stop_code"));
     assert_eq!(terminal.json(&stop, "")["ended_handovers"], 1);
     let state: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM payload")

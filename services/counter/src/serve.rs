@@ -427,17 +427,13 @@ impl Counter {
         }
         let again = match self.reload().await {
             Ok(()) => self.serve_once(call, command, false).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                tracing::error!(%error, "what is in force cannot be read; only what stops something is done");
+                Err(Error::Stale)
+            }
         };
         match again {
-            Err(error) if command.stops() => {
-                tracing::error!(
-                    action = command.name(),
-                    %error,
-                    "what is in force cannot be read; this only stops something and is done all the same"
-                );
-                self.serve_once(call, command, true).await
-            }
+            Err(Error::Stale) if command.stops() => self.serve_once(call, command, true).await,
             other => other,
         }
     }
