@@ -1,5 +1,5 @@
 //! The whole play, and then a search of everything that broker, holders and portal wrote: none of its
-//! BSNs, names and points may be anywhere, nor that a vakbond takes part.
+//! BSNs, names, points, handles and codes may be anywhere, nor that a vakbond takes part.
 //!
 //! A search that finds nothing proves nothing until it finds what was planted: that is tried too.
 //! Must never print what it found, only what kind of thing and where.
@@ -8,9 +8,12 @@ use crate::house::{files, program};
 use aho_corasick::AhoCorasick;
 use gateway::cli::identity::Identity;
 use rules::pseudonym::Domain;
+use rules::secret::Secret;
 use sqlx::Connection as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use vault::keyfile::{KeyFile, Role};
+use vault::rest::{Crypter, Place};
 
 /// The OIN of the sandbox's vakbond.
 const UNION: &str = "00000099000000005000";
@@ -154,6 +157,31 @@ async fn without_directory(database: &Path, folder: &Path) -> PathBuf {
     copy
 }
 
+/// The handles by which the broker knows people in a relation, opened from its own rows with its own key.
+async fn handles(broker: &Path, copy: &Path) -> Vec<Vec<u8>> {
+    let keys = Secret::new(std::fs::read_to_string(broker.join("keys.toml")).unwrap());
+    let keys = KeyFile::parse(Role::Broker, &keys).unwrap();
+    let crypter = Crypter::new(&keys.rest_keys());
+    let url = format!("sqlite://{}", copy.display());
+    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let rows: Vec<(Vec<u8>, Vec<u8>)> =
+        sqlx::query_as("SELECT subject_index, sealed_handle FROM relation_subject")
+            .fetch_all(&mut database)
+            .await
+            .unwrap();
+    database.close().await.unwrap();
+    rows.iter()
+        .map(|(row, sealed)| {
+            let place = Place {
+                table: "relation_subject",
+                row,
+                column: "sealed_handle",
+            };
+            crypter.open(&place, sealed).unwrap().expose().clone()
+        })
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
     let folder = tempfile::tempdir().unwrap();
@@ -186,6 +214,18 @@ async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
     );
 
     let copy = without_directory(&processes.join("broker/broker.sqlite"), folder.path()).await;
+    let handles = handles(&processes.join("broker"), &copy).await;
+    assert!(handles.len() > 500, "{} handles", handles.len());
+    let mut known = Wanted {
+        forms: Vec::new(),
+        names: Vec::new(),
+    };
+    for handle in &handles {
+        assert_eq!(handle.len(), 32);
+        known.add("a handle", handle);
+    }
+    assert_eq!(known.search(&written), Vec::<String>::new());
+
     let logs: Vec<PathBuf> = written
         .iter()
         .filter(|path| path.ends_with("log.txt"))

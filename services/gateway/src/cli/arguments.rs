@@ -56,10 +56,10 @@ pub struct Person {
 /// One exchange that a person decides about.
 #[derive(Args, Clone, Debug)]
 pub struct Exchange {
-    /// Who would hand over: a name in the sandbox or <OIN>/<realm>.
+    /// Who would hand over: a name in the sandbox or `<OIN>/<realm>`.
     #[arg(long)]
     pub from: String,
-    /// To whom: a name in the sandbox or <OIN>/<realm>.
+    /// To whom: a name in the sandbox or `<OIN>/<realm>`.
     #[arg(long)]
     pub to: String,
     /// For which purpose.
