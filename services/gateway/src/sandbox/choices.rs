@@ -3,8 +3,8 @@
 //!
 //! Must never take a choice for granted: each is followed by the call that it allows or stops.
 
-use super::dossier::{Case, Ground};
-use super::ground::Ground as Stage;
+use super::dossier::{Case, Rests};
+use super::ground::Ground;
 use super::people;
 use super::year::{Clients, Done, at, client_of, hand_over, person_key, preparation, values};
 use super::{SandboxError, write_secret};
@@ -191,7 +191,7 @@ impl<'a> AtPortal<'a> {
 ///
 /// The first step that fails, or a call that was not refused although it had to be.
 pub(crate) async fn members(
-    stage: &Stage,
+    ground: &Ground,
     clients: &Clients,
     cases: &[Case],
     first_free: usize,
@@ -199,11 +199,11 @@ pub(crate) async fn members(
     let (union, uwv) = (client_of(clients, "vakbond")?, client_of(clients, "uwv")?);
     let neutral = client_of(clients, "neutraal")?;
     let mut front = Front {
-        portal: Portal::open(&stage.folder)?,
+        portal: Portal::open(&ground.folder)?,
         codes: Vec::new(),
     };
     let mut choices = Choices::default();
-    let members = cases.iter().filter(|case| case.ground == Ground::Consent);
+    let members = cases.iter().filter(|case| case.rests == Rests::OnConsent);
     for (index, case) in members.enumerate() {
         let key = person_key(case)?;
         let mut person = AtPortal::login(&mut front, &case.person).await?;
@@ -224,7 +224,7 @@ pub(crate) async fn members(
     }
     let like = cases
         .iter()
-        .find(|case| case.ground == Ground::Consent)
+        .find(|case| case.rests == Rests::OnConsent)
         .ok_or_else(|| unexpected("the year has nobody of a vakbond"))?;
     for index in 0..WITHDRAW {
         let case = like.of(people::person(first_free.saturating_add(index)));
@@ -255,7 +255,7 @@ pub(crate) async fn members(
         refused_without_consent(&union, &case, &neutral, &mut choices).await?;
     }
     write_secret(
-        &stage.folder.join("codes.json"),
+        &ground.folder.join("codes.json"),
         Value::from(front.codes).to_string().as_bytes(),
     )?;
     Ok(choices)
@@ -267,7 +267,7 @@ pub(crate) async fn members(
 ///
 /// The first step that fails, or a call that was not refused although it had to be.
 pub(crate) async fn monitoring(
-    stage: &Stage,
+    ground: &Ground,
     clients: &Clients,
     cases: &[Case],
     contact_date: &Arc<str>,
@@ -275,7 +275,7 @@ pub(crate) async fn monitoring(
 ) -> Result<Vec<Done>, SandboxError> {
     let (uwv, neutral) = (client_of(clients, "uwv")?, client_of(clients, "neutraal")?);
     let mut front = Front {
-        portal: Portal::open(&stage.folder)?,
+        portal: Portal::open(&ground.folder)?,
         codes: Vec::new(),
     };
     let categories: Vec<_> = MONITORED

@@ -20,11 +20,11 @@ pub(crate) const BENEFIT_REFUSED: &str = "aanvraag uitkering afgewezen, door naa
 
 /// On what a handover rests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ground {
+pub(crate) enum Rests {
     /// Wet SUWI article 62(1).
-    Law,
+    OnLaw,
     /// The person's consent.
-    Consent,
+    OnConsent,
 }
 
 /// One handover to be played: a person, from whom to whom, and what is told.
@@ -36,7 +36,7 @@ pub(crate) struct Case {
     /// Identity of the recipient.
     pub(crate) recipient: String,
     /// On what it rests.
-    pub(crate) ground: Ground,
+    pub(crate) rests: Rests,
     /// What for: the register's word.
     pub(crate) purpose: &'static str,
     /// Fields of the summary.
@@ -90,7 +90,7 @@ impl Case {
             person: self.person.again(),
             sender: self.sender.clone(),
             recipient: self.recipient.clone(),
-            ground: Ground::Consent,
+            rests: Rests::OnConsent,
             purpose: "MONITOR",
             summary: kept(&self.summary),
             dossier: kept(&self.dossier),
@@ -137,7 +137,7 @@ pub(crate) fn parts(year: &Year, person: impl Fn(usize) -> Person) -> Parts {
             dossier: dossier(&person, UNKNOWN_GROUP, decision),
             sender: outside.sender.clone(),
             recipient: outside.recipient.clone(),
-            ground: Ground::Law,
+            rests: Rests::OnLaw,
             purpose: HANDOVER,
             person,
         });
@@ -162,10 +162,10 @@ fn recorded(group: &Group, kind: &str, person: Person) -> (Person, Recorded) {
 
 fn in_region(group: &Group, intervention: &str, index: usize, person: Person) -> Case {
     let sender = group.sender.as_str();
-    let ground = if sender == "vakbond" {
-        Ground::Consent
+    let rests = if sender == "vakbond" {
+        Rests::OnConsent
     } else {
-        Ground::Law
+        Rests::OnLaw
     };
     let route = match sender {
         "uwv" => "UITKERING",
@@ -178,10 +178,10 @@ fn in_region(group: &Group, intervention: &str, index: usize, person: Person) ->
         "door naar het regioteam"
     };
     let decision = format!("{} {decision}", day_of_2022(index));
-    let mut dossier = match ground {
-        Ground::Law => dossier(&person, &group.code, decision),
+    let mut dossier = match rests {
+        Rests::OnLaw => dossier(&person, &group.code, decision),
         // A vakbond has no BSN, and takes no decision about triage.
-        Ground::Consent => contact(&person, &group.code),
+        Rests::OnConsent => contact(&person, &group.code),
     };
     dossier.push(("interventie.code", intervention.to_owned()));
     // Wanted by the sender and not allowed by the register: minimisation is seen at work.
@@ -191,7 +191,7 @@ fn in_region(group: &Group, intervention: &str, index: usize, person: Person) ->
         dossier,
         sender: sender.to_owned(),
         recipient: "neutraal".to_owned(),
-        ground,
+        rests,
         purpose: HANDOVER,
         person,
     }
@@ -206,7 +206,7 @@ fn in_project(sender: &str, code: &str, index: usize, person: Person) -> Case {
         dossier,
         sender: sender.to_owned(),
         recipient: "neutraal".to_owned(),
-        ground: Ground::Law,
+        rests: Rests::OnLaw,
         purpose: HANDOVER,
         person,
     }
@@ -251,7 +251,7 @@ fn day_of_2022(index: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ground, Year, parts};
+    use super::{Rests, Year, parts};
     use crate::sandbox::people::person;
     use rules::id::Label;
 
@@ -266,7 +266,7 @@ mod tests {
             parts.cases.iter().filter(|case| wanted(case)).count()
         };
         assert_eq!(count(|case| case.sender == "uwv"), 61);
-        assert_eq!(count(|case| case.ground == Ground::Consent), 24);
+        assert_eq!(count(|case| case.rests == Rests::OnConsent), 24);
         assert_eq!(count(|case| case.recipient == "elders"), 102);
         let last = parts.cases.iter().map(|case| &case.person.key).max();
         assert_eq!(

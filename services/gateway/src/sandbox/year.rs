@@ -6,7 +6,7 @@
 use super::SandboxError;
 use super::choices::{self, Choices};
 use super::count::count;
-use super::dossier::{Case, Fields, Ground as Rests, parts};
+use super::dossier::{Case, Fields, Rests, parts};
 use super::ground::Ground;
 use super::people::{Person, person};
 use super::progress::Progress;
@@ -149,7 +149,7 @@ async fn enrol_all(
                 .collect(),
             _ => cases
                 .iter()
-                .filter(|case| case.sender == *name && case.ground == Rests::Law)
+                .filter(|case| case.sender == *name && case.rests == Rests::OnLaw)
                 .map(|case| case.person.again())
                 .collect(),
         };
@@ -298,9 +298,9 @@ pub(crate) async fn hand_over(handing: &Handing) -> Result<Done, SandboxError> {
 ///
 /// When a constant of this module is no name: a fault of the build.
 pub(crate) fn preparation(case: &Case, recipient: &Client) -> Result<Preparation, SandboxError> {
-    let basis = match case.ground {
-        Rests::Law => "SUWI_62_1",
-        Rests::Consent => "CONSENT",
+    let basis = match case.rests {
+        Rests::OnLaw => "SUWI_62_1",
+        Rests::OnConsent => "CONSENT",
     };
     Ok(Preparation {
         recipient: recipient.party().clone(),
