@@ -3,9 +3,10 @@
 //!
 //! Must never compare less than the whole status and its trailers.
 
+use crate::cli::{in_days, said};
 use crate::consent::{Scene, withdrawal};
 use crate::desk::{Desk, prepare_request};
-use crate::house::{House, enrol, offer, preparation};
+use crate::house::{House, enrol, offer, preparation, program};
 use client::PersonKey;
 use rules::consent::{ConsentState, LinkCode, StatementEvent};
 use rules::handover::State;
@@ -151,6 +152,24 @@ async fn no_consent_and_nobody_are_one_answer() {
     assert_eq!(known.0, Some(rules::reason::Reason::NotAvailable));
 }
 
+/// Somebody who gave consent and then blocked the vakbond, at the portal itself.
+async fn blocked(scene: &Scene) -> PersonKey {
+    const NUMBER: &str = "999990020";
+    let who = crate::house::person("blocked");
+    scene.link(&who, &NUMBER.parse().unwrap()).await;
+    let give = format!(
+        "consent give --from vakbond --to neutraal --category IDENTITY --category WORK --until {}",
+        in_days(30)
+    );
+    for words in [give.as_str(), "block vakbond"] {
+        let mut command = std::process::Command::new(program());
+        command.arg("--sandbox").arg(scene.house.path());
+        let answer = said(command.args(words.split(' ')), NUMBER);
+        assert_eq!(answer.code, 0, "{words}: {}", answer.err);
+    }
+    who
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_want_of_consent_is_one_answer() {
     let scene = Scene::set().await;
@@ -190,6 +209,7 @@ async fn every_want_of_consent_is_one_answer() {
         }
         people.push((*name, who));
     }
+    people.push(("blocked", blocked(&scene).await));
     tokio::time::sleep(std::time::Duration::from_millis(1_700)).await;
     let desk = Desk::with(&scene.house, "vakbond", scene.union.clone());
     let mut service = HandoverServiceClient::new(desk.connection.channel());
@@ -199,7 +219,7 @@ async fn every_want_of_consent_is_one_answer() {
         let request = prepare_request(&scene.asked(), desk.signed(order), &ciphertext);
         answers.push((name, shape(&service.prepare(request).await.unwrap_err())));
     }
-    assert_eq!(answers.len(), 6);
+    assert_eq!(answers.len(), 7);
     for (name, answer) in &answers {
         assert_eq!(answer, &answers[0].1, "{name}");
         assert_eq!(answer.reason, "NOT_AVAILABLE");
