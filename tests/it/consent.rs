@@ -312,6 +312,16 @@ async fn a_stop_code_stops_it_without_a_login_and_wrong_ones_are_counted() {
         Reason::TriesExhausted,
         "even the right one, after five wrong ones at this desk"
     );
+    // At the portal it is where the code was typed that counts: another source is not made to wait.
+    let (here, there) = (Some([1; 32]), Some([2; 32]));
+    for _ in 0..5 {
+        let refused = scene.portal.withdraw_by_code(&wrong, here).await;
+        assert_eq!(reason(refused), Reason::NotAvailable);
+    }
+    let refused = scene.portal.withdraw_by_code(&wrong, here).await;
+    assert_eq!(reason(refused), Reason::TriesExhausted);
+    let refused = scene.portal.withdraw_by_code(&wrong, there).await;
+    assert_eq!(reason(refused), Reason::NotAvailable);
     let elsewhere = scene.house.client("elders").await;
     let stopped = elsewhere.withdraw_by_code(&code, None).await.unwrap();
     assert_eq!(stopped.ended_handovers, 1);
