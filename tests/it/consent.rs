@@ -66,15 +66,22 @@ impl Scene {
 
     /// The statement by which the person consents to all that the register knows, for a week.
     pub(crate) fn statement(&self, from: &str, kind: PeerKind, writer: &str) -> Statement {
+        self.statement_to((from, kind), ("neutraal", PeerKind::Gemeente), writer)
+    }
+
+    /// The same to any recipient.
+    pub(crate) fn statement_to(
+        &self,
+        (from, kind): (&str, PeerKind),
+        (to, to_kind): (&str, PeerKind),
+        writer: &str,
+    ) -> Statement {
         let now = gateway::clock::SystemClock.now();
         let random = SystemChance::new();
         let mut octets = [0; 16];
         random.fill(&mut octets);
         let purpose = "HANDOVER".parse().unwrap();
-        let entry = self
-            .register
-            .entry(&purpose, kind, PeerKind::Gemeente)
-            .unwrap();
+        let entry = self.register.entry(&purpose, kind, to_kind).unwrap();
         let labels = entry.labels_offer.iter().chain(&entry.labels_dossier);
         let categories: BTreeSet<Category> = self
             .register
@@ -96,7 +103,7 @@ impl Scene {
                     language: Language::Nl,
                 },
                 sender: self.house.identity(from).party().parse().unwrap(),
-                recipient: self.house.identity("neutraal").party().parse().unwrap(),
+                recipient: self.house.identity(to).party().parse().unwrap(),
                 purpose,
                 waiver: entry.needs_waiver().then(|| SecrecyWaiver {
                     ground: entry.secrecy_ground.clone(),

@@ -9,6 +9,7 @@ use client::{Client, Connection, DirectoryCopy, PersonKey, Preparation};
 use gateway::cli::identity::Identity;
 use gateway::clock::SystemClock;
 use rules::clock::{Clock as _, Timestamp};
+use rules::consent::ConsentRecord;
 use rules::id::{HandoverId, Label, OrderId, RequestId};
 use rules::limits::MINUTE_MILLIS;
 use rules::pseudonym::{Context, Domain, Order, OrderKind, Relation, TargetDomain};
@@ -16,7 +17,7 @@ use rules::secret::Secret;
 use std::sync::Arc;
 use vault::chance::SystemChance;
 use vault::digest::sha256;
-use vault::keyfile::{KeyFile, Role, SecretName};
+use vault::keyfile::SecretName;
 use vault::pseudonym::{Bsn, Ciphertext, ContextKey};
 use vault::sealing::{Stage, seal_fields};
 use vault::sign::SigningKey;
@@ -62,9 +63,35 @@ impl Desk {
         let ciphertext = own.key.encrypt_bsn(bsn);
         let target: TargetDomain = own.domain.to_string().parse().unwrap();
         let order = Order {
-            source: Domain::Origin,
             targets: vec![(target, own.context.clone())],
-            ..self.order(OrderKind::Enrol, &own, &ciphertext)
+            ..self.order(OrderKind::Enrol, (Domain::Origin, own.context), &ciphertext)
+        };
+        (order, ciphertext)
+    }
+
+    /// An order CONSENT of the portal about a number, in the relation of a record.
+    pub(crate) async fn consent_order(
+        &self,
+        bsn: &Bsn,
+        record: &ConsentRecord,
+    ) -> (Order, Ciphertext) {
+        let directory = self.client.directory().await.unwrap();
+        let rules = directory.directory();
+        let context = directory.context(self.client.party()).unwrap();
+        let key = self.client.store().context_key(&context).unwrap().unwrap();
+        let relation = TargetDomain::Relation {
+            relation: Relation {
+                from: record.sender.clone(),
+                to: record.recipient.clone(),
+                purpose: record.purpose.clone(),
+            },
+            epoch: rules.relation_epoch(),
+        };
+        let ciphertext = key.encrypt_bsn(bsn);
+        let order = Order {
+            targets: vec![(relation, directory.context(rules.broker()).unwrap())],
+            purpose: Some(record.purpose.clone()),
+            ..self.order(OrderKind::Consent, (Domain::Origin, context), &ciphertext)
         };
         (order, ciphertext)
     }
@@ -98,7 +125,7 @@ impl Desk {
                 (portal, context(rules.portal())),
             ],
             purpose: Some(asked.purpose.clone()),
-            ..self.order(OrderKind::Prepare, &own, &ciphertext)
+            ..self.order(OrderKind::Prepare, (own.domain, own.context), &ciphertext)
         };
         (order, ciphertext)
     }
@@ -218,7 +245,12 @@ impl Desk {
         (self.signed_manifest(manifest), fields)
     }
 
-    fn order(&self, kind: OrderKind, own: &Own, ciphertext: &Ciphertext) -> Order {
+    fn order(
+        &self,
+        kind: OrderKind,
+        (source, source_context): (Domain, Context),
+        ciphertext: &Ciphertext,
+    ) -> Order {
         let now = now();
         Order {
             version: Order::VERSION,
@@ -226,8 +258,8 @@ impl Desk {
             kind,
             issuer: self.client.party().oin.clone(),
             desk: self.identity.desk.parse().unwrap(),
-            source: own.domain.clone(),
-            source_context: own.context.clone(),
+            source,
+            source_context,
             targets: Vec::new(),
             purpose: None,
             ciphertext_sha256: sha256(ciphertext.bytes()),
@@ -300,8 +332,7 @@ impl Desk {
 
 /// The key with which a desk signs.
 pub(crate) fn key_of(identity: &Identity) -> SigningKey {
-    let text = std::fs::read_to_string(&identity.key_file).unwrap();
-    let keys = KeyFile::parse(Role::Desk, &Secret::new(text)).unwrap();
+    let keys = identity.keys().unwrap();
     SigningKey::from_seed(keys.require(SecretName::SigningSeed).unwrap())
 }
 

@@ -25,6 +25,7 @@ mod paper;
 mod race;
 mod repeat;
 mod starting;
+mod statement;
 mod tabs;
 mod theft;
 mod timekeeper;

@@ -186,7 +186,12 @@ impl Identity {
         Ok(Crypter::new(&self.keys()?.rest_keys()))
     }
 
-    fn keys(&self) -> Result<KeyFile, CliError> {
+    /// The secrets of the desk or the portal.
+    ///
+    /// # Errors
+    ///
+    /// When the key file cannot be read or is none.
+    pub fn keys(&self) -> Result<KeyFile, CliError> {
         let role = if self.kind == PeerKind::Portal.code() {
             Role::Portal
         } else {

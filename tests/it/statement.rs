@@ -1,0 +1,332 @@
+//! Consent statements that nobody gave, sent to the broker itself by who holds the portal's connection:
+//! behind all that the portal checks of its own.
+//!
+//! Must never pass because everything is refused: the statement that was given is registered at the end.
+
+use crate::cli::said;
+use crate::consent::{Scene, withdrawal};
+use crate::desk::{Desk, key_of, request_id};
+use crate::house::{bsn, digits, person, program, reason, reason_of};
+use client::paper::Signed;
+use rules::consent::{CollectionMethod, ConsentState, Statement};
+use rules::id::{ConsentId, PeerKind};
+use rules::limits::DAY_MILLIS;
+use rules::pseudonym::Order;
+use rules::reason::Reason;
+use rules::secret::Secret;
+use std::process::Command;
+use vault::pseudonym::{Bsn, Ciphertext};
+use vault::sign::SigningKey;
+use wire::consent::v1::consent_service_client::ConsentServiceClient;
+use wire::consent::v1::withdraw_consent_request::Consent as Which;
+use wire::consent::v1::{RegisterConsentRequest, WithdrawConsentRequest};
+
+/// The portal below its own checks.
+struct Portal<'s> {
+    scene: &'s Scene,
+    desk: Desk,
+}
+
+impl<'s> Portal<'s> {
+    fn of(scene: &'s Scene) -> Self {
+        let desk = Desk::with(&scene.house, "portal", scene.portal.clone());
+        Self { scene, desk }
+    }
+
+    fn kid(&self) -> String {
+        format!("{}/{}", self.desk.identity.oin, self.desk.identity.desk)
+    }
+
+    /// Signs any text as the portal does.
+    fn sign(&self, payload: &[u8]) -> String {
+        vault::statement::sign(&self.desk.key, &self.kid(), payload)
+    }
+
+    async fn order(&self, number: &Bsn, statement: &Statement) -> (Order, Ciphertext) {
+        self.desk.consent_order(number, &statement.record).await
+    }
+
+    /// Sends a signed text with an order; gives the reason of the refusal, or nothing.
+    async fn register(&self, (order, ciphertext): (Order, Ciphertext), jws: String) -> String {
+        let mut service = ConsentServiceClient::new(self.desk.connection.channel());
+        let request = RegisterConsentRequest {
+            request_id: request_id(),
+            statement_jws: jws,
+            order: Some((&Signed::sign(order, &self.desk.key)).into()),
+            ciphertext: ciphertext.bytes().to_vec(),
+        };
+        match service.register_consent(request).await {
+            Ok(_) => String::new(),
+            Err(status) => reason_of(&status),
+        }
+    }
+
+    /// The same, with the statement's text changed before it is signed.
+    async fn register_changed(
+        &self,
+        given: &Statement,
+        change: impl FnOnce(&str) -> String,
+    ) -> String {
+        let (order, ciphertext) = self.order(&self.scene.number, given).await;
+        let mut named = given.clone();
+        named.order = Some(order.id);
+        let text = String::from_utf8(named.canonical_json()).unwrap();
+        let changed = change(&text);
+        assert_ne!(text, changed, "something is changed");
+        self.register((order, ciphertext), self.sign(changed.as_bytes()))
+            .await
+    }
+
+    async fn withdraw(&self, statement: &Statement) -> String {
+        let mut service = ConsentServiceClient::new(self.desk.connection.channel());
+        let jws = self.sign(&statement.canonical_json());
+        let request = WithdrawConsentRequest {
+            request_id: request_id(),
+            consent: Some(Which::StatementJws(jws)),
+            source_sha256: Vec::new(),
+        };
+        match service.withdraw_consent(request).await {
+            Ok(_) => String::new(),
+            Err(status) => reason_of(&status),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_nobody_signed_or_for_another_order_is_refused() {
+    let scene = Scene::set().await;
+    let portal = Portal::of(&scene);
+    let given = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+    let other = bsn(41);
+    let name = async |number: &Bsn| {
+        let (order, ciphertext) = portal.order(number, &given).await;
+        let mut named = given.clone();
+        named.order = Some(order.id);
+        ((order, ciphertext), named.canonical_json())
+    };
+    // Signed by a key that the directory does not have; and by a desk in the portal's name.
+    let forger = SigningKey::from_seed(&Secret::new([9; 32]));
+    let union = key_of(&scene.house.identity("vakbond"));
+    for key in [forger, union] {
+        let (order, text) = name(&scene.number).await;
+        let jws = vault::statement::sign(&key, &portal.kid(), &text);
+        assert_eq!(
+            portal.register(order, jws).await,
+            Reason::StatementSignatureInvalid.code()
+        );
+    }
+    // The portal's own signature under a name that is not the portal's.
+    let (order, text) = name(&scene.number).await;
+    let jws = vault::statement::sign(&portal.desk.key, "00000099000000005000/werk", &text);
+    assert_eq!(
+        portal.register(order, jws).await,
+        Reason::StatementSignatureInvalid.code()
+    );
+    // Another person's number under the statement of this one: its order is not the one that is named.
+    let (_, text) = name(&scene.number).await;
+    let (swapped, _) = name(&other).await;
+    assert_eq!(
+        portal.register(swapped, portal.sign(&text)).await,
+        Reason::StatementInvalid.code()
+    );
+    // The order that is named, with another person's ciphertext.
+    let ((order, _), text) = name(&scene.number).await;
+    let ((_, ciphertext), _) = name(&other).await;
+    assert_eq!(
+        portal
+            .register((order, ciphertext), portal.sign(&text))
+            .await,
+        Reason::OrderCiphertextMismatch.code()
+    );
+    // An order for another relation than the statement's.
+    let elsewhere = scene.statement("uwv", PeerKind::Uwv, "portal");
+    let (order, ciphertext) = portal.order(&scene.number, &elsewhere).await;
+    let mut named = given.clone();
+    named.order = Some(order.id);
+    let jws = portal.sign(&named.canonical_json());
+    assert_eq!(
+        portal.register((order, ciphertext), jws).await,
+        Reason::OrderForbidden.code()
+    );
+    // Replayed: the same order gets the same handle, and its record is there already.
+    let ((order, ciphertext), text) = name(&scene.number).await;
+    let jws = portal.sign(&text);
+    let again = (order.clone(), ciphertext.clone());
+    assert_eq!(portal.register((order, ciphertext), jws.clone()).await, "");
+    assert_eq!(
+        portal.register(again, jws).await,
+        Reason::StatementInvalid.code()
+    );
+    scene.prepare(&scene.who).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_of_more_than_the_register_allows_is_refused() {
+    let scene = Scene::set().await;
+    let portal = Portal::of(&scene);
+    let given = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+    // Two recipients at once: there is one place for one, and a second is another text.
+    let to = given.record.recipient.to_string();
+    let other = scene.house.identity("regio").party();
+    for two in [
+        format!("\"recipient\":[\"{to}\",\"{other}\"]"),
+        format!("\"recipient\":\"{to},{other}\""),
+        format!("\"recipient\":\"{to}\",\"recipient\":\"{other}\""),
+    ] {
+        let one = format!("\"recipient\":\"{to}\"");
+        let refused = portal
+            .register_changed(&given, |text| text.replace(&one, &two))
+            .await;
+        assert_eq!(refused, Reason::StatementInvalid.code(), "{two}");
+    }
+    let controllers = "\"pii_controllers\":[";
+    let third = "\"pii_controllers\":[{\"oin\":\"00000099000000009000\",\"role\":\"recipient\"},";
+    let refused = portal
+        .register_changed(&given, |text| text.replace(controllers, third))
+        .await;
+    assert_eq!(refused, Reason::StatementInvalid.code());
+
+    let change = |change: &dyn Fn(&mut Statement)| {
+        let mut changed = given.clone();
+        change(&mut changed);
+        changed
+    };
+    let wider = change(&|statement| {
+        let bsn = "BSN".parse().unwrap();
+        assert!(statement.record.categories.insert(bsn));
+    });
+    let longer = change(&|statement| {
+        statement.record.valid_until = statement.record.valid_from.plus_millis(91 * DAY_MILLIS);
+    });
+    let earlier = change(&|statement| {
+        statement.record.valid_from = statement.record.valid_from.plus_millis(-DAY_MILLIS);
+    });
+    let old_version = change(&|statement| statement.record.notice.version = 0);
+    let old_text = change(&|statement| statement.record.notice.sha256 = [0; 32]);
+    let no_thinking = change(&|statement| statement.record.reflection_offered = false);
+    let at_a_desk = change(&|statement| statement.record.method = CollectionMethod::Desk);
+    for (statement, expected) in [
+        (wider, Reason::ConsentScopeExceeded),
+        (longer, Reason::ConsentTermExceeded),
+        (earlier, Reason::ConsentTermExceeded),
+        (old_version, Reason::PrivacyNoticeOutdated),
+        (old_text, Reason::PrivacyNoticeOutdated),
+        (no_thinking, Reason::StatementInvalid),
+        (at_a_desk, Reason::StatementInvalid),
+    ] {
+        let refused = scene
+            .portal
+            .register_consent(&scene.number, &statement)
+            .await;
+        assert_eq!(reason(refused), expected);
+    }
+    // Secrecy of art. 74 Wet SUWI: only on a written waiver, and on the ground that the register names.
+    let secret = scene.statement_to(
+        ("uwv", PeerKind::Uwv),
+        ("vakbond", PeerKind::Vakbond),
+        "portal",
+    );
+    assert!(secret.record.waiver.is_some());
+    let mut without = secret.clone();
+    without.record.waiver = None;
+    let mut other_ground = secret.clone();
+    other_ground.record.waiver.as_mut().unwrap().ground = "PW_65".to_owned();
+    for statement in [&without, &other_ground] {
+        let refused = scene
+            .portal
+            .register_consent(&scene.number, statement)
+            .await;
+        assert_eq!(reason(refused), Reason::SecrecyNotWaived);
+    }
+    let waived = scene.portal.register_consent(&scene.number, &secret).await;
+    assert_eq!(waived.unwrap().receipt.state, ConsentState::Given);
+    let asked = scene.portal.register_consent(&scene.number, &given).await;
+    asked.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_without_the_right_and_a_desk_for_another_help_nobody() {
+    let scene = Scene::set().await;
+    let uwv = scene.house.client("uwv").await;
+    let who = crate::house::enrol(&uwv, "ww-1", 42).await;
+    let helped = scene.statement_to(
+        ("uwv", PeerKind::Uwv),
+        ("vakbond", PeerKind::Vakbond),
+        "uwv",
+    );
+    assert_eq!(
+        reason(uwv.assist_consent(&who, &helped).await),
+        Reason::RightMissing
+    );
+    // The vakbond has the right, and only for what it sends itself.
+    let mut for_another = scene.statement("uwv", PeerKind::Uwv, "vakbond");
+    for_another.record.waiver = helped.record.waiver.clone();
+    let refused = reason(scene.union.assist_consent(&scene.who, &for_another).await);
+    assert!(
+        [Reason::ActingForAnother, Reason::BasisMissing].contains(&refused),
+        "{refused}"
+    );
+    let own = scene.statement("vakbond", PeerKind::Vakbond, "vakbond");
+    scene.union.assist_consent(&scene.who, &own).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_persons_consent_is_not_withdrawn() {
+    let scene = Scene::set().await;
+    let portal = Portal::of(&scene);
+    let (other, number) = (person("lid-2"), bsn(41));
+    scene.link(&other, &number).await;
+    let own = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+    let mut theirs = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+    theirs.record.valid_from = own.record.valid_from.plus_millis(-1_000);
+    for (number, statement) in [(&scene.number, &own), (&number, &theirs)] {
+        let given = scene.portal.register_consent(number, statement).await;
+        given.unwrap();
+    }
+    // At the portal, as the person who is logged in: as unknown as a record that nobody has.
+    let nobody = ConsentId::from_slice(&[0x77; 16]).unwrap();
+    let mut answers = Vec::new();
+    for record in [theirs.record.id, nobody] {
+        let mut command = Command::new(program());
+        command.arg("--sandbox").arg(scene.house.path());
+        let stop = format!("consent stop {record} --json");
+        let answer = said(command.args(stop.split(' ')), &digits(40));
+        assert_eq!(answer.code, 1, "{}{}", answer.out, answer.err);
+        let mut error: serde_json::Value = serde_json::from_str(&answer.out).unwrap();
+        let request_id = error["error"]["request_id"].take();
+        assert_eq!(request_id.as_str().map(str::len), Some(32));
+        answers.push(error);
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0]["error"]["reason"], "NOT_AVAILABLE");
+    // A statement about one's own record with the id of theirs: the record that is there is another.
+    let mut swapped = withdrawal(&own, 2);
+    swapped.record.id = theirs.record.id;
+    assert_eq!(
+        portal.withdraw(&swapped).await,
+        Reason::StatementInvalid.code()
+    );
+    // Signed by a desk, not by the portal; and as the portal, but not with its key.
+    let union = Desk::with(&scene.house, "vakbond", scene.union.clone());
+    let stop = withdrawal(&theirs, 2);
+    for (desk, key, expected) in [
+        (&union, &union.key, Reason::RightMissing),
+        (&portal.desk, &union.key, Reason::StatementSignatureInvalid),
+    ] {
+        let jws = vault::statement::sign(key, &portal.kid(), &stop.canonical_json());
+        let mut service = ConsentServiceClient::new(desk.connection.channel());
+        let request = WithdrawConsentRequest {
+            request_id: request_id(),
+            consent: Some(Which::StatementJws(jws)),
+            source_sha256: Vec::new(),
+        };
+        let status = service.withdraw_consent(request).await.unwrap_err();
+        assert_eq!(reason_of(&status), expected.code());
+    }
+    // Both still stand; and their own withdrawal does what the others did not.
+    scene.prepare(&scene.who).await.unwrap();
+    scene.prepare(&other).await.unwrap();
+    assert_eq!(portal.withdraw(&stop).await, "");
+    assert_eq!(reason(scene.prepare(&other).await), Reason::NotAvailable);
+    scene.prepare(&scene.who).await.unwrap();
+}
