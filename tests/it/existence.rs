@@ -6,7 +6,7 @@
 use crate::cli::{in_days, said};
 use crate::consent::{Scene, withdrawal};
 use crate::desk::{Desk, prepare_request};
-use crate::house::{House, enrol, offer, preparation, program};
+use crate::house::{DOSSIER, House, SUMMARY, enrol, offer, preparation, program, values};
 use client::PersonKey;
 use rules::consent::{ConsentState, LinkCode, StatementEvent};
 use rules::handover::State;
@@ -15,6 +15,8 @@ use sqlx::Connection as _;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 use vault::chance::SystemChance;
+use wire::consent::v1::RequestConsentRequest;
+use wire::consent::v1::consent_service_client::ConsentServiceClient;
 use wire::handover::v1 as message;
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
 use wire::pseudonym::v1::RedeemLinkRequest;
@@ -78,8 +80,8 @@ async fn ask(foreign: bool) -> Vec<Shape> {
     } else {
         HandoverId::from_slice(&[0x77; 16]).unwrap()
     };
-    let stranger = house.identity("elders").connect().unwrap();
-    let mut service = HandoverServiceClient::new(stranger.channel());
+    let stranger = Desk::of(&house, "elders").await;
+    let mut service = HandoverServiceClient::new(stranger.connection.channel());
     let (handover_id, request_id) = (id.bytes().to_vec(), REQUEST_ID.to_vec());
     let get = message::GetHandoverRequest {
         handover_id: handover_id.clone(),
@@ -98,11 +100,18 @@ async fn ask(foreign: bool) -> Vec<Shape> {
         expected_revision: 2,
         code: message::CancelCode::Mistake.into(),
     };
+    let fetch_offer = message::FetchOfferRequest {
+        handover_id: id.bytes().to_vec(),
+    };
+    let (offer, release) = sends(&house, &stranger, id).await;
     let answers = [
         service.get_handover(get).await.unwrap_err(),
+        service.fetch_offer(fetch_offer).await.unwrap_err(),
         service.fetch(fetch).await.unwrap_err(),
         service.accept(accept).await.unwrap_err(),
         service.cancel(cancel).await.unwrap_err(),
+        service.offer(offer).await.unwrap_err(),
+        service.release(release).await.unwrap_err(),
     ];
     let still = uwv.show(&theirs).await.unwrap().handover.unwrap();
     assert_eq!(
@@ -111,6 +120,39 @@ async fn ask(foreign: bool) -> Vec<Shape> {
         "a stranger changed nothing"
     );
     answers.iter().map(shape).collect()
+}
+
+/// An offer and a release by a stranger, each whole: about a person of its own, with real orders.
+async fn sends(
+    house: &House,
+    stranger: &Desk,
+    id: HandoverId,
+) -> (message::OfferRequest, message::ReleaseRequest) {
+    let to = house.identity("neutraal");
+    let own = enrol(&stranger.client, "own-1", 5).await;
+    let asked = preparation(&to, None);
+    let (prepare, _) = stranger.prepare_order(&own, &asked).await;
+    let (order, ciphertext) = stranger.handover_order(&own, &asked, prepare.id).await;
+    let order = (stranger.signed(order), &ciphertext);
+    let offer = stranger.offer_request(id, 1, &to, &values(SUMMARY)).await;
+    let release = stranger
+        .release_request((id, 4), &to, order, Vec::new(), &values(DOSSIER))
+        .await;
+    let request_id = |last: u8| {
+        let mut octets = REQUEST_ID;
+        octets[15] = last;
+        octets.to_vec()
+    };
+    (
+        message::OfferRequest {
+            request_id: request_id(1),
+            ..offer
+        },
+        message::ReleaseRequest {
+            request_id: request_id(2),
+            ..release
+        },
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,22 +194,28 @@ async fn no_consent_and_nobody_are_one_answer() {
     assert_eq!(known.0, Some(rules::reason::Reason::NotAvailable));
 }
 
-/// Somebody who gave consent and then blocked the vakbond, at the portal itself.
-async fn blocked(scene: &Scene) -> PersonKey {
+/// Somebody who gave consent and then blocked the vakbond, at the portal itself. In between the vakbond
+/// prepared a handover, where that is asked for.
+async fn blocked(scene: &Scene, is_open: bool) -> (PersonKey, Option<HandoverId>) {
     const NUMBER: &str = "999990020";
     let who = crate::house::person("blocked");
     scene.link(&who, &NUMBER.parse().unwrap()).await;
     let give = format!(
-        "consent give --from vakbond --to neutraal --category IDENTITY --category WORK --until {}",
+        "consent give --from vakbond --to neutraal {} --until {}",
+        "--category IDENTITY --category WORK --category ROUTE --category CONTACT --category TARGET_GROUP",
         in_days(30)
     );
+    let mut open = None;
     for words in [give.as_str(), "block vakbond"] {
+        if is_open && words == "block vakbond" {
+            open = Some(scene.prepare(&who).await.unwrap());
+        }
         let mut command = std::process::Command::new(program());
         command.arg("--sandbox").arg(scene.house.path());
         let answer = said(command.args(words.split(' ')), NUMBER);
         assert_eq!(answer.code, 0, "{words}: {}", answer.err);
     }
-    who
+    (who, open)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +257,13 @@ async fn every_want_of_consent_is_one_answer() {
         }
         people.push((*name, who));
     }
-    people.push(("blocked", blocked(&scene).await));
+    people.push(("blocked", blocked(&scene, false).await.0));
+    let standing = crate::house::person("standing");
+    scene.link(&standing, &crate::house::bsn(70)).await;
+    let given = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+    let number = crate::house::bsn(70);
+    let given = scene.portal.register_consent(&number, &given).await;
+    given.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1_700)).await;
     let desk = Desk::with(&scene.house, "vakbond", scene.union.clone());
     let mut service = HandoverServiceClient::new(desk.connection.channel());
@@ -224,6 +278,77 @@ async fn every_want_of_consent_is_one_answer() {
         assert_eq!(answer, &answers[0].1, "{name}");
         assert_eq!(answer.reason, "NOT_AVAILABLE");
     }
+    // In the same house, by the same desk, somebody's consent stands: it is consent that was wanting.
+    scene.prepare(&standing).await.unwrap();
+    people.push(("standing", standing));
+    check_questions(&scene, &desk, &people).await;
+}
+
+/// Whoever is asked for consent, whether or not there is one: asked, and nothing more.
+async fn check_questions(scene: &Scene, desk: &Desk, people: &[(&str, PersonKey)]) {
+    let asked = scene.asked();
+    let mut service = ConsentServiceClient::new(desk.connection.channel());
+    let mut answers = Vec::new();
+    for (_, who) in people {
+        let (order, ciphertext) = desk.prepare_order(who, &asked).await;
+        let question = RequestConsentRequest {
+            request_id: crate::desk::request_id(),
+            recipient: asked.recipient.to_string(),
+            purpose: asked.purpose.to_string(),
+            categories: vec!["WORK".to_owned()],
+            order: Some(desk.signed(order)),
+            ciphertext: ciphertext.bytes().to_vec(),
+        };
+        let answer = service.request_consent(question).await.unwrap();
+        let mut header: Vec<_> = answer
+            .metadata()
+            .keys()
+            .map(|key| format!("{key:?}"))
+            .collect();
+        header.sort();
+        let answer = answer.into_inner();
+        let promise = answer.promise.unwrap();
+        answers.push((
+            header,
+            answer.question_id.len(),
+            promise.entry_id.len(),
+            promise.leaf_sha256.len(),
+            promise.signature.len(),
+        ));
+    }
+    for ((name, _), answer) in people.iter().zip(&answers) {
+        assert_eq!(answer, &answers[0], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_handover_of_a_consent_that_ended_says_how_it_stands_and_not_why() {
+    let scene = Scene::set().await;
+    let union = Desk::with(&scene.house, "vakbond", scene.union.clone());
+    let given = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+    let registered = scene.portal.register_consent(&scene.number, &given).await;
+    registered.unwrap();
+    let withdrawn = scene.prepare(&scene.who).await.unwrap();
+    let stop = withdrawal(&given, 2);
+    scene.portal.withdraw_consent(&stop).await.unwrap();
+    let (_, open) = blocked(&scene, true).await;
+    let to = scene.house.identity("neutraal");
+    let mut service = HandoverServiceClient::new(union.connection.channel());
+    let mut answers = Vec::new();
+    for id in [withdrawn, open.unwrap()] {
+        let offer = union.offer_request(id, 2, &to, &values(SUMMARY)).await;
+        let fetch = message::FetchRequest {
+            handover_id: id.bytes().to_vec(),
+        };
+        let shown = scene.union.show(&id).await.unwrap().handover.unwrap();
+        answers.push((
+            shape(&service.offer(offer).await.unwrap_err()),
+            shape(&service.fetch(fetch).await.unwrap_err()),
+            (shown.state, shown.revision, shown.code),
+        ));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0].2.0, State::Withdrawn.number());
 }
 
 #[tokio::test(flavor = "multi_thread")]
