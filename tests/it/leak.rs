@@ -6,6 +6,8 @@
 
 use crate::house::{files, program};
 use aho_corasick::AhoCorasick;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use gateway::cli::identity::Identity;
 use rules::pseudonym::Domain;
 use rules::secret::Secret;
@@ -18,14 +20,15 @@ use vault::rest::{Crypter, Place};
 /// The OIN of the sandbox's vakbond.
 const UNION: &str = "00000099000000005000";
 
-/// What must not be found, in every form in which it might lie: raw, hexadecimal, base64.
-struct Wanted {
+/// What must not be found, in every form in which it might lie: raw, hexadecimal, base64 of both alphabets.
+#[derive(Default)]
+pub(crate) struct Wanted {
     forms: Vec<Vec<u8>>,
     names: Vec<String>,
 }
 
 impl Wanted {
-    fn add(&mut self, what: &str, value: &[u8]) {
+    pub(crate) fn add(&mut self, what: &str, value: &[u8]) {
         let hex = rules::hex::encode(value);
         let forms = [
             value.to_vec(),
@@ -39,7 +42,7 @@ impl Wanted {
     }
 
     /// Where anything of it lies, as kind and file; never the value.
-    fn search(&self, paths: &[PathBuf]) -> Vec<String> {
+    pub(crate) fn search(&self, paths: &[PathBuf]) -> Vec<String> {
         let automaton = AhoCorasick::new(&self.forms).unwrap();
         let mut found = Vec::new();
         for path in paths {
@@ -54,10 +57,15 @@ impl Wanted {
 }
 
 /// The three ways in which octets can lie within base64 text, without their ends, which depend on what
-/// stands beside them.
+/// stands beside them; once in the plain alphabet, and in the one for addresses where that differs.
 fn base64_forms(value: &[u8]) -> Vec<Vec<u8>> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    (0..3_usize)
+    let for_addresses = |octet: &u8| match octet {
+        b'+' => b'-',
+        b'/' => b'_',
+        other => *other,
+    };
+    let plain: Vec<Vec<u8>> = (0..3_usize)
         .map(|shift| {
             let padded: Vec<u8> = std::iter::repeat_n(0, shift)
                 .chain(value.iter().copied())
@@ -77,15 +85,18 @@ fn base64_forms(value: &[u8]) -> Vec<Vec<u8>> {
                 .collect();
             text[(shift * 8).div_ceil(6)..].to_vec()
         })
-        .collect()
+        .collect();
+    let other = plain
+        .iter()
+        .filter(|text| text.iter().any(|octet| b"+/".contains(octet)))
+        .map(|text| text.iter().map(for_addresses).collect());
+    let other: Vec<Vec<u8>> = other.collect();
+    plain.into_iter().chain(other).collect()
 }
 
 /// Everybody who was invented, with the pseudonyms that both sides know them by.
 fn wanted(sandbox: &Path) -> Wanted {
-    let mut wanted = Wanted {
-        forms: Vec::new(),
-        names: Vec::new(),
-    };
+    let mut wanted = Wanted::default();
     let people: serde_json::Value =
         serde_json::from_slice(&std::fs::read(sandbox.join("people.json")).unwrap()).unwrap();
     let people = people.as_array().unwrap();
@@ -98,7 +109,7 @@ fn wanted(sandbox: &Path) -> Wanted {
     }
     let codes = std::fs::read(sandbox.join("codes.json")).unwrap();
     let codes: serde_json::Value = serde_json::from_slice(&codes).unwrap();
-    let mut number = 0;
+    let (mut number, mut statements) = (0, 0);
     for one in codes.as_array().unwrap() {
         let code = one["code"].as_str().unwrap();
         if code.is_empty() {
@@ -108,13 +119,24 @@ fn wanted(sandbox: &Path) -> Wanted {
         wanted.add(kind, code.as_bytes());
         wanted.add(kind, code.replace('-', "").as_bytes());
         if let Some(statement) = one["statement"].as_str() {
-            // Its payload says who and what; the broker keeps it sealed.
+            // Its payload says who and what; the broker keeps it sealed. As text and as it was signed.
             let payload = statement.split('.').nth(1).unwrap();
             wanted.add("a consent statement", &payload.as_bytes()[..64]);
+            let payload = URL_SAFE_NO_PAD.decode(payload).unwrap();
+            let parties = [&b"\"recipient\":\""[..], &b"\"pii_information\":["[..]];
+            for part in parties {
+                let begin = payload
+                    .windows(part.len())
+                    .position(|octets| octets == part);
+                let begin = begin.unwrap();
+                wanted.add("a consent statement", &payload[begin..begin + 60]);
+            }
+            statements += 1;
         }
         number += 1;
     }
     assert!(number > 40, "{number} codes");
+    assert!(statements > 20, "{statements} statements");
     for name in ["uwv", "regio", "centrum", "vakbond"] {
         let identity = Identity::load(sandbox, name).unwrap();
         let client = identity.client().unwrap();
@@ -216,15 +238,17 @@ async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
     let copy = without_directory(&processes.join("broker/broker.sqlite"), folder.path()).await;
     let handles = handles(&processes.join("broker"), &copy).await;
     assert!(handles.len() > 500, "{} handles", handles.len());
-    let mut known = Wanted {
-        forms: Vec::new(),
-        names: Vec::new(),
-    };
+    let mut known = Wanted::default();
     for handle in &handles {
         assert_eq!(handle.len(), 32);
         known.add("a handle", handle);
     }
-    assert_eq!(known.search(&written), Vec::<String>::new());
+    let told = save(folder.path(), "stderr", &played.stderr);
+    let everywhere: Vec<PathBuf> = written.iter().cloned().chain([told]).collect();
+    assert_eq!(known.search(&everywhere), Vec::<String>::new());
+    // Planted, each is found: a search that could not find one would have proved nothing.
+    let planted = save(folder.path(), "planted", &handles[0]);
+    assert_eq!(known.search(&[planted]).len(), 1);
 
     let logs: Vec<PathBuf> = written
         .iter()
@@ -232,19 +256,34 @@ async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
         .cloned()
         .chain([copy])
         .collect();
-    let mut union = Wanted {
-        forms: Vec::new(),
-        names: Vec::new(),
-    };
+    let mut union = Wanted::default();
     union.add("a vakbond's OIN", UNION.as_bytes());
     assert_eq!(union.search(&logs), Vec::<String>::new());
 
     // What is planted is found, in each form.
     wanted.add("a planted BSN", b"999999990");
-    for planted in ["x999999990y", "393939393939393930", "eDk5OTk5OTk5MHk"] {
+    let odd = [0xfb, 0xff, 0xbe, 0xfb, 0xef, 0xbe, 0xff, 0xff, 0xfb];
+    wanted.add("planted octets", &odd);
+    for planted in [
+        "x999999990y".to_owned(),
+        "393939393939393930".to_owned(),
+        "eDk5OTk5OTk5MHk".to_owned(),
+        STANDARD_NO_PAD.encode(odd),
+        URL_SAFE_NO_PAD.encode(odd),
+        format!("a code {}", some_code(&sandbox)),
+    ] {
         let path = save(folder.path(), "planted", planted.as_bytes());
         assert!(!wanted.search(&[path]).is_empty(), "{planted}");
     }
+}
+
+/// One of the codes that were given out.
+fn some_code(sandbox: &Path) -> String {
+    let codes = std::fs::read(sandbox.join("codes.json")).unwrap();
+    let codes: serde_json::Value = serde_json::from_slice(&codes).unwrap();
+    let mut codes = codes.as_array().unwrap().iter();
+    let code = codes.find_map(|one| one["code"].as_str().filter(|code| !code.is_empty()));
+    code.unwrap().to_owned()
 }
 
 fn save(folder: &Path, name: &str, content: &[u8]) -> PathBuf {

@@ -260,6 +260,12 @@ impl Portal {
         self.0.index.index("person", keys.index_value().expose())
     }
 
+    /// By what an exchange is found: a keyed hash, because its id is known to both partners and would tell
+    /// them, from the portal's files, which other exchanges the same person has.
+    fn exchange_index(&self, id: &[u8; 16]) -> [u8; 32] {
+        self.0.index.index("exchange", id)
+    }
+
     /// The tag of an organisation that one person blocked.
     fn block_tag(&self, person_index: &[u8; 32], oin: &Oin) -> Tag {
         let value = [person_index.as_slice(), oin.as_str().as_bytes()].concat();

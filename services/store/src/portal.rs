@@ -9,19 +9,19 @@ use rules::clock::Timestamp;
 use rules::id::{EntryId, Tag};
 use sqlx::sqlite::SqliteRow;
 
-const SELECT_EXCHANGE: &str = "SELECT exchange_id, person_index, sealing_key, created_at \
-     FROM exchange WHERE exchange_id = $1";
+const SELECT_EXCHANGE: &str = "SELECT exchange_index, person_index, sealing_key, created_at \
+     FROM exchange WHERE exchange_index = $1";
 /// An exchange is introduced once: a later introduction changes nothing.
 const INSERT_EXCHANGE: &str = "INSERT INTO exchange \
-     (exchange_id, person_index, sealing_key, created_at) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT (exchange_id) DO NOTHING";
-const DELETE_EXCHANGE: &str = "DELETE FROM exchange WHERE exchange_id = $1";
+     (exchange_index, person_index, sealing_key, created_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (exchange_index) DO NOTHING";
+const DELETE_EXCHANGE: &str = "DELETE FROM exchange WHERE exchange_index = $1";
 /// A line comes again when it could not be acknowledged; the first copy stays.
 const INSERT_LINE: &str = "INSERT INTO line \
-     (line_id, exchange_id, person_index, kind, sealed, created_at) \
+     (line_id, exchange_index, person_index, kind, sealed, created_at) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (line_id) DO NOTHING";
 const DELETE_LINE: &str = "DELETE FROM line WHERE line_id = $1";
-const SELECT_LINES: &str = "SELECT line_id, exchange_id, person_index, kind, sealed, created_at \
+const SELECT_LINES: &str = "SELECT line_id, exchange_index, person_index, kind, sealed, created_at \
      FROM line WHERE person_index = $1 AND kind = $2 \
      ORDER BY created_at DESC, line_id DESC LIMIT $3";
 const INSERT_BLOCK: &str = "INSERT INTO block (person_index, oin_tag) VALUES ($1, $2) \
@@ -44,8 +44,8 @@ pub const STATEMENTS: &[&str] = &[
 /// An exchange: a handover, a refused attempt, a question or a consent record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExchangeRow {
-    /// Its id.
-    pub exchange_id: [u8; 16],
+    /// By what it is found: a keyed hash of its id.
+    pub exchange_index: [u8; 32],
     /// Whose it is.
     pub person_index: [u8; 32],
     /// The public key to which its lines are sealed.
@@ -60,7 +60,7 @@ pub struct LineRow {
     /// Its id.
     pub line_id: EntryId,
     /// The exchange that it is about.
-    pub exchange_id: [u8; 16],
+    pub exchange_index: [u8; 32],
     /// Whose it is.
     pub person_index: [u8; 32],
     /// Which kind of line, by number.
@@ -76,14 +76,14 @@ impl Tx {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn exchange(&mut self, id: &[u8; 16]) -> Result<Option<ExchangeRow>, Error> {
+    pub async fn exchange(&mut self, index: &[u8; 32]) -> Result<Option<ExchangeRow>, Error> {
         let row = sqlx::query(SELECT_EXCHANGE)
-            .bind(id.as_slice())
+            .bind(index.as_slice())
             .fetch_optional(self.statement())
             .await?;
         row.map(|row| {
             Ok(ExchangeRow {
-                exchange_id: fixed(&row, "exchange_id")?,
+                exchange_index: fixed(&row, "exchange_index")?,
                 person_index: fixed(&row, "person_index")?,
                 sealing_key: column(&row, "sealing_key")?,
                 created_at: Timestamp::from_millis(column(&row, "created_at")?),
@@ -92,13 +92,13 @@ impl Tx {
         .transpose()
     }
 
-    /// Keeps an exchange; an earlier one of the same id stays.
+    /// Keeps an exchange; an earlier one of the same index stays.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn insert_exchange(&mut self, row: &ExchangeRow) -> Result<(), Error> {
         sqlx::query(INSERT_EXCHANGE)
-            .bind(row.exchange_id.as_slice())
+            .bind(row.exchange_index.as_slice())
             .bind(row.person_index.as_slice())
             .bind(row.sealing_key.as_slice())
             .bind(row.created_at.millis())
@@ -111,9 +111,9 @@ impl Tx {
     ///
     /// # Errors
     /// When the database fails, or the exchange has lines.
-    pub async fn delete_exchange(&mut self, id: &[u8; 16]) -> Result<(), Error> {
+    pub async fn delete_exchange(&mut self, index: &[u8; 32]) -> Result<(), Error> {
         sqlx::query(DELETE_EXCHANGE)
-            .bind(id.as_slice())
+            .bind(index.as_slice())
             .execute(self.statement())
             .await?;
         Ok(())
@@ -126,7 +126,7 @@ impl Tx {
     pub async fn insert_line(&mut self, row: &LineRow) -> Result<(), Error> {
         sqlx::query(INSERT_LINE)
             .bind(row.line_id.bytes().as_slice())
-            .bind(row.exchange_id.as_slice())
+            .bind(row.exchange_index.as_slice())
             .bind(row.person_index.as_slice())
             .bind(row.kind)
             .bind(row.sealed.as_slice())
@@ -209,7 +209,7 @@ fn read_line(row: &SqliteRow) -> Result<LineRow, Error> {
     let id: [u8; 16] = fixed(row, "line_id")?;
     Ok(LineRow {
         line_id: EntryId::from_slice(&id).ok_or(Error::Malformed("line"))?,
-        exchange_id: fixed(row, "exchange_id")?,
+        exchange_index: fixed(row, "exchange_index")?,
         person_index: fixed(row, "person_index")?,
         kind: column(row, "kind")?,
         sealed: column(row, "sealed")?,

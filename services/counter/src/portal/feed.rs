@@ -92,7 +92,8 @@ impl Portal {
 
     /// To whom a line belongs: as introduced by it, or by an earlier line.
     async fn exchange_of(&self, line: &FeedLine) -> Result<ExchangeRow, PortalError> {
-        let find = FindExchange(&line.told.exchange);
+        let index = self.exchange_index(&line.told.exchange);
+        let find = FindExchange(&index);
         if let Some(exchange) = self.database().read(&find).await? {
             return Ok(exchange);
         }
@@ -102,7 +103,7 @@ impl Portal {
         let pseudonym = self.broker().introduced(introduction).await?;
         let keys = PersonKeys::derive(&pseudonym);
         Ok(ExchangeRow {
-            exchange_id: line.told.exchange,
+            exchange_index: index,
             person_index: self.person_index(&keys),
             sealing_key: keys.opening_key().public().bytes().to_vec(),
             created_at: line.time,
@@ -238,7 +239,7 @@ fn seal(
         seal_line(&key, id.bytes(), plain).map_err(|_| PortalError::Vault("a sealed line"))?;
     Ok(LineRow {
         line_id: id,
-        exchange_id: exchange.exchange_id,
+        exchange_index: exchange.exchange_index,
         person_index: exchange.person_index,
         kind,
         sealed,

@@ -105,7 +105,8 @@ impl Portal {
     ) -> Result<Outcome<Timestamp>, PortalError> {
         let noted = async {
             let session = self.session(token)?;
-            let find = FindExchange(handover.bytes());
+            let index = self.exchange_index(handover.bytes());
+            let find = FindExchange(&index);
             let exchange = self.database().read(&find).await?;
             let is_own = exchange.is_some_and(|exchange| {
                 session
@@ -286,7 +287,8 @@ impl Portal {
         statement: &Statement,
     ) -> Result<ExchangeRow, Halt> {
         let id = statement.record.id;
-        let find = FindExchange(id.bytes());
+        let index = self.exchange_index(id.bytes());
+        let find = FindExchange(&index);
         if let Some(exchange) = self.database().read(&find).await.map_err(Halt::from)? {
             return Ok(exchange);
         }
@@ -295,7 +297,7 @@ impl Portal {
             .first()
             .ok_or(PortalError::Malformed("a session"))?;
         Ok(ExchangeRow {
-            exchange_id: *id.bytes(),
+            exchange_index: index,
             person_index: current.index,
             sealing_key: current.keys.opening_key().public().bytes().to_vec(),
             created_at: self.now(),
@@ -304,7 +306,7 @@ impl Portal {
 
     async fn forget(&self, exchange: &ExchangeRow, line: EntryId) -> Result<(), PortalError> {
         let forget = Forget {
-            exchange_id: &exchange.exchange_id,
+            exchange_index: &exchange.exchange_index,
             line,
         };
         self.database().write(&forget).await

@@ -8,7 +8,7 @@ use store::portal::{ExchangeRow, LineRow};
 use store::{Tx, Work};
 
 /// One exchange.
-pub(super) struct FindExchange<'a>(pub(super) &'a [u8; 16]);
+pub(super) struct FindExchange<'a>(pub(super) &'a [u8; 32]);
 
 impl Work for FindExchange<'_> {
     type Output = Option<ExchangeRow>;
@@ -91,7 +91,7 @@ impl Work for Keep {
 
 /// Forgets a choice that was refused: its line and its exchange.
 pub(super) struct Forget<'a> {
-    pub(super) exchange_id: &'a [u8; 16],
+    pub(super) exchange_index: &'a [u8; 32],
     pub(super) line: EntryId,
 }
 
@@ -105,7 +105,7 @@ impl Work for Forget<'_> {
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), PortalError> {
         tx.delete_line(self.line).await?;
-        Ok(tx.delete_exchange(self.exchange_id).await?)
+        Ok(tx.delete_exchange(self.exchange_index).await?)
     }
 
     fn is_transient(error: &PortalError) -> bool {

@@ -2,22 +2,22 @@
 -- of a value that only their own login gives again, and what happened is sealed to them.
 
 -- One exchange: to whom it belongs, and the key to which its lines are sealed. The key is the public half
--- and opens nothing.
+-- and opens nothing. The exchange's id is hashed with a key of the portal: both partners know the id.
 CREATE TABLE exchange (
-    exchange_id  BLOB    NOT NULL PRIMARY KEY,
-    person_index BLOB    NOT NULL,
-    sealing_key  BLOB    NOT NULL,
-    created_at   INTEGER NOT NULL
+    exchange_index BLOB    NOT NULL PRIMARY KEY,
+    person_index   BLOB    NOT NULL,
+    sealing_key    BLOB    NOT NULL,
+    created_at     INTEGER NOT NULL
 ) STRICT;
 
 -- What happened, and consents: kind 1 and 2.
 CREATE TABLE line (
-    line_id      BLOB    NOT NULL PRIMARY KEY,
-    exchange_id  BLOB    NOT NULL REFERENCES exchange (exchange_id),
-    person_index BLOB    NOT NULL,
-    kind         INTEGER NOT NULL,
-    sealed       BLOB    NOT NULL,
-    created_at   INTEGER NOT NULL
+    line_id        BLOB    NOT NULL PRIMARY KEY,
+    exchange_index BLOB    NOT NULL REFERENCES exchange (exchange_index),
+    person_index   BLOB    NOT NULL,
+    kind           INTEGER NOT NULL,
+    sealed         BLOB    NOT NULL,
+    created_at     INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX line_person ON line (person_index, kind, created_at);
 
