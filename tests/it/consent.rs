@@ -425,7 +425,7 @@ async fn who_asks_hears_nothing_until_it_is_given() {
         .unwrap()
         .unwrap();
     assert_eq!(told.kind, InboxKind::Ready);
-    assert_eq!(told.handover, question.id);
+    assert_eq!(told.handover.bytes(), question.id.bytes());
 }
 
 #[tokio::test(flavor = "multi_thread")]

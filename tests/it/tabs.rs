@@ -102,6 +102,12 @@ async fn a_withdrawal_needs_no_key_holder() {
     assert_eq!(answer(&stop, "")["ended_handovers"], 1);
     let shown = answer(&format!("--as vakbond show {offered}"), "");
     assert_eq!(shown["state"], "WITHDRAWN");
+
+    // The broker it does need, and the portal says which of the two is away.
+    laid.kill("broker");
+    let away = sluis(&give(), NUMBER);
+    assert_eq!(away.code, 1, "{}{}", away.out, away.err);
+    assert!(away.out.contains("BROKER_UNAVAILABLE"), "{}", away.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use crate::store::{Change, OutboxRow, PreparedRow, StoreError, Table, put, put_o
 use prost::Message;
 use rules::clock::Timestamp;
 use rules::consent::ConsentState;
-use rules::id::{HandoverId, Label, NoticeId, Party, RequestId};
+use rules::id::{HandoverId, Label, NoticeId, Party, QuestionId, RequestId};
 use std::future::Future;
 use std::sync::Arc;
 use tonic::Status;
@@ -349,7 +349,7 @@ impl Settle<consent::InvalidateConsentRequest> for consent::InvalidateConsentRes
 impl Settle<consent::RequestConsentRequest> for consent::RequestConsentResponse {
     fn settle(self, _: &consent::RequestConsentRequest, settling: &Settling<'_>) -> Settlement {
         let question = Question {
-            id: HandoverId::from_slice(&self.question_id)
+            id: QuestionId::from_slice(&self.question_id)
                 .ok_or(ProtocolError::new("question", "has no id of 16 bytes"))?,
             promise: Promise::verify(self.promise, settling.directory)?,
         };

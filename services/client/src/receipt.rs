@@ -8,7 +8,7 @@ use crate::error::ProtocolError;
 use rules::clock::Timestamp;
 use rules::consent::ConsentState;
 use rules::handover::State;
-use rules::id::{EntryId, HandoverId, Label, NoticeId};
+use rules::id::{EntryId, HandoverId, Label, NoticeId, QuestionId};
 use vault::sealing::SealingKey;
 use vault::sign::{Paper, Signature};
 use wire::audit::v1 as audit;
@@ -181,7 +181,7 @@ impl ConsentReceipt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The question; an inbox item `READY` names it when consent is given.
-    pub id: HandoverId,
+    pub id: QuestionId,
     /// The log entry and the promise.
     pub promise: Promise,
 }

@@ -5,6 +5,7 @@
 //! need a holder to stop one.
 
 pub mod ask;
+pub mod author;
 pub mod change;
 pub mod invalidate;
 pub mod question;

@@ -19,10 +19,9 @@ mod session;
 mod tests;
 
 pub use broker::{Asking, Broker, Standing};
-pub use choice::{Choice, Narrowing, waiver_text};
 pub use error::PortalError;
 pub use feed::FEED_LINES;
-pub use overview::{Overview, OverviewLine};
+pub use overview::{Overview, OverviewLine, Remedy};
 pub use person::Given;
 pub use session::{SESSION_MILLIS, SESSIONS_MAX, TOKEN_BYTES};
 

@@ -319,6 +319,10 @@ id!(
     NoticeId, "ntc_"
 );
 id!(
+    /// A question for consent; an inbox item `READY` names it by the same octets.
+    QuestionId, "qst_"
+);
+id!(
     /// A consent record.
     ConsentId, "cns_"
 );

@@ -327,6 +327,9 @@ reasons! {
     LoginRefused, "LOGIN_REFUSED", 79, PermissionDenied,
         "The proof of identity was not accepted, or the session has ended. Log in again.",
         "Het bewijs van identiteit is niet aanvaard, of de sessie is voorbij. Log opnieuw in.";
+    BrokerUnavailable, "BROKER_UNAVAILABLE", 80, Unavailable,
+        "The portal cannot reach the gateway. What was asked may have been done: look at the overview later, or repeat with the same request id.",
+        "Het portaal kan de gateway niet bereiken. Misschien is het wel gedaan: kijk later in het overzicht, of herhaal met hetzelfde verzoeknummer.";
 }
 
 impl fmt::Display for Reason {

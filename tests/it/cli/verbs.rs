@@ -199,6 +199,7 @@ async fn a_person_decides_by_hand() {
     assert!(text.contains("CONSENT_TERM_EXCEEDED"), "{text}");
     linked(&terminal);
     consents(&terminal);
+    assisted(&terminal);
     objected(&terminal);
     let blocked = terminal.json("block vakbond", OTHERS[1]);
     assert_eq!(blocked["stopped_consents"], 0);
@@ -222,7 +223,36 @@ fn linked(terminal: &Terminal) {
         "--as vakbond ask-consent --person lid-1 --to neutraal --category IDENTITY",
         "",
     );
-    assert!(asked["question"].is_string(), "{asked}");
+    assert!(asked["question_id"].is_string(), "{asked}");
+}
+
+/// A member at the desk says yes, and no, and what may not be asked is said before it is sent.
+fn assisted(terminal: &Terminal) {
+    let until = in_days(30);
+    let assist = "--as vakbond assist-consent --person lid-1 --to neutraal";
+    let yes = format!("{assist} --category IDENTITY --category WORK --until {until}");
+    let text = terminal.text(&yes, "");
+    assert!(text.contains("stop code: "), "{text}");
+    let given = terminal.json(&format!("{yes} --by-phone"), "");
+    let stop = format!("consent stop-by-code {}", text_of(&given, "stop_code"));
+    terminal.json(&stop, "");
+    let seen = terminal.text("consent list", NUMBER);
+    assert!(seen.contains(&text_of(&given, "consent_id")), "{seen}");
+    let refused = terminal.json(&format!("{assist} --refuse"), "");
+    assert_eq!(refused["stop_code"], "");
+    let wide = format!("{assist} --category BSN --until {until}");
+    let (exit, text, error) = terminal.refused(&wide, "");
+    assert_eq!(
+        (exit, &error["reason"]),
+        (2, &"CONSENT_SCOPE_EXCEEDED".into())
+    );
+    assert!(text.contains("nothing was sent"), "{text}");
+    terminal.json("--as uwv enrol --person ww-1 --bsn -", OTHERS[0]);
+    let without_right = format!(
+        "--as uwv assist-consent --person ww-1 --to vakbond --category WORK --until {until} --waive-secrecy"
+    );
+    let (exit, _, error) = terminal.refused(&without_right, "");
+    assert_eq!((exit, &error["reason"]), (1, &"RIGHT_MISSING".into()));
 }
 
 fn consents(terminal: &Terminal) {

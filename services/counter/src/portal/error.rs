@@ -31,7 +31,7 @@ impl PortalError {
         match self {
             Self::Store(store::Error::Full(_)) => Reason::StorageFull,
             Self::Store(store::Error::Unavailable(_)) => Reason::StorageUnavailable,
-            Self::BrokerAway(_) => Reason::HolderUnavailable,
+            Self::BrokerAway(_) => Reason::BrokerUnavailable,
             Self::Store(_) | Self::Vault(_) | Self::Malformed(_) | Self::Broker(_) => {
                 Reason::Internal
             }

@@ -4,10 +4,10 @@
 //! acknowledge a line before the database has it, and must never keep a line in clear.
 
 use super::broker::Broker;
-use super::choice::Author;
 use super::line::{CONSENT, Paper, STORY, Story};
 use super::rows::{FindBlock, FindExchange, Keep};
 use super::{Halt, Portal, PortalError, permitted};
+use crate::consent::author::{Author, Place};
 use crate::feed::FeedLine;
 use rules::feed::FeedKind;
 use rules::id::{ConsentId, EntryId, HandoverId, Oin};
@@ -204,6 +204,7 @@ impl Portal {
     pub(super) fn author<'a>(&'a self, directory: &'a rules::directory::Directory) -> Author<'a> {
         Author {
             desk: &self.0.desk,
+            place: Place::Portal,
             level: self.0.identities.level(),
             directory,
             register: &self.0.register,

@@ -13,6 +13,7 @@ use rules::clock::Timestamp;
 use rules::consent::{ConsentRecord, ConsentState, Language};
 use rules::feed::FeedKind;
 use rules::handover::State;
+use rules::id::{ConsentId, HandoverId};
 use rules::reason::Outcome;
 use std::collections::BTreeSet;
 use vault::person::open_line;
@@ -36,8 +37,17 @@ pub struct OverviewLine {
     pub time: Timestamp,
     /// The sentence.
     pub sentence: String,
-    /// The handover that can be objected to, or the consent that can be stopped.
-    pub subject: Option<[u8; 16]>,
+    /// What the person can do something about.
+    pub remedy: Option<Remedy>,
+}
+
+/// What a person can do something about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// A handover that can be objected to.
+    Object(HandoverId),
+    /// A consent that can be stopped.
+    Stop(ConsentId),
 }
 
 impl Portal {
@@ -81,9 +91,10 @@ impl Portal {
                 .map(|story| story.told.exchange),
         );
         let can_be_stopped = |id: &[u8; 16]| {
-            holdings.iter().any(|holding| {
+            let found = holdings.iter().find(|holding| {
                 holding.record.id.bytes() == id && holding.record.state == ConsentState::Given
-            })
+            });
+            found.map(|holding| Remedy::Stop(holding.record.id))
         };
         let told = stories.iter().map(|story| {
             let exchange = story.told.exchange;
@@ -93,7 +104,11 @@ impl Portal {
             OverviewLine {
                 time: story.time,
                 sentence: sentence::story(story, &words, language),
-                subject: (can_be_objected_to || can_be_stopped(&exchange)).then_some(exchange),
+                remedy: if can_be_objected_to {
+                    HandoverId::from_slice(&exchange).map(Remedy::Object)
+                } else {
+                    can_be_stopped(&exchange)
+                },
             }
         });
         let own = papers.iter().filter_map(|paper| {
@@ -102,7 +117,7 @@ impl Portal {
             Some(OverviewLine {
                 time: statement.event_time,
                 sentence: sentence::paper(statement, &words, language)?,
-                subject: can_be_stopped(&id).then_some(id),
+                remedy: can_be_stopped(&id),
             })
         });
         let mut lines: Vec<OverviewLine> = told.chain(own).collect();

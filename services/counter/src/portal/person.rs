@@ -3,13 +3,14 @@
 //! A choice lies sealed with its person before the broker hears of it, so that none is ever made that its
 //! maker cannot see and stop. Must never act on anything that is not the person's own.
 
-use super::choice::{Asked, Choice, Kept, Narrowing};
+use super::choice::{Asked, Kept};
 use super::feed::{ask, paper_row};
 use super::ledger::Holding;
 use super::line::Paper;
 use super::rows::{Block, FindExchange, Forget, Keep};
 use super::session::{Known, Session};
 use super::{Halt, Portal, PortalError, settle};
+use crate::consent::author::{Choice, Narrowing};
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, LinkCode, Statement, StatementEvent, StopCode};
 use rules::id::{ConsentId, EntryId, HandoverId, Oin, PeerKind, RequestId};

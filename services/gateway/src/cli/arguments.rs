@@ -67,6 +67,42 @@ pub struct Exchange {
     pub purpose: String,
 }
 
+/// What a person chose at a desk.
+#[derive(Args, Clone, Debug)]
+pub struct AssistedChoice {
+    /// To whom the person would be handed over: a name in the sandbox or `<OIN>/<realm>`.
+    #[arg(long)]
+    pub to: String,
+    /// For which purpose.
+    #[arg(long, default_value = "HANDOVER")]
+    pub purpose: String,
+    /// A category of data; repeat it for more.
+    #[arg(
+        long = "category",
+        required_unless_present = "refuse",
+        conflicts_with = "refuse"
+    )]
+    pub categories: Vec<String>,
+    /// The last day on which it holds, YYYY-MM-DD.
+    #[arg(long, required_unless_present = "refuse")]
+    pub until: Option<String>,
+    /// The person says no. It is recorded, and has no consequence.
+    #[arg(long)]
+    pub refuse: bool,
+    /// The person signed the waiver of secrecy that the register asks for.
+    #[arg(long)]
+    pub waive_secrecy: bool,
+    /// The person is on the telephone.
+    #[arg(long)]
+    pub by_phone: bool,
+    /// How sure it is who the person is: low, substantial or high; test in a sandbox.
+    #[arg(long, default_value = "test")]
+    pub level: String,
+    /// Language of the notice that the person saw or heard: nl or en.
+    #[arg(long, default_value = "nl")]
+    pub lang: String,
+}
+
 /// What a person can do about consent.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ConsentVerb {
@@ -307,6 +343,19 @@ pub enum Verb {
         /// A category of data; repeat it for more.
         #[arg(long = "category", required = true)]
         categories: Vec<String>,
+    },
+    /// Records the choice that a person makes here, helped by a worker. Needs the right `assist`; the
+    /// person sees it at the portal.
+    #[command(
+        after_help = "Example: sluis --as vakbond assist-consent --person lid-1 --to neutraal \
+        --category IDENTITY --category WORK --until 2027-01-31"
+    )]
+    AssistConsent {
+        /// Your own key for this person.
+        #[arg(long)]
+        person: String,
+        #[command(flatten)]
+        choice: AssistedChoice,
     },
     /// Redeems a link code that a member read out, and keeps the member's pseudonym under your own key.
     #[command(after_help = "Example: sluis --as vakbond redeem-link --person lid-1 XXXXX-XXXXX")]

@@ -3,7 +3,7 @@
 //! Must never print a field's value, a BSN or a key.
 
 use client::{ClientError, ConnectCheckError, ConnectionError};
-use rules::reason::Reason;
+use rules::reason::{Reason, Refusal};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +48,9 @@ pub enum CliError {
     /// The key holders refused this person; the call itself succeeded.
     #[error("the key holders refused: {}", .0.english())]
     Person(Reason),
+    /// What was chosen may not be; nothing was sent.
+    #[error("the register does not allow it: {}", .0.reason.english())]
+    NotAllowed(Refusal),
     /// What was typed is wrong.
     #[error("{what}; {remedy}")]
     Usage {
@@ -95,6 +98,11 @@ impl CliError {
         if let Self::Person(reason) = self {
             return said(*reason);
         }
+        if let Self::NotAllowed(refusal) = self {
+            let fields = refusal.violations.iter();
+            let fields = fields.map(|one| format!("\n  {}: {}", one.field, one.description));
+            return said(refusal.reason) + &fields.collect::<String>() + "\n  nothing was sent";
+        }
         let Self::Client(ClientError::Refused(refused)) = self else {
             return format!("error: {self}");
         };
@@ -121,6 +129,16 @@ impl CliError {
             return json!({ "error": {
                 "kind": self.kind(), "reason": reason.code(),
                 "text": reason.english(), "text_nl": reason.dutch(),
+            } });
+        }
+        if let Self::NotAllowed(Refusal { reason, violations }) = self {
+            let fields = violations.iter();
+            let fields: Vec<_> = fields
+                .map(|one| json!({ "field": one.field, "description": one.description }))
+                .collect();
+            return json!({ "error": {
+                "kind": self.kind(), "reason": reason.code(),
+                "text": reason.english(), "text_nl": reason.dutch(), "violations": fields,
             } });
         }
         let Self::Client(ClientError::Refused(refused)) = self else {

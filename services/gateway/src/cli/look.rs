@@ -8,8 +8,8 @@ use super::output::{Answer, facts, line, table};
 use super::session::Session;
 use client::InboxEvent;
 use rules::clock::Timestamp;
-use rules::handover::{OutcomeCode, State};
-use rules::id::{EntryId, HandoverId, NoticeId};
+use rules::handover::{InboxKind, OutcomeCode, State};
+use rules::id::{EntryId, HandoverId, NoticeId, QuestionId};
 use rules::notice::{AnswerCode, NoticeKind, NoticeState};
 use serde_json::{Value, json};
 use wire::handover::v1::{HandoverView, NoticeView};
@@ -172,7 +172,7 @@ fn event_row(event: &InboxEvent) -> Vec<String> {
     vec![
         moment(event.time.millis()),
         what,
-        event.handover.to_string(),
+        named(event),
         event.revision.to_string(),
         event.purpose.to_string(),
         event.code.clone().unwrap_or_default(),
@@ -180,10 +180,23 @@ fn event_row(event: &InboxEvent) -> Vec<String> {
     ]
 }
 
+/// The question that `READY` answers: it has no handover yet.
+fn question(event: &InboxEvent) -> Option<QuestionId> {
+    (event.kind == InboxKind::Ready)
+        .then(|| QuestionId::from_slice(event.handover.bytes()))
+        .flatten()
+}
+
+/// What an event is about.
+fn named(event: &InboxEvent) -> String {
+    question(event).map_or_else(|| event.handover.to_string(), |id| id.to_string())
+}
+
 fn event_json(event: &InboxEvent) -> Value {
     json!({
         "time_millis": event.time.millis(), "kind": event.kind.code(),
-        "handover_id": event.handover.to_string(), "revision": event.revision,
+        "handover_id": (event.kind != InboxKind::Ready).then(|| event.handover.to_string()),
+        "question_id": question(event).map(|id| id.to_string()), "revision": event.revision,
         "purpose": event.purpose.to_string(), "code": event.code,
         "notice_id": event.notice.map(|(id, _)| id.to_string()),
         "notice_kind": event.notice.map(|(_, kind)| kind.code()),

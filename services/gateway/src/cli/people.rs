@@ -126,10 +126,10 @@ pub(super) async fn ask_consent(
         .await?;
     Ok(Answer::new(
         format!(
-            "asked ({}). When consent is given, READY comes in the inbox; if not, nothing does.",
+            "asked ({}). When consent is given, READY comes in the inbox and names it; if not, nothing does.",
             asked.id
         ),
-        json!({ "question": asked.id.to_string() }),
+        json!({ "question_id": asked.id.to_string() }),
     ))
 }
 

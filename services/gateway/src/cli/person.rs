@@ -16,6 +16,7 @@ use std::path::Path;
 use vault::digest::sha256;
 use wire::consent::v1::ConsentRecord;
 use wire::portal::v1 as message;
+use wire::portal::v1::overview_line::Remedy;
 
 /// Does one of the person's verbs; `None` when it is somebody else's.
 ///
@@ -44,7 +45,7 @@ pub(crate) async fn run(sandbox: &Path, verb: &Verb) -> Option<Result<Answer, Cl
 }
 
 /// The end of a day, as the moment before which a consent holds.
-fn end_of(text: &str) -> Result<i64, CliError> {
+pub(super) fn end_of(text: &str) -> Result<i64, CliError> {
     Ok(super::oversight::day(text)?.saturating_add(DAY_MILLIS))
 }
 
@@ -190,26 +191,27 @@ async fn give(
     let id = ConsentId::from_slice(&answer.record_id)
         .map(|id| id.to_string())
         .unwrap_or_default();
-    let text = if refused {
-        format!(
-            "noted that the answer is no ({id}); it has no consequence.\nThe statement to keep:\n{}",
-            answer.statement_jws
-        )
-    } else {
-        format!(
-            "given: {id}\nstop code: {}  (stops it at once, without a login; keep it)\n\
-             The statement to keep (SHA-256 {}):\n{}",
-            answer.stop_code,
-            rules::hex::encode(&sha256(answer.statement_jws.as_bytes())),
-            answer.statement_jws
-        )
+    let stop_code = (!refused).then_some(answer.stop_code.as_str());
+    Ok(chosen(&id, stop_code, &answer.statement_jws))
+}
+
+/// What the person takes home: the stop code, of a consent that was given, and the statement.
+pub(super) fn chosen(id: &str, stop_code: Option<&str>, statement: &str) -> Answer {
+    let text = match stop_code {
+        None => format!(
+            "noted that the answer is no ({id}); it has no consequence.\nThe statement to keep:\n{statement}"
+        ),
+        Some(code) => format!(
+            "given: {id}\nstop code: {code}  (stops it at once, without a login; keep it)\n\
+             The statement to keep (SHA-256 {}):\n{statement}",
+            rules::hex::encode(&sha256(statement.as_bytes())),
+        ),
     };
-    Ok(Answer::new(
+    let code = stop_code.unwrap_or_default();
+    Answer::new(
         text,
-        json!({
-            "consent_id": id, "stop_code": answer.stop_code, "statement": answer.statement_jws,
-        }),
-    ))
+        json!({ "consent_id": id, "stop_code": code, "statement": statement }),
+    )
 }
 
 fn list(portal: &Portal, consents: &[ConsentRecord]) -> Answer {
@@ -265,13 +267,10 @@ async fn overview(sandbox: &Path, person: &Person, language: &str) -> Result<Ans
         .lines
         .iter()
         .map(|line| {
-            let subject = subject(&line.subject_id);
-            let subject = if subject.is_empty() {
-                subject
-            } else {
-                format!("  [{subject}]")
-            };
-            format!("{}  {}{subject}", moment(line.time_millis), line.sentence)
+            let remedy = remedy(line)
+                .map(|(_, id)| format!("  [{id}]"))
+                .unwrap_or_default();
+            format!("{}  {}{remedy}", moment(line.time_millis), line.sentence)
         })
         .collect();
     let text = if lines.is_empty() {
@@ -283,20 +282,27 @@ async fn overview(sandbox: &Path, person: &Person, language: &str) -> Result<Ans
         .lines
         .iter()
         .map(|line| {
-            json!({
-                "time_millis": line.time_millis, "sentence": line.sentence,
-                "subject": subject(&line.subject_id),
-            })
+            let mut value = json!({ "time_millis": line.time_millis, "sentence": line.sentence });
+            if let Some((name, id)) = remedy(line) {
+                value[name] = Value::String(id);
+            }
+            value
         })
         .collect();
     Ok(Answer::new(text, json!({ "lines": values })))
 }
 
-/// The handover to which a line belongs; a consent's id has the same form and the same octets.
-fn subject(octets: &[u8]) -> String {
-    HandoverId::from_slice(octets)
-        .map(|id| id.to_string())
-        .unwrap_or_default()
+/// What a person can do something about: the handover that `object` takes, or the consent that
+/// `consent stop` takes.
+fn remedy(line: &message::OverviewLine) -> Option<(&'static str, String)> {
+    match line.remedy.as_ref()? {
+        Remedy::HandoverId(octets) => {
+            HandoverId::from_slice(octets).map(|id| ("handover_id", id.to_string()))
+        }
+        Remedy::RecordId(octets) => {
+            ConsentId::from_slice(octets).map(|id| ("consent_id", id.to_string()))
+        }
+    }
 }
 
 async fn object(

@@ -7,6 +7,7 @@ use super::error::CliError;
 use super::identity::{Identity, everybody};
 use client::{Client, InboxEvent};
 use rules::id::{HandoverId, NoticeId, Party};
+use std::path::PathBuf;
 
 /// One identity at work.
 pub(crate) struct Session {
@@ -14,6 +15,8 @@ pub(crate) struct Session {
     pub(crate) identity: Identity,
     /// Its client, with its own store.
     pub(crate) client: Client,
+    /// The folder of the sandbox.
+    pub(crate) sandbox: PathBuf,
     everybody: Vec<Identity>,
 }
 
@@ -43,6 +46,7 @@ impl Session {
         Ok(Self {
             client: identity.client()?,
             identity,
+            sandbox: who.folder().to_owned(),
             everybody: everybody(who.folder()),
         })
     }

@@ -3,6 +3,7 @@
 //! Must never print a field to anybody but the desk that it was sealed to.
 
 use super::arguments::Verb;
+use super::assist::assist_consent;
 use super::codes::read;
 use super::draft;
 use super::error::CliError;
@@ -39,6 +40,7 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Answer, CliErr
             purpose,
             categories,
         } => ask_consent(session, person, to, (purpose, categories)).await,
+        Verb::AssistConsent { person, choice } => assist_consent(session, person, choice).await,
         Verb::RedeemLink { person, code } => redeem_link(session, person, code).await,
         Verb::Offer {
             person,

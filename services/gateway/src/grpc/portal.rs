@@ -7,7 +7,8 @@ use super::consent::record_message;
 use super::directory::caller;
 use super::reading::Reading;
 use super::status;
-use counter::portal::{Choice, Narrowing, Portal, PortalError};
+use counter::consent::author::{Choice, Narrowing};
+use counter::portal::{Portal, PortalError, Remedy};
 use rules::clock::Timestamp;
 use rules::consent::{Language, StopCode};
 use rules::id::{Category, ConsentId, HandoverId, Oin, RequestId};
@@ -174,7 +175,12 @@ impl PortalService for Portals {
         let line = |line: counter::portal::OverviewLine| message::OverviewLine {
             time_millis: line.time.millis(),
             sentence: line.sentence,
-            subject_id: line.subject.map(|id| id.to_vec()).unwrap_or_default(),
+            remedy: line.remedy.map(|remedy| match remedy {
+                Remedy::Object(id) => {
+                    message::overview_line::Remedy::HandoverId(id.bytes().to_vec())
+                }
+                Remedy::Stop(id) => message::overview_line::Remedy::RecordId(id.bytes().to_vec()),
+            }),
         };
         Ok(Response::new(message::GetOverviewResponse {
             lines: overview.lines.into_iter().map(line).collect(),

@@ -1,7 +1,8 @@
 //! Logging in, and what a person chooses.
 
 use super::world::{ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, refused};
-use crate::portal::{Choice, Identities, Narrowing, SESSION_MILLIS};
+use crate::consent::author::{Choice, Narrowing};
+use crate::portal::{Identities, Remedy, SESSION_MILLIS};
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, Language};
 use rules::id::HandoverId;
@@ -63,7 +64,7 @@ async fn a_consent_is_given_narrowed_and_stopped() {
     assert_eq!(overview.consents[0].state, ConsentState::Given);
     assert_eq!(overview.lines.len(), 1);
     assert!(overview.lines[0].sentence.contains("Vakbond De Schakel"));
-    assert_eq!(overview.lines[0].subject, Some(*given.record.bytes()));
+    assert_eq!(overview.lines[0].remedy, Some(Remedy::Stop(given.record)));
 
     world.pass(1_000);
     let narrowing = Narrowing {
@@ -90,7 +91,7 @@ async fn a_consent_is_given_narrowed_and_stopped() {
     let overview = world.look(&session).await;
     assert_eq!(overview.consents[0].state, ConsentState::Withdrawn);
     assert_eq!(overview.lines.len(), 3);
-    assert!(overview.lines.iter().all(|line| line.subject.is_none()));
+    assert!(overview.lines.iter().all(|line| line.remedy.is_none()));
     let again = world
         .portal
         .stop(&session, world.request(), given.record)
@@ -130,7 +131,7 @@ async fn no_is_recorded_without_consequence() {
     assert!(given.stop_code.is_none());
     let overview = world.look(&session).await;
     assert_eq!(overview.consents[0].state, ConsentState::Refused);
-    assert_eq!(overview.lines[0].subject, None);
+    assert_eq!(overview.lines[0].remedy, None);
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! What comes in by the feed: to whom it is sealed, what is kept of it, and what a block does.
 
 use super::world::{ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, main_of, refused};
+use crate::consent::author::{Author, Choice, Place};
 use crate::feed::Told;
-use crate::portal::choice::Author;
+use crate::portal::Remedy;
 use rules::clock::Timestamp;
 use rules::consent::{AuthenticationLevel, ConsentState, Statement};
 use rules::feed::FeedKind;
@@ -32,12 +33,8 @@ async fn lines_open_for_their_person_only() {
     assert_eq!(anna.lines.len(), 2);
     assert!(anna.lines[0].sentence.contains("short description"));
     assert!(anna.lines[1].sentence.contains("Wet SUWI 62(1)"));
-    let subjects = anna.lines.iter().map(|line| line.subject);
-    assert!(
-        subjects
-            .into_iter()
-            .all(|subject| subject == Some(first.exchange))
-    );
+    let remedy = HandoverId::from_slice(&first.exchange).map(Remedy::Object);
+    assert!(anna.lines.iter().all(|line| line.remedy == remedy));
     let bram = world.look(&world.login(BRAM).await).await;
     assert!(bram.lines.is_empty());
 }
@@ -113,21 +110,20 @@ fn assisted(world: &World) -> Statement {
     let desk = (VAKBOND.parse().unwrap(), "loopbaan".parse().unwrap());
     let author = Author {
         desk: &desk,
+        place: Place::Desk,
         level: AuthenticationLevel::Low,
         directory: &directory,
         register: &world.register,
         now: Timestamp::from_millis(START),
     };
-    let choice = crate::portal::Choice {
+    let choice = Choice {
         sender: main_of(VAKBOND),
         recipient: main_of(GEMEENTE),
         ..world.choice()
     };
     let id = ConsentId::from_slice(world.request().bytes()).unwrap();
     let statement = author.given(&choice, id, None, &SystemChance::new());
-    let mut statement = statement.unwrap_or_else(|refusal| panic!("{refusal:?}"));
-    statement.record.assisted_by = Some(desk);
-    statement
+    statement.unwrap_or_else(|refusal| panic!("{refusal:?}"))
 }
 
 #[tokio::test]
@@ -218,5 +214,5 @@ async fn a_consent_that_was_stopped_by_code_is_shown_as_stopped() {
     let overview = world.look(&session).await;
     assert_eq!(overview.consents[0].state, ConsentState::Withdrawn);
     assert_eq!(overview.lines.len(), 2);
-    assert!(overview.lines.iter().all(|line| line.subject.is_none()));
+    assert!(overview.lines.iter().all(|line| line.remedy.is_none()));
 }

@@ -1,10 +1,9 @@
 //! One portal with its database, a broker of paper, and a few test persons.
 
+use crate::consent::author::Choice;
 use crate::counter::Boxed;
 use crate::feed::{FeedLine, Told};
-use crate::portal::{
-    Asking, Broker, Choice, Identities, Overview, Parts, Portal, PortalError, Standing,
-};
+use crate::portal::{Asking, Broker, Identities, Overview, Parts, Portal, PortalError, Standing};
 use rules::clock::{Clock, Timestamp};
 use rules::consent::{ConsentState, Language, LinkCode, Statement, StopCode};
 use rules::directory::{DeskFile, Directory, DirectoryFile, PeerFile, RealmFile};
