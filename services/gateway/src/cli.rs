@@ -3,7 +3,7 @@
 //! Must never do what a program with the client library could not do: it has no way of its own.
 
 pub mod arguments;
-mod assist;
+pub(crate) mod assist;
 mod codes;
 pub(crate) mod draft;
 pub mod error;

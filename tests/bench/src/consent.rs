@@ -1,5 +1,5 @@
 //! Consent under load: what a withdrawal takes while others release and fetch, and how long each kind of
-//! refusal takes, which must not tell them apart.
+//! refusal takes, by which they should not be told apart.
 //!
 //! Must never measure a refusal that is not the uniform one, nor a withdrawal that stopped nothing.
 
@@ -9,7 +9,7 @@ use client::{Client, PersonKey, Preparation};
 use gateway::cli::identity::Identity;
 use rules::clock::{Clock as _, Random as _};
 use rules::consent::StopCode;
-use rules::id::{HandoverId, Label, Party};
+use rules::id::{ConsentId, HandoverId, Label, Party};
 use rules::reason::Reason;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,10 +23,12 @@ use wire::portal::v1::portal_service_client::PortalServiceClient;
 
 /// Withdrawals that are measured.
 const WITHDRAWALS: usize = 60;
-/// Clients that fetch meanwhile.
-const FETCHERS: usize = 12;
+/// Tasks that fetch meanwhile.
+const FETCHERS: usize = 9;
+/// Tasks that release meanwhile.
+const RELEASERS: usize = 3;
 /// Refusals of each kind that are measured.
-const ROUNDS: usize = 150;
+const ROUNDS: usize = 200;
 /// Categories that are agreed to.
 const CATEGORIES: [&str; 4] = ["CONTACT", "IDENTITY", "TARGET_GROUP", "WORK"];
 /// Milliseconds of a consent that shall be over when it is asked about.
@@ -52,6 +54,9 @@ struct Scene {
     portal: PortalServiceClient<Channel>,
     union: Arc<Client>,
     desk: Arc<Client>,
+    /// The joint officer, and a gemeente that takes part in nothing here.
+    officer: Client,
+    stranger: Client,
     union_party: String,
     union_oin: String,
     desk_party: String,
@@ -75,6 +80,12 @@ impl Scene {
             portal: PortalServiceClient::new(connection.channel()),
             union: open(&union),
             desk: open(&desk),
+            officer: identity("officer")
+                .client_at(&stores.join("officer.store"))
+                .expect("a client"),
+            stranger: identity("elders")
+                .client_at(&stores.join("elders.store"))
+                .expect("a client"),
             union_party: union.party(),
             union_oin: union.oin,
             desk_party: desk.party(),
@@ -155,64 +166,115 @@ pub(crate) async fn measure(home: &Path, stores: &Path, table: &mut Table) {
     refusals(&mut scene, table).await;
 }
 
-/// A released handover whose person can stop it.
+/// A released handover whose person can stop it, and one more that is to be released.
 struct Lane {
     handover: HandoverId,
+    accepted: HandoverId,
     code: StopCode,
 }
 
-async fn withdrawals(scene: &mut Scene, table: &mut Table) {
-    let mut lanes = Vec::new();
-    for number in 0..WITHDRAWALS {
-        let (key, session) = scene.member(&format!("stop-{number}")).await;
-        let (_, code) = scene.choose(&session, Some(LONG_MILLIS)).await;
+async fn lane(scene: &mut Scene, number: usize) -> Lane {
+    let (key, session) = scene.member(&format!("stop-{number}")).await;
+    let (_, code) = scene.choose(&session, Some(LONG_MILLIS)).await;
+    let mut accepted = Vec::new();
+    for _ in 0..2 {
         let prepared = scene.union.prepare(&key, &scene.preparation).await;
         let handover = prepared.expect("a handover").receipt.handover;
         let offered = scene.union.offer(&handover, &summary()).await;
         offered.expect("an offer");
         scene.desk.accept(&handover).await.expect("accepted");
         scene.union.show(&handover).await.expect("shown");
-        let released = scene.union.release(&handover, &dossier()).await;
-        released.expect("released");
-        let code = code.parse().expect("a stop code");
-        lanes.push(Lane { handover, code });
+        accepted.push(handover);
+    }
+    let released = scene.union.release(&accepted[0], &dossier()).await;
+    released.expect("released");
+    Lane {
+        handover: accepted[0],
+        accepted: accepted[1],
+        code: code.parse().expect("a stop code"),
+    }
+}
+
+/// Others at work while consents are withdrawn, and how often they succeeded.
+struct Others {
+    tasks: JoinSet<()>,
+    over: Arc<AtomicBool>,
+    fetched: Arc<AtomicUsize>,
+    released: Arc<AtomicUsize>,
+}
+
+impl Others {
+    fn start(scene: &Scene, lanes: &Arc<Vec<Lane>>) -> Self {
+        let mut others = Self {
+            tasks: JoinSet::new(),
+            over: Arc::new(AtomicBool::new(false)),
+            fetched: Arc::new(AtomicUsize::new(0)),
+            released: Arc::new(AtomicUsize::new(0)),
+        };
+        for number in 0..FETCHERS {
+            let (desk, lanes) = (Arc::clone(&scene.desk), Arc::clone(lanes));
+            let (over, fetched) = (Arc::clone(&others.over), Arc::clone(&others.fetched));
+            others.tasks.spawn(async move {
+                let mut place = number * 17;
+                while !over.load(Ordering::Relaxed) {
+                    place = (place + 7) % lanes.len();
+                    if desk.fetch(&lanes[place].handover).await.is_ok() {
+                        fetched.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        for number in 0..RELEASERS {
+            let (union, lanes) = (Arc::clone(&scene.union), Arc::clone(lanes));
+            let released = Arc::clone(&others.released);
+            others.tasks.spawn(async move {
+                // From the last to the first, so that the two meet in the middle.
+                for lane in lanes.iter().rev().skip(number).step_by(RELEASERS) {
+                    if union.release(&lane.accepted, &dossier()).await.is_ok() {
+                        released.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        others
+    }
+}
+
+async fn withdrawals(scene: &mut Scene, table: &mut Table) {
+    let mut lanes = Vec::new();
+    for number in 0..WITHDRAWALS {
+        lanes.push(lane(scene, number).await);
     }
     let lanes = Arc::new(lanes);
-    let (over, fetched) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicUsize::new(0)),
-    );
-    let mut fetchers = JoinSet::new();
-    for number in 0..FETCHERS {
-        let (desk, lanes) = (Arc::clone(&scene.desk), Arc::clone(&lanes));
-        let (over, fetched) = (Arc::clone(&over), Arc::clone(&fetched));
-        fetchers.spawn(async move {
-            let mut place = number * 17;
-            while !over.load(Ordering::Relaxed) {
-                place = (place + 7) % lanes.len();
-                if desk.fetch(&lanes[place].handover).await.is_ok() {
-                    fetched.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
-    }
+    let others = Others::start(scene, &lanes);
     let (mut took, mut stopped) = (Vec::new(), Vec::new());
     let begun = Instant::now();
     for lane in lanes.iter() {
         let begun = Instant::now();
         let answer = scene.union.withdraw_by_code(&lane.code, None).await;
         took.push(begun.elapsed());
-        assert_eq!(answer.expect("a withdrawal").ended_handovers, 1);
+        assert_eq!(answer.expect("a withdrawal").ended_handovers, 2);
         let fetch = scene.desk.fetch(&lane.handover).await;
         stopped.push(begun.elapsed());
         assert!(fetch.is_err(), "a fetch after the withdrawal's answer");
     }
-    let rate = fetched.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
-    over.store(true, Ordering::Relaxed);
-    fetchers.join_all().await;
-    table
-        .heading("a withdrawal while twelve clients fetch (its reply, and the next fetch refused)");
-    table.number("fetches that succeeded meanwhile", rate, "a second");
+    let seconds = begun.elapsed().as_secs_f64();
+    let rate = |count: &AtomicUsize| count.load(Ordering::Relaxed) as f64 / seconds;
+    table.heading(
+        "a withdrawal while nine fetch and three release (its reply, and the next fetch refused)",
+    );
+    table.number(
+        "fetches that succeeded meanwhile",
+        rate(&others.fetched),
+        "a second",
+    );
+    table.number(
+        "releases that succeeded meanwhile",
+        rate(&others.released),
+        "a second",
+    );
+    others.over.store(true, Ordering::Relaxed);
+    others.tasks.join_all().await;
     for (name, mut taken) in [("reply", took), ("next fetch refused", stopped)] {
         taken.sort();
         for (part, at) in [("p50", 50), ("p95", 95), ("max", 100)] {
@@ -244,6 +306,11 @@ async fn refused_alike(scene: &mut Scene) -> Vec<(&'static str, PersonKey)> {
     };
     let done = scene.portal.block_organisation(block).await;
     done.expect("a block");
+    let (invalid, session) = scene.member("alike-invalid").await;
+    let (record, _) = scene.choose(&session, Some(LONG_MILLIS)).await;
+    let record = ConsentId::from_slice(&record).expect("a record");
+    let found = scene.officer.invalidate_consent(&record).await;
+    found.expect("found invalid");
     let (expired, session) = scene.member("alike-expired").await;
     scene.choose(&session, Some(SHORT_MILLIS)).await;
     tokio::time::sleep(Duration::from_millis(SHORT_MILLIS.unsigned_abs() + 500)).await;
@@ -253,6 +320,7 @@ async fn refused_alike(scene: &mut Scene) -> Vec<(&'static str, PersonKey)> {
         ("refused", refused),
         ("withdrawn", withdrawn),
         ("blocked", blocked),
+        ("found invalid", invalid),
         ("expired", expired),
     ]
 }
@@ -273,11 +341,35 @@ async fn refusals(scene: &mut Scene, table: &mut Table) {
         }
     }
     table.heading("Prepare refused alike: time by the true reason, calls interleaved");
-    for ((name, _), taken) in people.iter().zip(&mut took) {
+    let names: Vec<&str> = people.iter().map(|(name, _)| *name).collect();
+    print(&names, took, table);
+
+    let (key, session) = scene.member("alike-standing").await;
+    scene.choose(&session, Some(LONG_MILLIS)).await;
+    let prepared = scene.union.prepare(&key, &scene.preparation).await;
+    let theirs = prepared.expect("a handover").receipt.handover;
+    let unknown = HandoverId::from_slice(&[0x77; 16]).expect("an id");
+    let names = ["unknown", "not yours"];
+    let mut took = vec![Vec::with_capacity(ROUNDS); names.len()];
+    for round in 0..ROUNDS * names.len() {
+        let place = round % names.len();
+        let id = [&unknown, &theirs][place];
+        let begun = Instant::now();
+        let answer = scene.stranger.accept(id).await;
+        took[place].push(begun.elapsed());
+        let reason = answer.err().and_then(|error| error.reason());
+        assert_eq!(reason, Some(Reason::NotAvailable), "{}", names[place]);
+    }
+    table.heading("Accept refused alike: time by the true reason, calls interleaved");
+    print(&names, took, table);
+}
+
+fn print(names: &[&str], took: Vec<Vec<Duration>>, table: &mut Table) {
+    for (name, mut taken) in names.iter().zip(took) {
         taken.sort();
-        let median = at_percent(taken, 50);
+        let median = at_percent(&taken, 50);
         table.number(&format!("{name}: p50"), median, "µs");
-        table.number(&format!("{name}: p95"), at_percent(taken, 95), "µs");
+        table.number(&format!("{name}: p95"), at_percent(&taken, 95), "µs");
     }
 }
 

@@ -4,16 +4,19 @@
 
 use super::arguments::AssistedChoice;
 use super::error::CliError;
+use super::identity::Identity;
 use super::output::Answer;
 use super::people::person_key;
 use super::person::{chosen, end_of};
 use super::session::Session;
 use crate::clock::SystemClock;
+use client::Client;
 use counter::consent::author::{Author, Choice, Place};
 use rules::clock::{Clock as _, Random as _, Timestamp};
 use rules::consent::{AuthenticationLevel, Language, Statement, StopCode};
 use rules::id::ConsentId;
 use rules::register::Register;
+use std::path::Path;
 use vault::chance::SystemChance;
 
 /// Registers what the person chose.
@@ -27,47 +30,77 @@ pub(super) async fn assist_consent(
     choice: &AssistedChoice,
 ) -> Result<Answer, CliError> {
     let key = person_key(person)?;
-    let statement = statement(session, choice).await?;
+    let place = if choice.by_phone {
+        Place::Phone
+    } else {
+        Place::Desk
+    };
+    let level = AuthenticationLevel::from_code(&choice.level).ok_or_else(|| {
+        CliError::usage(
+            format!("`{}` is no level", choice.level),
+            "use low, substantial, high or test",
+        )
+    })?;
+    let choice = read(session, choice)?;
+    let draft = Draft {
+        client: &session.client,
+        identity: &session.identity,
+        sandbox: &session.sandbox,
+        place,
+        level,
+    };
+    let statement = draft.statement(&choice).await?;
     let registered = session.client.assist_consent(&key, &statement).await?;
     let code = statement.stop_code.as_ref().map(StopCode::shown);
     let id = statement.record.id.to_string();
     Ok(chosen(&id, code.as_deref(), &registered.statement_jws))
 }
 
-async fn statement(session: &Session, choice: &AssistedChoice) -> Result<Statement, CliError> {
-    let register = register(session)?;
-    let directory = session.client.directory().await?;
-    let identity = &session.identity;
-    let own = CliError::usage("this identity is no desk", "use --as with another name");
-    let desk = match (identity.oin.parse(), identity.desk.parse()) {
-        (Ok(oin), Ok(desk)) => (oin, desk),
-        _ => return Err(own),
-    };
-    let author = Author {
-        desk: &desk,
-        place: if choice.by_phone {
-            Place::Phone
-        } else {
-            Place::Desk
-        },
-        level: AuthenticationLevel::from_code(&choice.level).ok_or_else(|| {
-            CliError::usage(
-                format!("`{}` is no level", choice.level),
-                "use low, substantial, high or test",
-            )
-        })?,
-        directory: directory.directory(),
-        register: &register,
-        now: SystemClock.now(),
-    };
-    let random = SystemChance::new();
-    let mut octets = [0; 16];
-    random.fill(&mut octets);
-    let id = ConsentId::from_slice(&octets)
-        .ok_or_else(|| CliError::usage("no id could be drawn", "try again"))?;
-    author
-        .given(&read(session, choice)?, id, None, &random)
-        .map_err(CliError::NotAllowed)
+/// A desk that is about to write down a choice.
+pub(crate) struct Draft<'a> {
+    /// The desk's client.
+    pub(crate) client: &'a Client,
+    /// The desk's settings.
+    pub(crate) identity: &'a Identity,
+    /// The sandbox, in which the register lies.
+    pub(crate) sandbox: &'a Path,
+    /// Where the person is.
+    pub(crate) place: Place,
+    /// How sure it is who the person is.
+    pub(crate) level: AuthenticationLevel,
+}
+
+impl Draft<'_> {
+    /// The statement, with a new id and a new stop code.
+    ///
+    /// # Errors
+    ///
+    /// What the broker would refuse, or when the register or the directory cannot be had.
+    pub(crate) async fn statement(&self, choice: &Choice) -> Result<Statement, CliError> {
+        let register = register(self.sandbox)?;
+        let directory = self.client.directory().await?;
+        let (Ok(oin), Ok(desk)) = (self.identity.oin.parse(), self.identity.desk.parse()) else {
+            let wrong = "this identity is no desk";
+            return Err(CliError::usage(wrong, "use --as with another name"));
+        };
+        let desk = (oin, desk);
+        let author = Author {
+            desk: &desk,
+            place: self.place,
+            level: self.level,
+            directory: directory.directory(),
+            register: &register,
+            now: SystemClock.now(),
+        };
+        let random = SystemChance::new();
+        let mut octets = [0; 16];
+        random.fill(&mut octets);
+        let id = ConsentId::from_slice(&octets)
+            .ok_or_else(|| CliError::usage("no id could be drawn", "try again"))?;
+        author
+            .given(choice, id, None, &random)
+            .map_err(CliError::NotAllowed)
+    }
 }
 
 /// The choice in words, as what it stands for.
@@ -99,8 +132,8 @@ fn read(session: &Session, choice: &AssistedChoice) -> Result<Choice, CliError> 
 }
 
 /// The register as this desk has it; the broker decides on its own.
-fn register(session: &Session) -> Result<Register, CliError> {
-    let path = session.sandbox.join("policies/register.toml");
+fn register(sandbox: &Path) -> Result<Register, CliError> {
+    let path = sandbox.join("policies/register.toml");
     let text = std::fs::read_to_string(&path).map_err(|source| CliError::File {
         path: path.clone(),
         source,

@@ -8,10 +8,13 @@ use super::ground::Ground;
 use super::people;
 use super::year::{Clients, Done, at, client_of, hand_over, person_key, preparation, values};
 use super::{SandboxError, write_secret};
+use crate::cli::assist::Draft;
 use crate::cli::portal::{Portal, ask, request_id};
 use crate::clock::SystemClock;
 use client::{Client, PersonKey};
-use rules::clock::Clock as _;
+use counter::consent::author::{Choice, Place};
+use rules::clock::{Clock as _, Timestamp};
+use rules::consent::{AuthenticationLevel, Language, StopCode};
 use rules::handover::State;
 use rules::limits::DAY_MILLIS;
 use rules::reason::Reason;
@@ -47,9 +50,11 @@ const MONITORED: &[&str] = &[
 const NARROW: usize = 2;
 const REFUSE_UWV: usize = 3;
 pub(crate) const WITHDRAW: usize = 2;
+/// Members who, after those who narrow or refuse UWV, choose at the vakbond's desk with a worker's help.
+const ASSISTED: std::ops::Range<usize> = NARROW + REFUSE_UWV..NARROW + REFUSE_UWV + 4;
 /// People of UWV who are asked about monitoring, and how many say yes.
 const ASKED_TO_MONITOR: usize = 5;
-const MONITOR_YES: usize = 3;
+pub(crate) const MONITOR_YES: u32 = 3;
 /// Days for which consent is given.
 const DAYS: i64 = 60;
 
@@ -58,6 +63,8 @@ const DAYS: i64 = 60;
 pub(crate) struct Choices {
     /// Consents given, for a handover or for monitoring.
     pub(crate) given: u32,
+    /// Of these, given at a desk with a worker's help.
+    pub(crate) assisted: u32,
     /// Refused, recorded as such.
     pub(crate) refused: u32,
     /// Narrowed.
@@ -209,6 +216,13 @@ pub(crate) async fn members(
         let mut person = AtPortal::login(&mut front, &case.person).await?;
         person.link(&union, &key).await?;
         refused_without_consent(&union, case, &neutral, &mut choices).await?;
+        if ASSISTED.contains(&index) {
+            let kept = choose_at_desk(ground, &union, &neutral, &key).await?;
+            person.codes.push(kept);
+            count(&mut choices.given);
+            count(&mut choices.assisted);
+            continue;
+        }
         let given = person
             .choose(("vakbond", "neutraal", "HANDOVER"), CATEGORIES)
             .await?;
@@ -261,6 +275,43 @@ pub(crate) async fn members(
     Ok(choices)
 }
 
+/// A member chooses at the vakbond's desk, helped by a worker; gives what the person takes home.
+async fn choose_at_desk(
+    ground: &Ground,
+    union: &Client,
+    recipient: &Client,
+    who: &PersonKey,
+) -> Result<Value, SandboxError> {
+    let identity = ground.identity("vakbond")?;
+    let draft = Draft {
+        client: union,
+        identity: &identity,
+        sandbox: &ground.folder,
+        place: Place::Desk,
+        level: AuthenticationLevel::Test,
+    };
+    let categories = CATEGORIES.iter().map(|name| name.parse());
+    let choice = Choice {
+        sender: union.party().clone(),
+        recipient: recipient.party().clone(),
+        purpose: "HANDOVER".parse().map_err(super::year::name_fault)?,
+        categories: categories
+            .collect::<Result<_, _>>()
+            .map_err(super::year::name_fault)?,
+        valid_until: Timestamp::from_millis(until()),
+        refused: false,
+        secrecy_waived: false,
+        language: Language::Nl,
+    };
+    let statement = draft.statement(&choice).await?;
+    let registered = union.assist_consent(who, &statement).await;
+    let registered = registered.map_err(at("RegisterConsent"))?;
+    let code = statement.stop_code.as_ref().map(StopCode::shown);
+    Ok(json!({
+        "kind": "a stop code", "code": code, "statement": registered.statement_jws,
+    }))
+}
+
 /// Monitoring is a question of its own: asked apart, answered apart, and no is as good an answer as yes.
 ///
 /// # Errors
@@ -286,7 +337,7 @@ pub(crate) async fn monitoring(
     let purpose = "MONITOR".parse().map_err(super::year::name_fault)?;
     let mut done = Vec::new();
     let asked = cases.iter().filter(|case| case.sender == "uwv");
-    for (index, case) in asked.take(ASKED_TO_MONITOR).enumerate() {
+    for case in asked.take(ASKED_TO_MONITOR) {
         let key = person_key(case)?;
         uwv.request_consent(&key, neutral.party(), &purpose, &categories)
             .await
@@ -295,7 +346,7 @@ pub(crate) async fn monitoring(
         let monitored = case.monitored();
         let mut person = AtPortal::login(&mut front, &case.person).await?;
         let exchange = ("uwv", "neutraal", "MONITOR");
-        if index >= MONITOR_YES {
+        if choices.monitoring_asked > MONITOR_YES {
             person.choose(exchange, &[]).await?;
             count(&mut choices.refused);
             refused_without_consent(&uwv, &monitored, &neutral, choices).await?;

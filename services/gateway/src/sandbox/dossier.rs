@@ -18,6 +18,9 @@ const REFUSED_GROUP: &str = "NUG";
 /// What the triage says about that person.
 pub(crate) const BENEFIT_REFUSED: &str = "aanvraag uitkering afgewezen, door naar het regioteam";
 
+/// How many such persons there are.
+pub(crate) const AFTER_REFUSAL: u32 = 1;
+
 /// On what a handover rests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rests {

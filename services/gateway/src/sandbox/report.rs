@@ -5,11 +5,15 @@
 
 mod tables;
 
-use super::choices::Choices;
+use super::choices::{Choices, MONITOR_YES};
+use super::dossier::AFTER_REFUSAL;
 use super::source::{Group, Year};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Where a number stands that the play itself sets.
+const AS_PLAYED: &str = "as played";
 
 /// Calls that one handover takes: Prepare, Offer, FetchOffer, Accept, GetHandover, Release, Fetch and
 /// Complete.
@@ -101,6 +105,18 @@ impl Outcome {
                 self.opened_outside,
                 outside,
                 &source.out_of_region,
+            ),
+            Compared::new(
+                "records for monitoring",
+                self.choices.monitoring_opened,
+                MONITOR_YES,
+                AS_PLAYED,
+            ),
+            Compared::new(
+                "after a refused application",
+                self.after_refused_benefit,
+                AFTER_REFUSAL,
+                AS_PLAYED,
             ),
         ]
     }
@@ -217,16 +233,13 @@ impl std::fmt::Display for Compared {
             source,
             line,
         } = self;
-        write!(
-            out,
-            "{what}: counted {counted}, the source has {source} ({line})"
-        )
+        write!(out, "{what}: counted {counted}, expected {source} ({line})")
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, Year};
+    use super::{AFTER_REFUSAL, Choices, MONITOR_YES, Outcome, Year};
     use std::time::Duration;
 
     fn outcome(year: &Year) -> Outcome {
@@ -235,6 +248,11 @@ mod tests {
             opened_outside: year.out_of_region.sign_ups,
             playing: Duration::from_secs(10),
             by_both: 1,
+            after_refused_benefit: AFTER_REFUSAL,
+            choices: Choices {
+                monitoring_opened: MONITOR_YES,
+                ..Choices::default()
+            },
             ..Outcome::default()
         };
         for group in &year.groups {
@@ -273,8 +291,10 @@ mod tests {
         other.projects.insert("VCA".to_owned(), 9);
         other.opened_outside = 101;
         other.enrolled = 1_137;
+        other.after_refused_benefit = 0;
+        other.choices.monitoring_opened = 0;
         let differences = other.differences(&year);
-        assert_eq!(differences.len(), 8, "{differences:#?}");
+        assert_eq!(differences.len(), 10, "{differences:#?}");
         Ok(())
     }
 }

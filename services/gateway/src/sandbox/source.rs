@@ -39,6 +39,8 @@ pub(crate) struct Source {
     pub(crate) via_site: u32,
     /// Via a partner in all, as printed.
     pub(crate) via_partner: u32,
+    /// What it cost in all, in whole euros, as added up from the rows.
+    pub(crate) euro: u32,
     /// Where the source contradicts itself.
     pub(crate) inconsistency: String,
 }
@@ -63,6 +65,8 @@ pub(crate) struct Projects {
     pub(crate) table: String,
     /// Places in all, as printed.
     pub(crate) places: u32,
+    /// What they cost in all, in eurocents, as printed.
+    pub(crate) eurocents: u32,
     /// Identity that hands the participants over.
     pub(crate) sender: String,
     /// The rows of the table.
@@ -82,6 +86,8 @@ pub(crate) struct Project {
     pub(crate) places: u32,
     /// What came of it, in the source's words.
     pub(crate) result: String,
+    /// What it cost, in eurocents.
+    pub(crate) eurocents: u32,
 }
 
 /// Sign-ups from outside the region.
@@ -115,6 +121,8 @@ pub(crate) struct Group {
     pub(crate) via_site: u32,
     /// Interventions that came via a partner.
     pub(crate) via_partner: u32,
+    /// What they cost, in whole euros.
+    pub(crate) euro: u32,
     /// Identity that plays the partner.
     pub(crate) sender: String,
 }
@@ -210,6 +218,9 @@ mod tests {
         assert_eq!(year.handovers(), 259 + 102 + 200);
         let projects: u32 = year.projects.rows.iter().map(|row| row.places).sum();
         assert_eq!(projects, year.projects.places);
+        assert_eq!(sum(|group| group.euro), year.source.euro);
+        let cents: u32 = year.projects.rows.iter().map(|row| row.eurocents).sum();
+        assert_eq!(cents, year.projects.eurocents);
         assert_eq!(
             year.sign_ups.total,
             year.sign_ups.net + year.out_of_region.sign_ups

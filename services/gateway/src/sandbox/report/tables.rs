@@ -52,6 +52,7 @@ impl Outcome {
                 row.push(cell(counted, group.interventions()));
                 row.push(cell(self.site(group), group.via_site));
                 row.push(cell(self.partner(group), group.via_partner));
+                row.push(grouped(group.euro));
                 row.push(group.sender.clone());
                 row.push(group.line.clone());
                 row
@@ -79,6 +80,7 @@ impl Outcome {
         ));
         sums.push(cell(self.via_site.values().sum(), source.via_site));
         sums.push(cell(self.via_partner.values().sum(), source.via_partner));
+        sums.push(grouped(source.euro));
         sums.extend([String::new(), source.table.clone()]);
         rows.push(sums);
         table(
@@ -92,6 +94,7 @@ impl Outcome {
                 "#sum",
                 "#via site",
                 "#via partner",
+                "#€, source",
                 "handed over by",
                 "source line",
             ],
@@ -100,7 +103,7 @@ impl Outcome {
     }
 
     fn projects_table(&self, year: &Year) -> String {
-        let rows: Vec<_> = year
+        let mut rows: Vec<_> = year
             .projects
             .rows
             .iter()
@@ -108,12 +111,25 @@ impl Outcome {
                 vec![
                     row.title.clone(),
                     cell(self.places(&row.code), row.places),
+                    euros(row.eurocents),
                     row.result.clone(),
                 ]
             })
             .collect();
+        let projects = &year.projects;
+        rows.push(vec![
+            "Total".to_owned(),
+            cell(self.projects.values().sum(), projects.places),
+            euros(projects.eurocents),
+            String::new(),
+        ]);
         table(
-            &["project", "#places", "result, in the source's words"],
+            &[
+                "project",
+                "#places",
+                "#€, source",
+                "result, in the source's words",
+            ],
             &rows,
         )
     }
@@ -123,14 +139,15 @@ impl Outcome {
         format!(
             "Sign-ups at the centre: {}. Passed on to another region: {} of {}. Handed over after a refused\n\
              application for a benefit: {}.\n\
-             Consent: {} given, {} refused, {} narrowed, {} withdrawn, which ended {} open handovers at once.\n\
-             {} calls found no consent and were refused as calls about nobody are. Monitoring was asked of {}\n\
-             people apart; {} records for it were opened.\n\n",
+             Consent: {} given ({} of them with help at a desk), {} refused, {} narrowed, {} withdrawn, which\n\
+             ended {} open handovers at once. {} calls found no consent and were refused as calls about nobody are.\n\
+             Monitoring was asked of {} people apart; {} records for it were opened.\n\n",
             grouped(self.enrolled),
             self.opened_outside,
             year.out_of_region.sign_ups,
             self.after_refused_benefit,
             choices.given,
+            choices.assisted,
             choices.refused,
             choices.narrowed,
             choices.withdrawn,
@@ -176,7 +193,12 @@ pub(super) fn notes(year: &Year) -> Vec<String> {
         "Persons are invented, and which person got which intervention too: the source gives the kinds of a whole \
          row (Maatwerk, Oriëntatie, Begeleiding, Versterken, Scholing) and the channel of a whole row, never \
          together. What came via the site is taken off the largest kinds. The region for which people from \
-         outside signed up is not in the source, nor who sent the participants of projects."
+         outside signed up is not in the source, nor who sent the participants of projects: that each of the \
+         200 places is one handover by the centre is the play's."
+            .to_owned(),
+        "Money is in no handover: the columns in € are the source's, printed beside and not counted. Nor are \
+         the source's years of birth (004:241-257) played: the register lets a handover tell a band of ages \
+         only."
             .to_owned(),
     ]
 }
@@ -188,6 +210,12 @@ fn cell(counted: u32, source: u32) -> String {
     } else {
         format!("{counted}≠{source}")
     }
+}
+
+/// Eurocents as euros.
+fn euros(cents: u32) -> String {
+    let (whole, rest) = (cents.checked_div(100), cents.checked_rem(100));
+    format!("{}.{:02}", grouped(whole.unwrap_or(0)), rest.unwrap_or(0))
 }
 
 /// A number with its thousands apart.
