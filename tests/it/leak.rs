@@ -260,7 +260,11 @@ async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
     union.add("a vakbond's OIN", UNION.as_bytes());
     assert_eq!(union.search(&logs), Vec::<String>::new());
 
-    // What is planted is found, in each form.
+    finds_what_is_planted(&mut wanted, folder.path(), &some_code(&sandbox));
+}
+
+/// What is planted is found, in each form.
+fn finds_what_is_planted(wanted: &mut Wanted, folder: &Path, code: &str) {
     wanted.add("a planted BSN", b"999999990");
     let odd = [0xfb, 0xff, 0xbe, 0xfb, 0xef, 0xbe, 0xff, 0xff, 0xfb];
     wanted.add("planted octets", &odd);
@@ -270,9 +274,9 @@ async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
         "eDk5OTk5OTk5MHk".to_owned(),
         STANDARD_NO_PAD.encode(odd),
         URL_SAFE_NO_PAD.encode(odd),
-        format!("a code {}", some_code(&sandbox)),
+        format!("a code {code}"),
     ] {
-        let path = save(folder.path(), "planted", planted.as_bytes());
+        let path = save(folder, "planted", planted.as_bytes());
         assert!(!wanted.search(&[path]).is_empty(), "{planted}");
     }
 }

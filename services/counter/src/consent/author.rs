@@ -60,6 +60,24 @@ pub enum Place {
     Phone,
 }
 
+impl Place {
+    const fn method(self) -> CollectionMethod {
+        match self {
+            Self::Portal => CollectionMethod::Portal,
+            Self::Desk => CollectionMethod::Desk,
+            Self::Phone => CollectionMethod::Phone,
+        }
+    }
+
+    /// Who signs there. Whether a desk may is for the broker to say.
+    const fn signer(self) -> Signer {
+        match self {
+            Self::Portal => Signer::Portal,
+            Self::Desk | Self::Phone => Signer::Desk { assist: true },
+        }
+    }
+}
+
 /// Who writes statements, and on what they rest.
 #[derive(Clone, Copy, Debug)]
 pub struct Author<'a> {
@@ -113,11 +131,7 @@ impl Author<'_> {
             }),
             categories: choice.categories.clone(),
             special: self.special(&choice.categories),
-            method: match self.place {
-                Place::Portal => CollectionMethod::Portal,
-                Place::Desk => CollectionMethod::Desk,
-                Place::Phone => CollectionMethod::Phone,
-            },
+            method: self.place.method(),
             authentication_level: self.level,
             assisted_by: (self.place != Place::Portal).then(|| self.desk.clone()),
             reflection_offered: terms.reflection_hours > 0,
@@ -142,10 +156,7 @@ impl Author<'_> {
         };
         let stop_code = (!choice.refused).then(|| StopCode::draw(random));
         let statement = self.statement(record, event, stop_code);
-        let signer = match self.place {
-            Place::Portal => Signer::Portal,
-            Place::Desk | Place::Phone => Signer::Desk { assist: true },
-        };
+        let signer = self.place.signer();
         checked(check_new(
             &statement,
             self.register,

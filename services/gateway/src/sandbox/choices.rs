@@ -236,6 +236,25 @@ pub(crate) async fn members(
             refused_without_consent(&union, case, &uwv, &mut choices).await?;
         }
     }
+    withdrawing(clients, cases, first_free, (&mut front, &mut choices)).await?;
+    write_secret(
+        &ground.folder.join("codes.json"),
+        Value::from(front.codes).to_string().as_bytes(),
+    )?;
+    Ok(choices)
+}
+
+/// Members who stop while their handover is open, at the portal and by code.
+async fn withdrawing(
+    clients: &Clients,
+    cases: &[Case],
+    first_free: usize,
+    (front, choices): (&mut Front, &mut Choices),
+) -> Result<(), SandboxError> {
+    let (union, neutral) = (
+        client_of(clients, "vakbond")?,
+        client_of(clients, "neutraal")?,
+    );
     let like = cases
         .iter()
         .find(|case| case.rests == Rests::OnConsent)
@@ -243,7 +262,7 @@ pub(crate) async fn members(
     for index in 0..WITHDRAW {
         let case = like.of(people::person(first_free.saturating_add(index)));
         let key = person_key(&case)?;
-        let mut person = AtPortal::login(&mut front, &case.person).await?;
+        let mut person = AtPortal::login(front, &case.person).await?;
         person.link(&union, &key).await?;
         let given = person
             .choose(("vakbond", "neutraal", "HANDOVER"), CATEGORIES)
@@ -266,13 +285,9 @@ pub(crate) async fn members(
             return Err(unexpected("a withdrawal did not end an open handover"));
         }
         count(&mut choices.ended);
-        refused_without_consent(&union, &case, &neutral, &mut choices).await?;
+        refused_without_consent(&union, &case, &neutral, choices).await?;
     }
-    write_secret(
-        &ground.folder.join("codes.json"),
-        Value::from(front.codes).to_string().as_bytes(),
-    )?;
-    Ok(choices)
+    Ok(())
 }
 
 /// A member chooses at the vakbond's desk, helped by a worker; gives what the person takes home.
