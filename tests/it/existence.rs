@@ -194,6 +194,28 @@ async fn no_consent_and_nobody_are_one_answer() {
     assert_eq!(known.0, Some(rules::reason::Reason::NotAvailable));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_finds_its_consent_over_is_refused_and_told_to_the_person() {
+    let scene = Scene::set().await;
+    let mut short = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+    short.record.valid_until = short.record.valid_from.plus_millis(1_500);
+    let given = scene.portal.register_consent(&scene.number, &short).await;
+    given.unwrap();
+    let prepared = scene.prepare(&scene.who).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1_700)).await;
+    let offered = scene.union.offer(&prepared, &values(SUMMARY)).await;
+    // Whoever was allowed to prepare knows that there was a consent; so it is told what became of it.
+    let expected = rules::reason::Reason::ConsentNotActive;
+    assert_eq!(crate::house::reason(offered), expected);
+    let mut command = std::process::Command::new(program());
+    command.arg("--sandbox").arg(scene.house.path());
+    let told = said(
+        command.args(["overview", "--lang", "en"]),
+        &crate::house::digits(40),
+    );
+    assert!(told.out.contains("could not go on"), "{}", told.out);
+}
+
 /// Somebody who gave consent and then blocked the vakbond, at the portal itself. In between the vakbond
 /// prepared a handover, where that is asked for.
 async fn blocked(scene: &Scene, is_open: bool) -> (PersonKey, Option<HandoverId>) {

@@ -267,9 +267,11 @@ async fn overview(sandbox: &Path, person: &Person, language: &str) -> Result<Ans
         .lines
         .iter()
         .map(|line| {
-            let remedy = remedy(line)
-                .map(|(_, id)| format!("  [{id}]"))
-                .unwrap_or_default();
+            let remedy = match remedy(line) {
+                (Some(handover), _) => format!("  [{handover}]"),
+                (_, Some(consent)) => format!("  [{consent}]"),
+                (None, None) => String::new(),
+            };
             format!("{}  {}{remedy}", moment(line.time_millis), line.sentence)
         })
         .collect();
@@ -282,11 +284,12 @@ async fn overview(sandbox: &Path, person: &Person, language: &str) -> Result<Ans
         .lines
         .iter()
         .map(|line| {
-            let mut value = json!({ "time_millis": line.time_millis, "sentence": line.sentence });
-            if let Some((name, id)) = remedy(line) {
-                value[name] = Value::String(id);
-            }
-            value
+            let (handover, consent) = remedy(line);
+            json!({
+                "time_millis": line.time_millis, "sentence": line.sentence,
+                "handover_id": handover.map(|id| id.to_string()),
+                "consent_id": consent.map(|id| id.to_string()),
+            })
         })
         .collect();
     Ok(Answer::new(text, json!({ "lines": values })))
@@ -294,14 +297,11 @@ async fn overview(sandbox: &Path, person: &Person, language: &str) -> Result<Ans
 
 /// What a person can do something about: the handover that `object` takes, or the consent that
 /// `consent stop` takes.
-fn remedy(line: &message::OverviewLine) -> Option<(&'static str, String)> {
-    match line.remedy.as_ref()? {
-        Remedy::HandoverId(octets) => {
-            HandoverId::from_slice(octets).map(|id| ("handover_id", id.to_string()))
-        }
-        Remedy::RecordId(octets) => {
-            ConsentId::from_slice(octets).map(|id| ("consent_id", id.to_string()))
-        }
+fn remedy(line: &message::OverviewLine) -> (Option<HandoverId>, Option<ConsentId>) {
+    match &line.remedy {
+        Some(Remedy::HandoverId(octets)) => (HandoverId::from_slice(octets), None),
+        Some(Remedy::RecordId(octets)) => (None, ConsentId::from_slice(octets)),
+        None => (None, None),
     }
 }
 
