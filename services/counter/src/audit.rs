@@ -77,7 +77,7 @@ impl Command for SearchEntries {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<EntryPage>, Error> {
         let mut record = Record {
             handover: self.handover,
@@ -123,7 +123,7 @@ impl SearchEntries {
     async fn search(
         &self,
         room: &Room<'_>,
-        tx: &mut Tx,
+        tx: &mut Tx<'_>,
     ) -> Result<Result<EntryPage, Refusal>, Error> {
         let keys = room.counter.keys();
         let Searched { from, until, .. } = self.searched(room);
@@ -249,7 +249,7 @@ impl Command for GetEntry {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<OpenedEntry>, Error> {
         let mut record = Record {
             entry: Some(self.entry_id),

@@ -172,7 +172,11 @@ fn open(keys: &Keys, row: ConsentRow) -> Result<Stored, Error> {
 ///
 /// # Errors
 /// When the database fails or a seal does not open.
-pub async fn load(room: &Room<'_>, tx: &mut Tx, id: ConsentId) -> Result<Option<Stored>, Error> {
+pub async fn load(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    id: ConsentId,
+) -> Result<Option<Stored>, Error> {
     match tx.lock_consent(id).await? {
         Some(row) => Ok(Some(open(room.counter.keys(), row)?)),
         None => Ok(None),
@@ -185,7 +189,7 @@ pub async fn load(room: &Room<'_>, tx: &mut Tx, id: ConsentId) -> Result<Option<
 /// When the database fails or a seal does not open.
 pub async fn current(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     subject: &SubjectRow,
 ) -> Result<Option<ConsentRecord>, Error> {
     let Some(id) = subject.consent else {
@@ -200,7 +204,7 @@ pub async fn current(
 ///
 /// # Errors
 /// When the database or a seal fails.
-async fn save(room: &Room<'_>, tx: &mut Tx, stored: &mut Stored) -> Result<(), Error> {
+async fn save(room: &Room<'_>, tx: &mut Tx<'_>, stored: &mut Stored) -> Result<(), Error> {
     let keys = room.counter.keys();
     stored.row.body = seal_body(
         keys,
@@ -213,7 +217,7 @@ async fn save(room: &Room<'_>, tx: &mut Tx, stored: &mut Stored) -> Result<(), E
 }
 
 /// Appends the event of a record as it stands.
-async fn append(room: &Room<'_>, tx: &mut Tx, stored: &Stored) -> Result<(), Error> {
+async fn append(room: &Room<'_>, tx: &mut Tx<'_>, stored: &Stored) -> Result<(), Error> {
     let row = &stored.row;
     let name = [
         row.consent_id.bytes().as_slice(),

@@ -318,7 +318,7 @@ impl InForce {
 /// When the database fails.
 pub async fn follows_completed(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     (sender, recipient): (&Party, &Party),
     purpose: &Purpose,
 ) -> Result<bool, Error> {

@@ -230,7 +230,7 @@ impl Work for ReadInForce {
         "ReadInForce"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
         let Some(row) = tx.in_force().await? else {
             return Ok(None);
         };
@@ -294,7 +294,7 @@ impl Command for PutInForce<'_> {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<InForceRow>, Error> {
         let mut record = Record::default();
         let now = room.call.now;
@@ -342,7 +342,7 @@ impl Command for Note {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<()>, Error> {
         let mut record = self.record.clone();
         // A handover's line says the same of it whether or not its step could be served.

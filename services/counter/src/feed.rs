@@ -96,7 +96,7 @@ pub fn texts<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Vec<String> {
 ///
 /// # Errors
 /// When the database or a seal fails.
-pub async fn write(room: &Room<'_>, tx: &mut Tx, told: &Told) -> Result<(), Error> {
+pub async fn write(room: &Room<'_>, tx: &mut Tx<'_>, told: &Told) -> Result<(), Error> {
     let counter = room.counter;
     let id = EntryId::draw(counter.clock(), counter.random());
     let stored = Stored {
@@ -172,7 +172,7 @@ impl Command for PullFeed {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Vec<FeedLine>>, Error> {
         let mut record = Record::default();
         if let Err(refusal) = crate::consent::need_portal(room.call) {
@@ -208,7 +208,7 @@ impl Command for AckFeed {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<u64>, Error> {
         let mut record = Record::default();
         if let Err(refusal) = crate::consent::need_portal(room.call) {

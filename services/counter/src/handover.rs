@@ -260,7 +260,11 @@ pub fn day_of(moment: Timestamp) -> u32 {
 ///
 /// # Errors
 /// When the database fails or a seal does not open.
-pub async fn load(room: &Room<'_>, tx: &mut Tx, id: HandoverId) -> Result<Option<Loaded>, Error> {
+pub async fn load(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    id: HandoverId,
+) -> Result<Option<Loaded>, Error> {
     let Some(row) = tx.lock_handover(id).await? else {
         return Ok(None);
     };
@@ -287,7 +291,7 @@ pub async fn load(room: &Room<'_>, tx: &mut Tx, id: HandoverId) -> Result<Option
 /// When the database fails or a seal does not open.
 pub async fn load_as<T>(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     id: HandoverId,
     wanted: Actor,
 ) -> Result<Result<Loaded, Verdict<T>>, Error> {
@@ -341,7 +345,7 @@ pub fn judge(room: &Room<'_>, loaded: &Loaded, attempt: Attempt) -> Result<Outco
 /// When the database or a seal fails.
 pub async fn enter(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     loaded: &mut Loaded,
     step: &Step,
 ) -> Result<(), Error> {
@@ -416,7 +420,7 @@ fn set_timer(room: &Room<'_>, loaded: &mut Loaded, step: &Step) {
 ///
 /// # Errors
 /// When the database or the seal fails.
-pub async fn save(room: &Room<'_>, tx: &mut Tx, loaded: &mut Loaded) -> Result<(), Error> {
+pub async fn save(room: &Room<'_>, tx: &mut Tx<'_>, loaded: &mut Loaded) -> Result<(), Error> {
     loaded.row.body = loaded
         .body
         .seal(room.counter.keys(), &loaded.row.handover_id)?;
@@ -431,7 +435,7 @@ pub async fn save(room: &Room<'_>, tx: &mut Tx, loaded: &mut Loaded) -> Result<(
 /// When the database or the seal fails.
 async fn tell(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     loaded: &Loaded,
     side: Side,
     kind: InboxKind,

@@ -444,7 +444,7 @@ impl Work for ReadHorizon {
         "ReadHorizon"
     }
 
-    async fn perform(&self, tx: &mut Tx) -> Result<Self::Output, HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<Self::Output, HolderError> {
         Ok(tx.horizon().await?)
     }
 
@@ -463,7 +463,7 @@ impl Work for PutHorizon {
         "PutHorizon"
     }
 
-    async fn perform(&self, tx: &mut Tx) -> Result<(), HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<(), HolderError> {
         Ok(tx.put_horizon(self.0).await?)
     }
 

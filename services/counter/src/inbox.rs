@@ -71,7 +71,7 @@ fn row_name(party: Tag, position: i64) -> [u8; 24] {
 /// When the database or the seal fails.
 pub async fn deliver(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     to: &Party,
     item: &InboxItem,
 ) -> Result<(), Error> {
@@ -191,7 +191,7 @@ impl Command for ListInbox {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<InboxPage>, Error> {
         let record = Record::default();
         match read_page(room, tx, &self.cursor, self.page_rows).await? {
@@ -203,7 +203,7 @@ impl Command for ListInbox {
 
 async fn read_page(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     cursor: &str,
     page_rows: u32,
 ) -> Result<Result<InboxPage, Refusal>, Error> {
@@ -256,7 +256,7 @@ impl Command for WatchInbox {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<InboxPage>, Error> {
         let record = Record::default();
         match read_page(room, tx, &self.cursor, 1).await? {
@@ -311,7 +311,7 @@ impl store::Work for Peek {
         "PeekInbox"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<bool, Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<bool, Error> {
         Ok(!tx.inbox_items(self.party, self.after, 1).await?.is_empty())
     }
 

@@ -141,7 +141,7 @@ impl Command for LoggedIn {
     async fn perform<'a>(
         &'a self,
         _room: &'a Room<'a>,
-        _tx: &'a mut Tx,
+        _tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Converted>, Error> {
         Ok(match &self.outcome {
             Outcome::Permitted(converted) => {
@@ -167,7 +167,7 @@ impl Command for Linking<'_> {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Timestamp>, Error> {
         // That a vakbond is meant is special-category data: the line does not say which.
         let record = Record::default();
@@ -239,7 +239,7 @@ impl Command for RedeemLink {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Converted>, Error> {
         let record = Record::default();
         let source = match source_tag(room, None) {

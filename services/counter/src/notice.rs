@@ -96,7 +96,7 @@ impl NoticeView {
 /// When the database or the seal fails.
 pub async fn start(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     loaded: &Loaded,
     kind: NoticeKind,
 ) -> Result<NoticeId, Error> {
@@ -135,7 +135,7 @@ pub async fn start(
 
 async fn tell(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     loaded: &Loaded,
     to: &Party,
     kind: InboxKind,
@@ -232,7 +232,7 @@ fn open_answer(
 /// Locks a notice that is the caller's to answer, with its handover; anything else is hidden.
 async fn load_as_recipient<T>(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     id: NoticeId,
 ) -> Result<Result<(NoticeRow, Loaded), Verdict<T>>, Error> {
     let hidden = || Verdict::hidden(Reason::NotAvailable, Record::default());
@@ -283,7 +283,7 @@ impl Command for SendNotice {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<NoticeId>, Error> {
         let loaded = match crate::handover::load_as(room, tx, self.handover, Actor::Sender).await? {
             Ok(loaded) => loaded,
@@ -349,7 +349,7 @@ impl Command for AckNotice {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<NoticeView>, Error> {
         let (mut row, loaded) = match load_as_recipient(room, tx, self.notice).await? {
             Ok(found) => found,
@@ -434,7 +434,7 @@ impl Command for AnswerNotice {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<NoticeView>, Error> {
         let (mut row, loaded) = match load_as_recipient(room, tx, self.notice).await? {
             Ok(found) => found,
@@ -507,7 +507,7 @@ impl Command for MarkOverdue {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<()>, Error> {
         let Some(mut row) = tx.lock_notice(self.notice).await? else {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));

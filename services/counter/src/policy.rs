@@ -28,7 +28,7 @@ impl Command for ExplainDecision {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        _tx: &'a mut Tx,
+        _tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Explanation>, Error> {
         let policy = &room.in_force.policy;
         let record = Record {

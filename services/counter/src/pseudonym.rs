@@ -49,7 +49,7 @@ impl<T: Clone + Send + Sync> Command for Log<T> {
     async fn perform<'a>(
         &'a self,
         _room: &'a Room<'a>,
-        _tx: &'a mut Tx,
+        _tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<T>, Error> {
         Ok(match &self.outcome {
             Outcome::Permitted(reply) => Verdict::permitted(reply.clone(), self.record.clone()),

@@ -61,7 +61,7 @@ impl Room<'_> {
     /// When the line is too long, or the database or the seal fails; the command is undone then.
     pub async fn write_entry(
         &self,
-        tx: &mut Tx,
+        tx: &mut Tx<'_>,
         action: &'static str,
         record: &Record,
     ) -> Result<Written, Error> {

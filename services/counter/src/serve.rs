@@ -176,7 +176,7 @@ pub trait Command: Send + Sync {
     fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> impl Future<Output = Result<Verdict<Self::Reply>, Error>> + Send + 'a;
 
     /// Whether it may run in a database in which nothing is in force yet: only what puts something in
@@ -251,7 +251,7 @@ impl<C: Command> Work for Serving<'_, C> {
         self.command.name()
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
         if !self.whatever_is_in_force {
             self.room.check_in_force(tx, self.command.founds()).await?;
         }
@@ -313,7 +313,7 @@ impl<C: Command> Serving<'_, C> {
     /// like any other, so it has an entry of its own.
     async fn repeat(
         &self,
-        tx: &mut Tx,
+        tx: &mut Tx<'_>,
         request_id: RequestId,
         body_sha256: [u8; 32],
         stored: &StoredOutcome,
@@ -359,7 +359,7 @@ impl<C: Command> Serving<'_, C> {
 
 impl Room<'_> {
     /// Refuses to decide under a directory or policy set that is no longer the one in force.
-    async fn check_in_force(&self, tx: &mut Tx, founds: bool) -> Result<(), Error> {
+    async fn check_in_force(&self, tx: &mut Tx<'_>, founds: bool) -> Result<(), Error> {
         let current = match tx.in_force().await? {
             Some(current) => current,
             None if founds => return Ok(()),

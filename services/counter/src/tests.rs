@@ -147,11 +147,13 @@ struct Office {
 impl Office {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = store::Settings {
+        let settings = store::Settings::Sqlite(store::File {
             path: folder.path().join("broker.sqlite"),
             pages_max: None,
-        };
-        store::tx::migrate(&settings, Role::Broker).await.unwrap();
+        });
+        store::engine::migrate(&settings, Role::Broker)
+            .await
+            .unwrap();
         let database = Database::open(&settings, Role::Broker).await.unwrap();
         let clock = Arc::new(HandClock(AtomicI64::new(NEW_YEARS_EVE)));
         let controllers = vec![Controller {

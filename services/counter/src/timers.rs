@@ -60,7 +60,7 @@ impl Command for Expire {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<()>, Error> {
         let Some(mut loaded) = load(room, tx, self.handover).await? else {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
@@ -106,7 +106,7 @@ impl Command for ReportUndelivered {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<()>, Error> {
         let Some(mut loaded) = load(room, tx, self.handover).await? else {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
@@ -145,7 +145,7 @@ impl Command for Rewrap {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<()>, Error> {
         let Some(mut loaded) = load(room, tx, self.handover).await? else {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
@@ -211,7 +211,7 @@ impl Work for FindDue {
         "FindDue"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Vec<Due>, Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Vec<Due>, Error> {
         let rows_max = i64::try_from(ROWS_MAX).unwrap_or(i64::MAX);
         let left = i64::try_from(self.left).unwrap_or(i64::MAX);
         let now = self.now;
@@ -263,7 +263,7 @@ impl Work for Forget {
         "ForgetOutcomes"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<u64, Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<u64, Error> {
         tx.delete_expired_link_codes(self.now).await?;
         Ok(tx.delete_request_outcomes_before(self.before).await?)
     }

@@ -3,10 +3,12 @@
 //! Must never hold a secret (those are in files that it names), and never take an unknown value or an
 //! unknown field for a default.
 
+mod database;
 mod fields;
 #[cfg(test)]
 mod tests;
 
+pub use database::DatabaseSettings;
 pub use fields::Mistake;
 
 use counter::holder::QuotaLimits;
@@ -78,15 +80,6 @@ pub struct PortalSettings {
     pub database: DatabaseSettings,
     /// The policy set of which it reads the register.
     pub policies: SignedPath,
-}
-
-/// Where a database is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatabaseSettings {
-    /// The file.
-    pub path: PathBuf,
-    /// Most pages that it may have; the database's own bound when absent.
-    pub pages_max: Option<u32>,
 }
 
 /// How to reach a key holder.
@@ -335,7 +328,7 @@ fn read(table: toml::Table, folder: &Path) -> Result<Configuration, Vec<Mistake>
 fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
     match fields.text("role")?.as_str() {
         "broker" => {
-            let database = fields.table("database", read_database);
+            let database = fields.table("database", database::read);
             let day_keys = fields.path("day_keys");
             let holders = fields.list("holders", read_holder);
             let policies = fields.table("policies", read_policies);
@@ -349,7 +342,7 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
             }))
         }
         "holder" => {
-            let database = fields.table("database", read_database);
+            let database = fields.table("database", database::read);
             let quotas = read_quotas(fields);
             Some(Role::Holder(HolderSettings {
                 database: database?,
@@ -358,7 +351,7 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
         }
         "portal" => {
             let store = fields.path("store");
-            let database = fields.table("database", read_database);
+            let database = fields.table("database", database::read);
             let policies = fields.table("policies", read_policies);
             let broker = fields.table("broker", |fields| {
                 let address = fields.parsed("address", address);
@@ -399,15 +392,6 @@ fn read_quotas(fields: &mut Fields<'_>) -> QuotaLimits {
         handover: quota("quota_handover_per_day", usual.handover),
         portal: quota("quota_portal_per_day", usual.portal),
     }
-}
-
-fn read_database(fields: &mut Fields<'_>) -> Option<DatabaseSettings> {
-    let path = fields.path("path");
-    let pages_max = fields.optional_count("pages_max");
-    Some(DatabaseSettings {
-        path: path?,
-        pages_max,
-    })
 }
 
 fn read_holder(fields: &mut Fields<'_>) -> Option<HolderAddress> {
@@ -511,7 +495,7 @@ impl fmt::Display for Configuration {
                 .collect::<Vec<_>>()
                 .join(","),
         )?;
-        write!(out, " database={}", self.database().path.display())?;
+        write!(out, " database={}", self.database())?;
         match &self.role {
             Role::Broker(settings) => write!(
                 out,

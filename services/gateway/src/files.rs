@@ -224,7 +224,11 @@ fn collect(
     Ok(())
 }
 
-fn secret(path: &Path) -> Result<Secret<String>, FileError> {
+/// Reads a file that only its owner may read.
+///
+/// # Errors
+/// When others may read it, or it cannot be read.
+pub(crate) fn secret(path: &Path) -> Result<Secret<String>, FileError> {
     let details = std::fs::metadata(path).map_err(|source| io(path, source))?;
     if details.permissions().mode() & OTHERS_MASK != 0 {
         return Err(FileError::Open {

@@ -114,14 +114,11 @@ async fn migrate(path: &Path) -> Result<Answer, Fault> {
         Role::Portal(_) => store::Role::Portal,
     };
     let database = configuration.database();
-    let settings = store::Settings {
-        path: database.path.clone(),
-        pages_max: database.pages_max,
-    };
-    store::tx::migrate(&settings, role).await?;
-    let path = database.path.display().to_string();
-    let text = format!("{path} has this program's schema");
-    Ok(Answer::new(text, json!({ "database": path })))
+    let settings = database.open()?;
+    store::engine::migrate(&settings, role).await?;
+    let place = database.to_string();
+    let text = format!("{place} has this program's schema");
+    Ok(Answer::new(text, json!({ "database": place })))
 }
 
 /// Reads the configuration and, beyond it, the door's files and the key file.

@@ -2,34 +2,41 @@
 //!
 //! Must never update or delete an entry; the sequencer's index is the one column that comes later.
 
-use crate::tx::{column, fixed};
+use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{EntryId, Tag};
-use sqlx::sqlite::SqliteRow;
 
-const INSERT_ENTRY: &str = "INSERT INTO audit_entry (entry_id, leaf_index, leaf_sha256, year, time, \
+const INSERT_ENTRY: Sql = sql!(
+    "INSERT INTO audit_entry (entry_id, leaf_index, leaf_sha256, year, time, \
      handover_tag, sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body) \
-     VALUES ($1, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-const SELECT_ENTRY: &str = "SELECT entry_id, leaf_index, leaf_sha256, year, time, handover_tag, \
+     VALUES ($1, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+);
+const SELECT_ENTRY: Sql = sql!(
+    "SELECT entry_id, leaf_index, leaf_sha256, year, time, handover_tag, \
      sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body \
-     FROM audit_entry WHERE entry_id = $1";
-/// An absent condition is NULL. Entry ids are time-ordered, so they are the order and the page mark.
-const SEARCH_ENTRIES: &str = "SELECT entry_id, leaf_index, leaf_sha256, year, time, handover_tag, \
+     FROM audit_entry WHERE entry_id = $1"
+);
+/// An absent condition is NULL; the comparison comes first, because PostgreSQL takes an argument's type from
+/// where it stands first. Entry ids are time-ordered, so they are the order and the page mark.
+const SEARCH_ENTRIES: Sql = sql!(
+    "SELECT entry_id, leaf_index, leaf_sha256, year, time, handover_tag, \
      sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body \
      FROM audit_entry \
      WHERE year = $1 AND time >= $2 AND time < $3 AND entry_id < $4 \
-     AND ($5 IS NULL OR handover_tag = $5) \
-     AND ($6 IS NULL OR sender_tag = $6 OR recipient_tag = $6 OR caller_tag = $6) \
-     AND ($7 IS NULL OR sender_tag = $7 OR recipient_tag = $7 OR caller_tag = $7) \
-     AND ($8 IS NULL OR purpose_tag = $8) \
-     AND ($9 IS NULL OR subject_tag = $9) \
-     AND ($10 IS NULL OR finding_tag = $10) \
-     ORDER BY entry_id DESC LIMIT $11";
-const COUNT_ENTRIES: &str = "SELECT COUNT(*) AS entries FROM audit_entry";
+     AND (handover_tag = $5 OR $5 IS NULL) \
+     AND (sender_tag = $6 OR recipient_tag = $6 OR caller_tag = $6 OR $6 IS NULL) \
+     AND (sender_tag = $7 OR recipient_tag = $7 OR caller_tag = $7 OR $7 IS NULL) \
+     AND (purpose_tag = $8 OR $8 IS NULL) \
+     AND (subject_tag = $9 OR $9 IS NULL) \
+     AND (finding_tag = $10 OR $10 IS NULL) \
+     ORDER BY entry_id DESC LIMIT $11"
+);
+const COUNT_ENTRIES: Sql = sql!("SELECT COUNT(*) AS entries FROM audit_entry");
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[INSERT_ENTRY, SELECT_ENTRY, SEARCH_ENTRIES, COUNT_ENTRIES];
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[INSERT_ENTRY, SELECT_ENTRY, SEARCH_ENTRIES, COUNT_ENTRIES];
 
 /// The keyed tags under which an entry is found, each under its year's key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,27 +107,30 @@ fn octets(tag: &Option<Tag>) -> Option<&[u8]> {
     tag.as_ref().map(|tag| tag.bytes().as_slice())
 }
 
-impl Tx {
+impl Tx<'_> {
     /// Writes an entry.
     ///
     /// # Errors
     /// When the database fails; the action is then undone too.
     pub async fn insert_entry(&mut self, entry: &EntryRow) -> Result<(), Error> {
-        sqlx::query(INSERT_ENTRY)
-            .bind(entry.entry_id.bytes().as_slice())
-            .bind(entry.leaf_sha256.as_slice())
-            .bind(entry.year)
-            .bind(entry.time.millis())
-            .bind(octets(&entry.tags.handover))
-            .bind(octets(&entry.tags.sender))
-            .bind(octets(&entry.tags.recipient))
-            .bind(entry.tags.caller.bytes().as_slice())
-            .bind(octets(&entry.tags.purpose))
-            .bind(octets(&entry.tags.subject))
-            .bind(octets(&entry.tags.finding))
-            .bind(entry.body.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_ENTRY,
+            &[
+                Arg::from(entry.entry_id.bytes().as_slice()),
+                Arg::from(entry.leaf_sha256.as_slice()),
+                Arg::from(entry.year),
+                Arg::from(entry.time.millis()),
+                Arg::from(octets(&entry.tags.handover)),
+                Arg::from(octets(&entry.tags.sender)),
+                Arg::from(octets(&entry.tags.recipient)),
+                Arg::from(entry.tags.caller.bytes().as_slice()),
+                Arg::from(octets(&entry.tags.purpose)),
+                Arg::from(octets(&entry.tags.subject)),
+                Arg::from(octets(&entry.tags.finding)),
+                Arg::from(entry.body.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -129,9 +139,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn entry(&mut self, entry_id: EntryId) -> Result<Option<EntryRow>, Error> {
-        sqlx::query(SELECT_ENTRY)
-            .bind(entry_id.bytes().as_slice())
-            .fetch_optional(self.statement())
+        self.optional(SELECT_ENTRY, &[Arg::from(entry_id.bytes().as_slice())])
             .await?
             .map(|row| entry_row(&row))
             .transpose()
@@ -142,23 +150,26 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn search_entries(&mut self, search: &EntrySearch) -> Result<Vec<EntryRow>, Error> {
-        sqlx::query(SEARCH_ENTRIES)
-            .bind(search.year)
-            .bind(search.from.millis())
-            .bind(search.until.millis())
-            .bind(search.before.as_slice())
-            .bind(octets(&search.handover))
-            .bind(octets(&search.peer))
-            .bind(octets(&search.scope))
-            .bind(octets(&search.purpose))
-            .bind(octets(&search.subject))
-            .bind(octets(&search.finding))
-            .bind(search.rows_max)
-            .fetch_all(self.statement())
-            .await?
-            .iter()
-            .map(entry_row)
-            .collect()
+        self.all(
+            SEARCH_ENTRIES,
+            &[
+                Arg::from(search.year),
+                Arg::from(search.from.millis()),
+                Arg::from(search.until.millis()),
+                Arg::from(search.before.as_slice()),
+                Arg::from(octets(&search.handover)),
+                Arg::from(octets(&search.peer)),
+                Arg::from(octets(&search.scope)),
+                Arg::from(octets(&search.purpose)),
+                Arg::from(octets(&search.subject)),
+                Arg::from(octets(&search.finding)),
+                Arg::from(search.rows_max),
+            ],
+        )
+        .await?
+        .iter()
+        .map(entry_row)
+        .collect()
     }
 
     /// How many entries there are.
@@ -166,21 +177,19 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn count_entries(&mut self) -> Result<i64, Error> {
-        let row = sqlx::query(COUNT_ENTRIES)
-            .fetch_one(self.statement())
-            .await?;
+        let row = self.one(COUNT_ENTRIES, &[]).await?;
         column(&row, "entries")
     }
 }
 
-fn tag(row: &SqliteRow, name: &'static str) -> Result<Option<Tag>, Error> {
+fn tag(row: &Row, name: &'static str) -> Result<Option<Tag>, Error> {
     let octets: Option<Vec<u8>> = column(row, name)?;
     octets
         .map(|octets| Tag::from_slice(&octets).ok_or(Error::Malformed("audit_entry")))
         .transpose()
 }
 
-fn entry_row(row: &SqliteRow) -> Result<EntryRow, Error> {
+fn entry_row(row: &Row) -> Result<EntryRow, Error> {
     let wrong = || Error::Malformed("audit_entry");
     let id: Vec<u8> = column(row, "entry_id")?;
     Ok(EntryRow {

@@ -2,37 +2,51 @@
 //!
 //! Must never change or delete an event, and must never bring a record back: a change is a new version.
 
-use crate::tx::{column, fixed};
+use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{ConsentId, HandoverId};
-use sqlx::sqlite::SqliteRow;
 
-const INSERT_CONSENT: &str = "INSERT INTO consent (consent_id, subject_index, version, state, \
+const INSERT_CONSENT: Sql = sql!(
+    "INSERT INTO consent (consent_id, subject_index, version, state, \
      valid_until, stop_tag, created_at, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-     ON CONFLICT (consent_id) DO NOTHING";
-/// On PostgreSQL this ends in FOR SHARE; on SQLite every deciding command holds the only writer.
-const LOCK_CONSENT: &str = "SELECT consent_id, subject_index, version, state, valid_until, stop_tag, \
-     created_at, body FROM consent WHERE consent_id = $1";
-const FIND_BY_STOP_TAG: &str = "SELECT consent_id FROM consent WHERE stop_tag = $1";
-const UPDATE_CONSENT: &str = "UPDATE consent SET version = $2, state = $3, valid_until = $4, body = $5 \
-     WHERE consent_id = $1";
-const INSERT_EVENT: &str = "INSERT INTO consent_event (consent_id, version, state, time, body) \
-     VALUES ($1, $2, $3, $4, $5)";
-const SET_CURRENT: &str = "UPDATE relation_subject SET consent_id = $2 WHERE subject_index = $1";
-const INSERT_QUESTION: &str = "INSERT INTO question (question_id, subject_index, created_at, body) \
-     VALUES ($1, $2, $3, $4)";
-const SELECT_QUESTIONS: &str = "SELECT question_id, body FROM question \
-     WHERE subject_index = $1 ORDER BY question_id";
-const SELECT_OLD_QUESTIONS: &str = "SELECT question_id FROM question WHERE created_at < $1 \
-     ORDER BY created_at, question_id LIMIT $2 OFFSET $3";
-const SELECT_OLD_QUESTION: &str = "SELECT question_id, body FROM question \
-     WHERE question_id = $1 AND created_at < $2";
-const DELETE_QUESTION: &str = "DELETE FROM question WHERE question_id = $1";
-const DELETE_QUESTIONS: &str = "DELETE FROM question WHERE subject_index = $1";
+     ON CONFLICT (consent_id) DO NOTHING"
+);
+const LOCK_CONSENT: Sql = sql!("SELECT consent_id, subject_index, version, state, valid_until, stop_tag, \
+     created_at, body FROM consent WHERE consent_id = $1", for update);
+const FIND_BY_STOP_TAG: Sql = sql!("SELECT consent_id FROM consent WHERE stop_tag = $1");
+const UPDATE_CONSENT: Sql = sql!(
+    "UPDATE consent SET version = $2, state = $3, valid_until = $4, body = $5 \
+     WHERE consent_id = $1"
+);
+const INSERT_EVENT: Sql = sql!(
+    "INSERT INTO consent_event (consent_id, version, state, time, body) \
+     VALUES ($1, $2, $3, $4, $5)"
+);
+const SET_CURRENT: Sql =
+    sql!("UPDATE relation_subject SET consent_id = $2 WHERE subject_index = $1");
+const INSERT_QUESTION: Sql = sql!(
+    "INSERT INTO question (question_id, subject_index, created_at, body) \
+     VALUES ($1, $2, $3, $4)"
+);
+const SELECT_QUESTIONS: Sql = sql!(
+    "SELECT question_id, body FROM question \
+     WHERE subject_index = $1 ORDER BY question_id"
+);
+const SELECT_OLD_QUESTIONS: Sql = sql!(
+    "SELECT question_id FROM question WHERE created_at < $1 \
+     ORDER BY created_at, question_id LIMIT $2 OFFSET $3"
+);
+const SELECT_OLD_QUESTION: Sql = sql!(
+    "SELECT question_id, body FROM question \
+     WHERE question_id = $1 AND created_at < $2"
+);
+const DELETE_QUESTION: Sql = sql!("DELETE FROM question WHERE question_id = $1");
+const DELETE_QUESTIONS: Sql = sql!("DELETE FROM question WHERE subject_index = $1");
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_CONSENT,
     LOCK_CONSENT,
     FIND_BY_STOP_TAG,
@@ -92,24 +106,28 @@ pub struct QuestionRow {
     pub body: Vec<u8>,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// Writes a new record; `false` when its id is taken.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn insert_consent(&mut self, row: &ConsentRow) -> Result<bool, Error> {
-        let written = sqlx::query(INSERT_CONSENT)
-            .bind(row.consent_id.bytes().as_slice())
-            .bind(row.subject_index.as_slice())
-            .bind(row.version)
-            .bind(row.state)
-            .bind(row.valid_until.millis())
-            .bind(row.stop_tag.as_ref().map(<[u8; 32]>::as_slice))
-            .bind(row.created_at.millis())
-            .bind(row.body.as_slice())
-            .execute(self.statement())
+        let written = self
+            .execute(
+                INSERT_CONSENT,
+                &[
+                    Arg::from(row.consent_id.bytes().as_slice()),
+                    Arg::from(row.subject_index.as_slice()),
+                    Arg::from(row.version),
+                    Arg::from(row.state),
+                    Arg::from(row.valid_until.millis()),
+                    Arg::from(row.stop_tag.as_ref().map(<[u8; 32]>::as_slice)),
+                    Arg::from(row.created_at.millis()),
+                    Arg::from(row.body.as_slice()),
+                ],
+            )
             .await?;
-        Ok(written.rows_affected() == 1)
+        Ok(written == 1)
     }
 
     /// Locks a record against change until commit, and reads it.
@@ -117,9 +135,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn lock_consent(&mut self, id: ConsentId) -> Result<Option<ConsentRow>, Error> {
-        sqlx::query(LOCK_CONSENT)
-            .bind(id.bytes().as_slice())
-            .fetch_optional(self.statement())
+        self.optional(LOCK_CONSENT, &[Arg::from(id.bytes().as_slice())])
             .await?
             .map(|row| consent_row(&row))
             .transpose()
@@ -133,9 +149,7 @@ impl Tx {
         &mut self,
         tag: &[u8; 32],
     ) -> Result<Option<ConsentId>, Error> {
-        sqlx::query(FIND_BY_STOP_TAG)
-            .bind(tag.as_slice())
-            .fetch_optional(self.statement())
+        self.optional(FIND_BY_STOP_TAG, &[Arg::from(tag.as_slice())])
             .await?
             .map(|row| consent_id(&row))
             .transpose()
@@ -146,14 +160,17 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn update_consent(&mut self, row: &ConsentRow) -> Result<(), Error> {
-        sqlx::query(UPDATE_CONSENT)
-            .bind(row.consent_id.bytes().as_slice())
-            .bind(row.version)
-            .bind(row.state)
-            .bind(row.valid_until.millis())
-            .bind(row.body.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            UPDATE_CONSENT,
+            &[
+                Arg::from(row.consent_id.bytes().as_slice()),
+                Arg::from(row.version),
+                Arg::from(row.state),
+                Arg::from(row.valid_until.millis()),
+                Arg::from(row.body.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -162,14 +179,17 @@ impl Tx {
     /// # Errors
     /// When the database fails, or the version was written before.
     pub async fn insert_consent_event(&mut self, event: &ConsentEvent) -> Result<(), Error> {
-        sqlx::query(INSERT_EVENT)
-            .bind(event.consent_id.bytes().as_slice())
-            .bind(event.version)
-            .bind(event.state)
-            .bind(event.time.millis())
-            .bind(event.body.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_EVENT,
+            &[
+                Arg::from(event.consent_id.bytes().as_slice()),
+                Arg::from(event.version),
+                Arg::from(event.state),
+                Arg::from(event.time.millis()),
+                Arg::from(event.body.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -182,11 +202,14 @@ impl Tx {
         subject: &[u8; 32],
         id: ConsentId,
     ) -> Result<(), Error> {
-        sqlx::query(SET_CURRENT)
-            .bind(subject.as_slice())
-            .bind(id.bytes().as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            SET_CURRENT,
+            &[
+                Arg::from(subject.as_slice()),
+                Arg::from(id.bytes().as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -200,13 +223,16 @@ impl Tx {
         question: &QuestionRow,
         now: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(INSERT_QUESTION)
-            .bind(question.question_id.bytes().as_slice())
-            .bind(subject.as_slice())
-            .bind(now.millis())
-            .bind(question.body.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_QUESTION,
+            &[
+                Arg::from(question.question_id.bytes().as_slice()),
+                Arg::from(subject.as_slice()),
+                Arg::from(now.millis()),
+                Arg::from(question.body.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -215,16 +241,13 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn take_questions(&mut self, subject: &[u8; 32]) -> Result<Vec<QuestionRow>, Error> {
-        let questions = sqlx::query(SELECT_QUESTIONS)
-            .bind(subject.as_slice())
-            .fetch_all(self.statement())
+        let questions = self
+            .all(SELECT_QUESTIONS, &[Arg::from(subject.as_slice())])
             .await?
             .iter()
             .map(question_row)
             .collect::<Result<Vec<_>, Error>>()?;
-        sqlx::query(DELETE_QUESTIONS)
-            .bind(subject.as_slice())
-            .execute(self.statement())
+        self.execute(DELETE_QUESTIONS, &[Arg::from(subject.as_slice())])
             .await?;
         Ok(questions)
     }
@@ -239,15 +262,18 @@ impl Tx {
         rows_max: i64,
         skipped: i64,
     ) -> Result<Vec<HandoverId>, Error> {
-        sqlx::query(SELECT_OLD_QUESTIONS)
-            .bind(moment.millis())
-            .bind(rows_max)
-            .bind(skipped)
-            .fetch_all(self.statement())
-            .await?
-            .iter()
-            .map(question_id)
-            .collect()
+        self.all(
+            SELECT_OLD_QUESTIONS,
+            &[
+                Arg::from(moment.millis()),
+                Arg::from(rows_max),
+                Arg::from(skipped),
+            ],
+        )
+        .await?
+        .iter()
+        .map(question_id)
+        .collect()
     }
 
     /// Takes out a question, if it is from before `moment`.
@@ -259,40 +285,39 @@ impl Tx {
         id: HandoverId,
         moment: Timestamp,
     ) -> Result<Option<QuestionRow>, Error> {
-        let row = sqlx::query(SELECT_OLD_QUESTION)
-            .bind(id.bytes().as_slice())
-            .bind(moment.millis())
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(
+                SELECT_OLD_QUESTION,
+                &[Arg::from(id.bytes().as_slice()), Arg::from(moment.millis())],
+            )
             .await?;
         let Some(row) = row else {
             return Ok(None);
         };
-        sqlx::query(DELETE_QUESTION)
-            .bind(id.bytes().as_slice())
-            .execute(self.statement())
+        self.execute(DELETE_QUESTION, &[Arg::from(id.bytes().as_slice())])
             .await?;
         Ok(Some(question_row(&row)?))
     }
 }
 
-fn question_id(row: &SqliteRow) -> Result<HandoverId, Error> {
+fn question_id(row: &Row) -> Result<HandoverId, Error> {
     let octets: Vec<u8> = column(row, "question_id")?;
     HandoverId::from_slice(&octets).ok_or(Error::Malformed("question"))
 }
 
-fn question_row(row: &SqliteRow) -> Result<QuestionRow, Error> {
+fn question_row(row: &Row) -> Result<QuestionRow, Error> {
     Ok(QuestionRow {
         question_id: question_id(row)?,
         body: column(row, "body")?,
     })
 }
 
-fn consent_id(row: &SqliteRow) -> Result<ConsentId, Error> {
+fn consent_id(row: &Row) -> Result<ConsentId, Error> {
     let octets: Vec<u8> = column(row, "consent_id")?;
     ConsentId::from_slice(&octets).ok_or(Error::Malformed("consent"))
 }
 
-fn consent_row(row: &SqliteRow) -> Result<ConsentRow, Error> {
+fn consent_row(row: &Row) -> Result<ConsentRow, Error> {
     let stop_tag: Option<Vec<u8>> = column(row, "stop_tag")?;
     let stop_tag = stop_tag
         .map(|octets| octets.try_into().map_err(|_| Error::Malformed("consent")))

@@ -2,24 +2,32 @@
 //!
 //! Must never put a file in force without keeping it: entries refer to it for as long as they live.
 
-use crate::tx::{column, fixed};
+use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 
-const SELECT_IN_FORCE: &str =
-    "SELECT directory_version, policy_sha256 FROM in_force WHERE singleton = 1";
-const UPSERT_IN_FORCE: &str = "INSERT INTO in_force (singleton, directory_version, policy_sha256) \
+const SELECT_IN_FORCE: Sql =
+    sql!("SELECT directory_version, policy_sha256 FROM in_force WHERE singleton = 1");
+const UPSERT_IN_FORCE: Sql = sql!(
+    "INSERT INTO in_force (singleton, directory_version, policy_sha256) \
      VALUES (1, $1, $2) ON CONFLICT (singleton) DO UPDATE \
-     SET directory_version = excluded.directory_version, policy_sha256 = excluded.policy_sha256";
-const INSERT_DIRECTORY: &str = "INSERT INTO directory_file (version, content, signatures, imported_at) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT (version) DO NOTHING";
-const SELECT_DIRECTORY: &str = "SELECT content, signatures FROM directory_file WHERE version = $1";
-const INSERT_POLICY_SET: &str = "INSERT INTO policy_set (sha256, content, signatures, activated_at) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT (sha256) DO NOTHING";
-const SELECT_POLICY_SET: &str = "SELECT content, signatures FROM policy_set WHERE sha256 = $1";
+     SET directory_version = excluded.directory_version, policy_sha256 = excluded.policy_sha256"
+);
+const INSERT_DIRECTORY: Sql = sql!(
+    "INSERT INTO directory_file (version, content, signatures, imported_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (version) DO NOTHING"
+);
+const SELECT_DIRECTORY: Sql =
+    sql!("SELECT content, signatures FROM directory_file WHERE version = $1");
+const INSERT_POLICY_SET: Sql = sql!(
+    "INSERT INTO policy_set (sha256, content, signatures, activated_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (sha256) DO NOTHING"
+);
+const SELECT_POLICY_SET: Sql = sql!("SELECT content, signatures FROM policy_set WHERE sha256 = $1");
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[
     SELECT_IN_FORCE,
     UPSERT_IN_FORCE,
     INSERT_DIRECTORY,
@@ -46,15 +54,13 @@ pub struct SignedFile {
     pub signatures: Vec<u8>,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// What is in force; `None` in a new database.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn in_force(&mut self) -> Result<Option<InForce>, Error> {
-        let row = sqlx::query(SELECT_IN_FORCE)
-            .fetch_optional(self.statement())
-            .await?;
+        let row = self.optional(SELECT_IN_FORCE, &[]).await?;
         row.map(|row| {
             Ok(InForce {
                 directory_version: column(&row, "directory_version")?,
@@ -69,11 +75,14 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn put_in_force(&mut self, in_force: InForce) -> Result<(), Error> {
-        sqlx::query(UPSERT_IN_FORCE)
-            .bind(in_force.directory_version)
-            .bind(in_force.policy_sha256.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            UPSERT_IN_FORCE,
+            &[
+                Arg::from(in_force.directory_version),
+                Arg::from(in_force.policy_sha256.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -87,13 +96,16 @@ impl Tx {
         file: &SignedFile,
         now: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(INSERT_DIRECTORY)
-            .bind(version)
-            .bind(file.content.as_slice())
-            .bind(file.signatures.as_slice())
-            .bind(now.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_DIRECTORY,
+            &[
+                Arg::from(version),
+                Arg::from(file.content.as_slice()),
+                Arg::from(file.signatures.as_slice()),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -102,9 +114,8 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn directory(&mut self, version: i64) -> Result<Option<SignedFile>, Error> {
-        let row = sqlx::query(SELECT_DIRECTORY)
-            .bind(version)
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(SELECT_DIRECTORY, &[Arg::from(version)])
             .await?;
         row.map(|row| signed_file(&row)).transpose()
     }
@@ -119,13 +130,16 @@ impl Tx {
         file: &SignedFile,
         now: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(INSERT_POLICY_SET)
-            .bind(sha256.as_slice())
-            .bind(file.content.as_slice())
-            .bind(file.signatures.as_slice())
-            .bind(now.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_POLICY_SET,
+            &[
+                Arg::from(sha256.as_slice()),
+                Arg::from(file.content.as_slice()),
+                Arg::from(file.signatures.as_slice()),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -134,15 +148,14 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn policy_set(&mut self, sha256: &[u8; 32]) -> Result<Option<SignedFile>, Error> {
-        let row = sqlx::query(SELECT_POLICY_SET)
-            .bind(sha256.as_slice())
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(SELECT_POLICY_SET, &[Arg::from(sha256.as_slice())])
             .await?;
         row.map(|row| signed_file(&row)).transpose()
     }
 }
 
-fn signed_file(row: &sqlx::sqlite::SqliteRow) -> Result<SignedFile, Error> {
+fn signed_file(row: &Row) -> Result<SignedFile, Error> {
     Ok(SignedFile {
         content: column(row, "content")?,
         signatures: column(row, "signatures")?,

@@ -3,15 +3,18 @@
 //! Must never carry a value from a row: a database's message may, so it stays in the source and is
 //! never printed to a caller.
 
+use sqlx::postgres::PgDatabaseError;
+use std::sync::Arc;
+
 /// A fault of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No room left (disk full, or the page limit of the file).
     #[error("the database has no room left")]
-    Full(#[source] sqlx::Error),
+    Full(#[source] Arc<sqlx::Error>),
     /// Busy, locked, closed or unreachable; the same command may succeed later.
     #[error("the database is busy or cannot be reached")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Arc<sqlx::Error>),
     /// The database does not have the tables this program was built for.
     #[error(
         "the database has schema version {found} and this program needs {needed} of its own role; \
@@ -31,7 +34,7 @@ pub enum Error {
     Malformed(&'static str),
     /// Anything else: a wrong statement, a broken file.
     #[error("the database failed")]
-    Broken(#[source] sqlx::Error),
+    Broken(#[source] Arc<sqlx::Error>),
 }
 
 /// SQLite's primary result codes (<https://sqlite.org/rescode.html>); extended codes keep them in the
@@ -41,29 +44,81 @@ const SQLITE_LOCKED: u32 = 6;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_CANTOPEN: u32 = 14;
 
+/// What helps against a fault.
+enum Sort {
+    Full,
+    Unavailable,
+    Broken,
+}
+
+/// SQLSTATE (<https://www.postgresql.org/docs/15/errcodes-appendix.html>). What begins with 08 is about the
+/// connection, with 53 about resources, with 57P about the server being stopped.
+fn sort_postgres(code: &str) -> Sort {
+    match code {
+        // disk_full
+        "53100" => Sort::Full,
+        // serialization_failure, deadlock_detected, lock_not_available, query_canceled (its time limit),
+        // read_only_sql_transaction (a server that is no longer the first one), unique_violation (two
+        // commands wrote the same row at once: begun anew, the second one finds the first one's).
+        "40001" | "40P01" | "55P03" | "57014" | "25006" | "23505" => Sort::Unavailable,
+        _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
+            Sort::Unavailable
+        }
+        _ => Sort::Broken,
+    }
+}
+
+fn sort_sqlite(code: &str) -> Sort {
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        Ok(SQLITE_FULL) => Sort::Full,
+        Ok(SQLITE_BUSY | SQLITE_LOCKED | SQLITE_CANTOPEN) => Sort::Unavailable,
+        _ => Sort::Broken,
+    }
+}
+
+fn sort(error: &sqlx::Error) -> Sort {
+    match error {
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Io(_) => Sort::Unavailable,
+        sqlx::Error::Database(fault) => {
+            let code = fault.code().unwrap_or_default();
+            if fault.try_downcast_ref::<PgDatabaseError>().is_some() {
+                sort_postgres(&code)
+            } else {
+                sort_sqlite(&code)
+            }
+        }
+        _ => Sort::Broken,
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
-                Self::Unavailable(error)
-            }
-            sqlx::Error::Database(fault) => {
-                let primary = fault
-                    .code()
-                    .and_then(|code| code.parse::<u32>().ok())
-                    .map(|code| code & 0xff);
-                match primary {
-                    Some(SQLITE_FULL) => Self::Full(error),
-                    Some(SQLITE_BUSY | SQLITE_LOCKED | SQLITE_CANTOPEN) => Self::Unavailable(error),
-                    _ => Self::Broken(error),
-                }
-            }
-            _ => Self::Broken(error),
+        let sort = sort(&error);
+        let source = Arc::new(error);
+        match sort {
+            Sort::Full => Self::Full(source),
+            Sort::Unavailable => Self::Unavailable(source),
+            Sort::Broken => Self::Broken(source),
         }
     }
 }
 
 impl Error {
+    /// The same fault once more, for another of those whom it befell.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Full(source) => Self::Full(Arc::clone(source)),
+            Self::Unavailable(source) => Self::Unavailable(Arc::clone(source)),
+            Self::Broken(source) => Self::Broken(Arc::clone(source)),
+            Self::Schema { .. } | Self::Migration(_) | Self::Malformed(_) => {
+                Self::Broken(Arc::new(sqlx::Error::WorkerCrashed))
+            }
+        }
+    }
+
     /// Whether the same command, begun anew, may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {

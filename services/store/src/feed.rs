@@ -2,17 +2,19 @@
 //!
 //! Must never keep a line after the portal has acknowledged it.
 
-use crate::tx::column;
+use crate::sql::{Arg, Sql, column, sql};
 use crate::{Error, Tx};
 use rules::id::EntryId;
 
-const INSERT_LINE: &str = "INSERT INTO feed (line_id, wrapped_key, sealed) VALUES ($1, $2, $3)";
-const SELECT_LINES: &str =
-    "SELECT line_id, wrapped_key, sealed FROM feed ORDER BY line_id LIMIT $1";
-const DELETE_LINE: &str = "DELETE FROM feed WHERE line_id = $1";
+const INSERT_LINE: Sql =
+    sql!("INSERT INTO feed (line_id, wrapped_key, sealed) VALUES ($1, $2, $3)");
+const SELECT_LINES: Sql =
+    sql!("SELECT line_id, wrapped_key, sealed FROM feed ORDER BY line_id LIMIT $1");
+const DELETE_LINE: Sql = sql!("DELETE FROM feed WHERE line_id = $1");
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[INSERT_LINE, SELECT_LINES, DELETE_LINE];
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[INSERT_LINE, SELECT_LINES, DELETE_LINE];
 
 /// A line as it lies in the table.
 #[derive(Clone, Debug)]
@@ -25,18 +27,21 @@ pub struct FeedRow {
     pub sealed: Vec<u8>,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// Writes a line.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn insert_feed_line(&mut self, row: &FeedRow) -> Result<(), Error> {
-        sqlx::query(INSERT_LINE)
-            .bind(row.line_id.bytes().as_slice())
-            .bind(row.wrapped_key.as_slice())
-            .bind(row.sealed.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_LINE,
+            &[
+                Arg::from(row.line_id.bytes().as_slice()),
+                Arg::from(row.wrapped_key.as_slice()),
+                Arg::from(row.sealed.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -45,9 +50,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn feed_lines(&mut self, rows_max: i64) -> Result<Vec<FeedRow>, Error> {
-        sqlx::query(SELECT_LINES)
-            .bind(rows_max)
-            .fetch_all(self.statement())
+        self.all(SELECT_LINES, &[Arg::from(rows_max)])
             .await?
             .iter()
             .map(|row| {
@@ -66,10 +69,9 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn delete_feed_line(&mut self, id: EntryId) -> Result<bool, Error> {
-        let deleted = sqlx::query(DELETE_LINE)
-            .bind(id.bytes().as_slice())
-            .execute(self.statement())
+        let deleted = self
+            .execute(DELETE_LINE, &[Arg::from(id.bytes().as_slice())])
             .await?;
-        Ok(deleted.rows_affected() == 1)
+        Ok(deleted == 1)
     }
 }

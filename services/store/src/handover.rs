@@ -3,49 +3,69 @@
 //! Must never write a payload without the permit of the decision it rests on, and must never leave
 //! one behind when its handover has ended.
 
-use crate::tx::{column, fixed};
+use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{HandoverId, Tag};
 use rules::policy::Permit;
-use sqlx::sqlite::SqliteRow;
 
-const INSERT_HANDOVER: &str = "INSERT INTO handover (handover_id, revision, state, sender_tag, \
+const INSERT_HANDOVER: Sql = sql!(
+    "INSERT INTO handover (handover_id, revision, state, sender_tag, \
      recipient_tag, purpose_tag, subject_index, group_tag, entered_at, deadline_at, \
      remaining_millis, opened_at, undelivered_at, day, wrapped_key, body) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL, NULL, $11, $12, $13)";
-/// On PostgreSQL this ends in FOR UPDATE; on SQLite every deciding command holds the only writer.
-const LOCK_HANDOVER: &str = "SELECT handover_id, revision, state, sender_tag, recipient_tag, \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL, NULL, $11, $12, $13)"
+);
+const LOCK_HANDOVER: Sql = sql!("SELECT handover_id, revision, state, sender_tag, recipient_tag, \
      purpose_tag, subject_index, group_tag, entered_at, deadline_at, remaining_millis, opened_at, \
-     undelivered_at, day, wrapped_key, body FROM handover WHERE handover_id = $1";
-const UPDATE_HANDOVER: &str = "UPDATE handover SET revision = $2, state = $3, entered_at = $4, \
+     undelivered_at, day, wrapped_key, body FROM handover WHERE handover_id = $1", for update);
+const UPDATE_HANDOVER: Sql = sql!(
+    "UPDATE handover SET revision = $2, state = $3, entered_at = $4, \
      deadline_at = $5, remaining_millis = $6, opened_at = $7, undelivered_at = $8, day = $9, \
-     wrapped_key = $10, body = $11 WHERE handover_id = $1";
-const SELECT_OPEN_OF_GROUP: &str = "SELECT handover_id FROM handover \
-     WHERE group_tag = $1 AND wrapped_key IS NOT NULL AND handover_id <> $2 ORDER BY handover_id";
-const SELECT_STATES_OF_GROUP: &str =
-    "SELECT state FROM handover WHERE group_tag = $1 AND handover_id <> $2";
-const SELECT_OPEN_OF_SUBJECT: &str = "SELECT handover_id FROM handover \
-     WHERE subject_index = $1 AND wrapped_key IS NOT NULL ORDER BY handover_id";
-const SELECT_OPENED_OF_SUBJECT: &str = "SELECT handover_id FROM handover \
-     WHERE subject_index = $1 AND opened_at IS NOT NULL AND wrapped_key IS NULL ORDER BY handover_id";
-const SELECT_DUE: &str = "SELECT handover_id FROM handover \
+     wrapped_key = $10, body = $11 WHERE handover_id = $1"
+);
+const SELECT_OPEN_OF_GROUP: Sql = sql!(
+    "SELECT handover_id FROM handover \
+     WHERE group_tag = $1 AND wrapped_key IS NOT NULL AND handover_id <> $2 ORDER BY handover_id"
+);
+const SELECT_STATES_OF_GROUP: Sql =
+    sql!("SELECT state FROM handover WHERE group_tag = $1 AND handover_id <> $2");
+const SELECT_OPEN_OF_SUBJECT: Sql = sql!(
+    "SELECT handover_id FROM handover \
+     WHERE subject_index = $1 AND wrapped_key IS NOT NULL ORDER BY handover_id"
+);
+const SELECT_OPENED_OF_SUBJECT: Sql = sql!(
+    "SELECT handover_id FROM handover \
+     WHERE subject_index = $1 AND opened_at IS NOT NULL AND wrapped_key IS NULL ORDER BY handover_id"
+);
+const SELECT_DUE: Sql = sql!(
+    "SELECT handover_id FROM handover \
      WHERE deadline_at IS NOT NULL AND deadline_at <= $1 \
-     ORDER BY deadline_at, handover_id LIMIT $2 OFFSET $3";
-const SELECT_UNDELIVERED: &str = "SELECT handover_id FROM handover \
+     ORDER BY deadline_at, handover_id LIMIT $2 OFFSET $3"
+);
+const SELECT_UNDELIVERED: Sql = sql!(
+    "SELECT handover_id FROM handover \
      WHERE undelivered_at IS NOT NULL AND undelivered_at <= $1 \
-     ORDER BY undelivered_at, handover_id LIMIT $2 OFFSET $3";
-const SELECT_OF_DAYS_BEFORE: &str = "SELECT handover_id FROM handover \
-     WHERE wrapped_key IS NOT NULL AND day < $1 ORDER BY day, handover_id LIMIT $2 OFFSET $3";
-const HAS_COMPLETED: &str = "SELECT COUNT(*) AS handovers FROM (SELECT 1 FROM handover \
-     WHERE sender_tag = $1 AND recipient_tag = $2 AND state = $3 AND purpose_tag <> $4 LIMIT 1) AS found";
-const UPSERT_PAYLOAD: &str = "INSERT INTO payload (handover_id, stage, sealed) VALUES ($1, $2, $3) \
-     ON CONFLICT (handover_id, stage) DO UPDATE SET sealed = excluded.sealed";
-const SELECT_PAYLOAD: &str = "SELECT sealed FROM payload WHERE handover_id = $1 AND stage = $2";
-const DELETE_PAYLOADS: &str = "DELETE FROM payload WHERE handover_id = $1";
+     ORDER BY undelivered_at, handover_id LIMIT $2 OFFSET $3"
+);
+const SELECT_OF_DAYS_BEFORE: Sql = sql!(
+    "SELECT handover_id FROM handover \
+     WHERE wrapped_key IS NOT NULL AND day < $1 ORDER BY day, handover_id LIMIT $2 OFFSET $3"
+);
+const HAS_COMPLETED: Sql = sql!(
+    "SELECT COUNT(*) AS handovers FROM (SELECT 1 FROM handover \
+     WHERE sender_tag = $1 AND recipient_tag = $2 AND state = $3 AND purpose_tag <> $4 LIMIT 1) AS found"
+);
+const UPSERT_PAYLOAD: Sql = sql!(
+    "INSERT INTO payload (handover_id, stage, sealed) VALUES ($1, $2, $3) \
+     ON CONFLICT (handover_id, stage) DO UPDATE SET sealed = excluded.sealed"
+);
+const SELECT_PAYLOAD: Sql =
+    sql!("SELECT sealed FROM payload WHERE handover_id = $1 AND stage = $2");
+const DELETE_PAYLOADS: Sql = sql!("DELETE FROM payload WHERE handover_id = $1");
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_HANDOVER,
     LOCK_HANDOVER,
     UPDATE_HANDOVER,
@@ -99,7 +119,7 @@ pub struct HandoverRow {
     pub body: Vec<u8>,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// Writes a new handover. The permit is the decision it rests on.
     ///
     /// # Errors
@@ -109,22 +129,25 @@ impl Tx {
         _permit: &Permit,
         row: &HandoverRow,
     ) -> Result<(), Error> {
-        sqlx::query(INSERT_HANDOVER)
-            .bind(row.handover_id.bytes().as_slice())
-            .bind(row.revision)
-            .bind(row.state)
-            .bind(row.sender.bytes().as_slice())
-            .bind(row.recipient.bytes().as_slice())
-            .bind(row.purpose.bytes().as_slice())
-            .bind(row.subject_index.as_slice())
-            .bind(row.group.as_ref().map(|tag| tag.bytes().as_slice()))
-            .bind(row.entered_at.millis())
-            .bind(row.deadline_at.map(Timestamp::millis))
-            .bind(row.day)
-            .bind(row.wrapped_key.as_deref())
-            .bind(row.body.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_HANDOVER,
+            &[
+                Arg::from(row.handover_id.bytes().as_slice()),
+                Arg::from(row.revision),
+                Arg::from(row.state),
+                Arg::from(row.sender.bytes().as_slice()),
+                Arg::from(row.recipient.bytes().as_slice()),
+                Arg::from(row.purpose.bytes().as_slice()),
+                Arg::from(row.subject_index.as_slice()),
+                Arg::from(row.group.as_ref().map(|tag| tag.bytes().as_slice())),
+                Arg::from(row.entered_at.millis()),
+                Arg::from(row.deadline_at.map(Timestamp::millis)),
+                Arg::from(row.day),
+                Arg::from(row.wrapped_key.as_deref()),
+                Arg::from(row.body.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -133,9 +156,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn lock_handover(&mut self, id: HandoverId) -> Result<Option<HandoverRow>, Error> {
-        sqlx::query(LOCK_HANDOVER)
-            .bind(id.bytes().as_slice())
-            .fetch_optional(self.statement())
+        self.optional(LOCK_HANDOVER, &[Arg::from(id.bytes().as_slice())])
             .await?
             .map(|row| handover_row(&row))
             .transpose()
@@ -146,20 +167,23 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn update_handover(&mut self, row: &HandoverRow) -> Result<(), Error> {
-        sqlx::query(UPDATE_HANDOVER)
-            .bind(row.handover_id.bytes().as_slice())
-            .bind(row.revision)
-            .bind(row.state)
-            .bind(row.entered_at.millis())
-            .bind(row.deadline_at.map(Timestamp::millis))
-            .bind(row.remaining_millis)
-            .bind(row.opened_at.map(Timestamp::millis))
-            .bind(row.undelivered_at.map(Timestamp::millis))
-            .bind(row.day)
-            .bind(row.wrapped_key.as_deref())
-            .bind(row.body.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            UPDATE_HANDOVER,
+            &[
+                Arg::from(row.handover_id.bytes().as_slice()),
+                Arg::from(row.revision),
+                Arg::from(row.state),
+                Arg::from(row.entered_at.millis()),
+                Arg::from(row.deadline_at.map(Timestamp::millis)),
+                Arg::from(row.remaining_millis),
+                Arg::from(row.opened_at.map(Timestamp::millis)),
+                Arg::from(row.undelivered_at.map(Timestamp::millis)),
+                Arg::from(row.day),
+                Arg::from(row.wrapped_key.as_deref()),
+                Arg::from(row.body.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -172,10 +196,14 @@ impl Tx {
         group: Tag,
         except: HandoverId,
     ) -> Result<Vec<HandoverId>, Error> {
-        let rows = sqlx::query(SELECT_OPEN_OF_GROUP)
-            .bind(group.bytes().as_slice())
-            .bind(except.bytes().as_slice())
-            .fetch_all(self.statement())
+        let rows = self
+            .all(
+                SELECT_OPEN_OF_GROUP,
+                &[
+                    Arg::from(group.bytes().as_slice()),
+                    Arg::from(except.bytes().as_slice()),
+                ],
+            )
             .await?;
         rows.iter().map(handover_id).collect()
     }
@@ -189,14 +217,17 @@ impl Tx {
         group: Tag,
         except: HandoverId,
     ) -> Result<Vec<i64>, Error> {
-        sqlx::query(SELECT_STATES_OF_GROUP)
-            .bind(group.bytes().as_slice())
-            .bind(except.bytes().as_slice())
-            .fetch_all(self.statement())
-            .await?
-            .iter()
-            .map(|row| column(row, "state"))
-            .collect()
+        self.all(
+            SELECT_STATES_OF_GROUP,
+            &[
+                Arg::from(group.bytes().as_slice()),
+                Arg::from(except.bytes().as_slice()),
+            ],
+        )
+        .await?
+        .iter()
+        .map(|row| column(row, "state"))
+        .collect()
     }
 
     /// All open handovers of a person in a relation.
@@ -207,9 +238,8 @@ impl Tx {
         &mut self,
         index: &[u8; 32],
     ) -> Result<Vec<HandoverId>, Error> {
-        let rows = sqlx::query(SELECT_OPEN_OF_SUBJECT)
-            .bind(index.as_slice())
-            .fetch_all(self.statement())
+        let rows = self
+            .all(SELECT_OPEN_OF_SUBJECT, &[Arg::from(index.as_slice())])
             .await?;
         rows.iter().map(handover_id).collect()
     }
@@ -222,9 +252,8 @@ impl Tx {
         &mut self,
         index: &[u8; 32],
     ) -> Result<Vec<HandoverId>, Error> {
-        let rows = sqlx::query(SELECT_OPENED_OF_SUBJECT)
-            .bind(index.as_slice())
-            .fetch_all(self.statement())
+        let rows = self
+            .all(SELECT_OPENED_OF_SUBJECT, &[Arg::from(index.as_slice())])
             .await?;
         rows.iter().map(handover_id).collect()
     }
@@ -241,12 +270,16 @@ impl Tx {
         completed_state: i64,
         except_purpose: Tag,
     ) -> Result<bool, Error> {
-        let row = sqlx::query(HAS_COMPLETED)
-            .bind(sender.bytes().as_slice())
-            .bind(recipient.bytes().as_slice())
-            .bind(completed_state)
-            .bind(except_purpose.bytes().as_slice())
-            .fetch_one(self.statement())
+        let row = self
+            .one(
+                HAS_COMPLETED,
+                &[
+                    Arg::from(sender.bytes().as_slice()),
+                    Arg::from(recipient.bytes().as_slice()),
+                    Arg::from(completed_state),
+                    Arg::from(except_purpose.bytes().as_slice()),
+                ],
+            )
             .await?;
         let handovers: i64 = column(&row, "handovers")?;
         Ok(handovers > 0)
@@ -297,16 +330,16 @@ impl Tx {
 
     async fn handover_ids(
         &mut self,
-        statement: &'static str,
+        statement: Sql,
         bound: i64,
         rows_max: i64,
         skipped: i64,
     ) -> Result<Vec<HandoverId>, Error> {
-        let rows = sqlx::query(statement)
-            .bind(bound)
-            .bind(rows_max)
-            .bind(skipped)
-            .fetch_all(self.statement())
+        let rows = self
+            .all(
+                statement,
+                &[Arg::from(bound), Arg::from(rows_max), Arg::from(skipped)],
+            )
             .await?;
         rows.iter().map(handover_id).collect()
     }
@@ -323,12 +356,15 @@ impl Tx {
         stage: i64,
         sealed: &[u8],
     ) -> Result<(), Error> {
-        sqlx::query(UPSERT_PAYLOAD)
-            .bind(id.bytes().as_slice())
-            .bind(stage)
-            .bind(sealed)
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            UPSERT_PAYLOAD,
+            &[
+                Arg::from(id.bytes().as_slice()),
+                Arg::from(stage),
+                Arg::from(sealed),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -342,10 +378,11 @@ impl Tx {
         id: HandoverId,
         stage: i64,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let row = sqlx::query(SELECT_PAYLOAD)
-            .bind(id.bytes().as_slice())
-            .bind(stage)
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(
+                SELECT_PAYLOAD,
+                &[Arg::from(id.bytes().as_slice()), Arg::from(stage)],
+            )
             .await?;
         row.map(|row| column(&row, "sealed")).transpose()
     }
@@ -355,20 +392,18 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn delete_payloads(&mut self, id: HandoverId) -> Result<(), Error> {
-        sqlx::query(DELETE_PAYLOADS)
-            .bind(id.bytes().as_slice())
-            .execute(self.statement())
+        self.execute(DELETE_PAYLOADS, &[Arg::from(id.bytes().as_slice())])
             .await?;
         Ok(())
     }
 }
 
-fn handover_id(row: &SqliteRow) -> Result<HandoverId, Error> {
+fn handover_id(row: &Row) -> Result<HandoverId, Error> {
     let octets: Vec<u8> = column(row, "handover_id")?;
     HandoverId::from_slice(&octets).ok_or(Error::Malformed("handover"))
 }
 
-fn handover_row(row: &SqliteRow) -> Result<HandoverRow, Error> {
+fn handover_row(row: &Row) -> Result<HandoverRow, Error> {
     let group: Option<Vec<u8>> = column(row, "group_tag")?;
     let deadline_at: Option<i64> = column(row, "deadline_at")?;
     let opened_at: Option<i64> = column(row, "opened_at")?;

@@ -4,33 +4,44 @@
 //! Must never hold anything about a person: no order, no point of one, no handle passes through here.
 
 use crate::directory::SignedFile;
-use crate::tx::{column, fixed};
+use crate::sql::{Arg, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::Oin;
 
-const SELECT_DOMAIN_SECRET: &str = "SELECT sealed FROM domain_secret WHERE domain = $1";
+const SELECT_DOMAIN_SECRET: Sql = sql!("SELECT sealed FROM domain_secret WHERE domain = $1");
 /// A secret is drawn once: whoever comes second reads the first one back.
-const INSERT_DOMAIN_SECRET: &str = "INSERT INTO domain_secret (domain, sealed, created_at) \
-     VALUES ($1, $2, $3) ON CONFLICT (domain) DO NOTHING";
-const SELECT_CONTEXTS: &str = "SELECT label, public_key FROM context ORDER BY label";
-const SELECT_CONTEXT: &str = "SELECT public_key FROM context WHERE label = $1";
-const INSERT_CONTEXT: &str = "INSERT INTO context (label, public_key, closed_at) \
-     VALUES ($1, $2, $3) ON CONFLICT (label) DO NOTHING";
-const SELECT_QUOTA: &str =
-    "SELECT reserved FROM quota WHERE issuer = $1 AND kind = $2 AND day = $3";
-const UPSERT_QUOTA: &str = "INSERT INTO quota (issuer, kind, day, reserved) \
+const INSERT_DOMAIN_SECRET: Sql = sql!(
+    "INSERT INTO domain_secret (domain, sealed, created_at) \
+     VALUES ($1, $2, $3) ON CONFLICT (domain) DO NOTHING"
+);
+const SELECT_CONTEXTS: Sql = sql!("SELECT label, public_key FROM context ORDER BY label");
+const SELECT_CONTEXT: Sql = sql!("SELECT public_key FROM context WHERE label = $1");
+const INSERT_CONTEXT: Sql = sql!(
+    "INSERT INTO context (label, public_key, closed_at) \
+     VALUES ($1, $2, $3) ON CONFLICT (label) DO NOTHING"
+);
+const SELECT_QUOTA: Sql =
+    sql!("SELECT reserved FROM quota WHERE issuer = $1 AND kind = $2 AND day = $3");
+const UPSERT_QUOTA: Sql = sql!(
+    "INSERT INTO quota (issuer, kind, day, reserved) \
      VALUES ($1, $2, $3, $4) ON CONFLICT (issuer, kind, day) DO UPDATE \
-     SET reserved = excluded.reserved";
-const SELECT_QUOTA_DAY: &str = "SELECT COALESCE(MAX(day), 0) AS day FROM quota";
-const SELECT_HORIZON: &str = "SELECT not_before FROM horizon WHERE singleton = 1";
-const UPSERT_HORIZON: &str = "INSERT INTO horizon (singleton, not_before) VALUES (1, $1) \
-     ON CONFLICT (singleton) DO UPDATE SET not_before = excluded.not_before";
-const SELECT_NEWEST_DIRECTORY: &str = "SELECT version, content, signatures FROM directory_file \
-     ORDER BY version DESC LIMIT 1";
+     SET reserved = excluded.reserved"
+);
+const SELECT_QUOTA_DAY: Sql = sql!("SELECT COALESCE(MAX(day), 0) AS day FROM quota");
+const SELECT_HORIZON: Sql = sql!("SELECT not_before FROM horizon WHERE singleton = 1");
+const UPSERT_HORIZON: Sql = sql!(
+    "INSERT INTO horizon (singleton, not_before) VALUES (1, $1) \
+     ON CONFLICT (singleton) DO UPDATE SET not_before = excluded.not_before"
+);
+const SELECT_NEWEST_DIRECTORY: Sql = sql!(
+    "SELECT version, content, signatures FROM directory_file \
+     ORDER BY version DESC LIMIT 1"
+);
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[
     SELECT_DOMAIN_SECRET,
     INSERT_DOMAIN_SECRET,
     SELECT_CONTEXTS,
@@ -64,15 +75,14 @@ pub struct QuotaKey {
     pub day: i64,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// The sealed secret of a domain.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn domain_secret(&mut self, domain: &str) -> Result<Option<Vec<u8>>, Error> {
-        let row = sqlx::query(SELECT_DOMAIN_SECRET)
-            .bind(domain)
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(SELECT_DOMAIN_SECRET, &[Arg::from(domain)])
             .await?;
         row.map(|row| column(&row, "sealed")).transpose()
     }
@@ -87,12 +97,15 @@ impl Tx {
         sealed: &[u8],
         now: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(INSERT_DOMAIN_SECRET)
-            .bind(domain)
-            .bind(sealed)
-            .bind(now.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_DOMAIN_SECRET,
+            &[
+                Arg::from(domain),
+                Arg::from(sealed),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -101,8 +114,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn contexts(&mut self) -> Result<Vec<ContextRow>, Error> {
-        sqlx::query(SELECT_CONTEXTS)
-            .fetch_all(self.statement())
+        self.all(SELECT_CONTEXTS, &[])
             .await?
             .iter()
             .map(|row| {
@@ -119,10 +131,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn context(&mut self, label: &str) -> Result<Option<[u8; 32]>, Error> {
-        let row = sqlx::query(SELECT_CONTEXT)
-            .bind(label)
-            .fetch_optional(self.statement())
-            .await?;
+        let row = self.optional(SELECT_CONTEXT, &[Arg::from(label)]).await?;
         row.map(|row| fixed(&row, "public_key")).transpose()
     }
 
@@ -136,12 +145,15 @@ impl Tx {
         public_key: &[u8; 32],
         now: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(INSERT_CONTEXT)
-            .bind(label)
-            .bind(public_key.as_slice())
-            .bind(now.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_CONTEXT,
+            &[
+                Arg::from(label),
+                Arg::from(public_key.as_slice()),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -150,11 +162,15 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn quota_reserved(&mut self, key: &QuotaKey) -> Result<i64, Error> {
-        let row = sqlx::query(SELECT_QUOTA)
-            .bind(key.issuer.as_str())
-            .bind(key.kind)
-            .bind(key.day)
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(
+                SELECT_QUOTA,
+                &[
+                    Arg::from(key.issuer.as_str()),
+                    Arg::from(key.kind),
+                    Arg::from(key.day),
+                ],
+            )
             .await?;
         row.map_or(Ok(0), |row| column(&row, "reserved"))
     }
@@ -164,13 +180,16 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn put_quota_reserved(&mut self, key: &QuotaKey, reserved: i64) -> Result<(), Error> {
-        sqlx::query(UPSERT_QUOTA)
-            .bind(key.issuer.as_str())
-            .bind(key.kind)
-            .bind(key.day)
-            .bind(reserved)
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            UPSERT_QUOTA,
+            &[
+                Arg::from(key.issuer.as_str()),
+                Arg::from(key.kind),
+                Arg::from(key.day),
+                Arg::from(reserved),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -179,9 +198,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn latest_quota_day(&mut self) -> Result<i64, Error> {
-        let row = sqlx::query(SELECT_QUOTA_DAY)
-            .fetch_one(self.statement())
-            .await?;
+        let row = self.one(SELECT_QUOTA_DAY, &[]).await?;
         column(&row, "day")
     }
 
@@ -191,9 +208,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn horizon(&mut self) -> Result<Option<Timestamp>, Error> {
-        let row = sqlx::query(SELECT_HORIZON)
-            .fetch_optional(self.statement())
-            .await?;
+        let row = self.optional(SELECT_HORIZON, &[]).await?;
         row.map(|row| Ok(Timestamp::from_millis(column(&row, "not_before")?)))
             .transpose()
     }
@@ -203,9 +218,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn put_horizon(&mut self, not_before: Timestamp) -> Result<(), Error> {
-        sqlx::query(UPSERT_HORIZON)
-            .bind(not_before.millis())
-            .execute(self.statement())
+        self.execute(UPSERT_HORIZON, &[Arg::from(not_before.millis())])
             .await?;
         Ok(())
     }
@@ -215,9 +228,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn newest_directory(&mut self) -> Result<Option<(i64, SignedFile)>, Error> {
-        let row = sqlx::query(SELECT_NEWEST_DIRECTORY)
-            .fetch_optional(self.statement())
-            .await?;
+        let row = self.optional(SELECT_NEWEST_DIRECTORY, &[]).await?;
         row.map(|row| {
             let file = SignedFile {
                 content: column(&row, "content")?,

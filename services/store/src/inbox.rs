@@ -2,20 +2,25 @@
 //!
 //! Must never give a position that depends on another party's traffic.
 
-use crate::tx::column;
+use crate::sql::{Arg, Sql, column, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::Tag;
 
-const NEXT_POSITION: &str = "INSERT INTO inbox_head (party_tag, position) VALUES ($1, 1) \
-     ON CONFLICT (party_tag) DO UPDATE SET position = inbox_head.position + 1 RETURNING position";
-const INSERT_ITEM: &str =
-    "INSERT INTO inbox (party_tag, position, created_at, body) VALUES ($1, $2, $3, $4)";
-const SELECT_ITEMS: &str = "SELECT position, created_at, body FROM inbox \
-     WHERE party_tag = $1 AND position > $2 ORDER BY position LIMIT $3";
+const NEXT_POSITION: Sql = sql!(
+    "INSERT INTO inbox_head (party_tag, position) VALUES ($1, 1) \
+     ON CONFLICT (party_tag) DO UPDATE SET position = inbox_head.position + 1 RETURNING position"
+);
+const INSERT_ITEM: Sql =
+    sql!("INSERT INTO inbox (party_tag, position, created_at, body) VALUES ($1, $2, $3, $4)");
+const SELECT_ITEMS: Sql = sql!(
+    "SELECT position, created_at, body FROM inbox \
+     WHERE party_tag = $1 AND position > $2 ORDER BY position LIMIT $3"
+);
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[NEXT_POSITION, INSERT_ITEM, SELECT_ITEMS];
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[NEXT_POSITION, INSERT_ITEM, SELECT_ITEMS];
 
 /// One item as it lies in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +33,15 @@ pub struct InboxRow {
     pub body: Vec<u8>,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// The next position in a party's inbox. Locks the party's head until commit, so that positions
     /// are committed in order and a reader with a cursor misses none.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn next_inbox_position(&mut self, party: Tag) -> Result<i64, Error> {
-        let row = sqlx::query(NEXT_POSITION)
-            .bind(party.bytes().as_slice())
-            .fetch_one(self.statement())
+        let row = self
+            .one(NEXT_POSITION, &[Arg::from(party.bytes().as_slice())])
             .await?;
         column(&row, "position")
     }
@@ -47,13 +51,16 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn insert_inbox_item(&mut self, party: Tag, item: &InboxRow) -> Result<(), Error> {
-        sqlx::query(INSERT_ITEM)
-            .bind(party.bytes().as_slice())
-            .bind(item.position)
-            .bind(item.created_at.millis())
-            .bind(item.body.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_ITEM,
+            &[
+                Arg::from(party.bytes().as_slice()),
+                Arg::from(item.position),
+                Arg::from(item.created_at.millis()),
+                Arg::from(item.body.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -67,20 +74,23 @@ impl Tx {
         after: i64,
         rows_max: i64,
     ) -> Result<Vec<InboxRow>, Error> {
-        sqlx::query(SELECT_ITEMS)
-            .bind(party.bytes().as_slice())
-            .bind(after)
-            .bind(rows_max)
-            .fetch_all(self.statement())
-            .await?
-            .iter()
-            .map(|row| {
-                Ok(InboxRow {
-                    position: column(row, "position")?,
-                    created_at: Timestamp::from_millis(column(row, "created_at")?),
-                    body: column(row, "body")?,
-                })
+        self.all(
+            SELECT_ITEMS,
+            &[
+                Arg::from(party.bytes().as_slice()),
+                Arg::from(after),
+                Arg::from(rows_max),
+            ],
+        )
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(InboxRow {
+                position: column(row, "position")?,
+                created_at: Timestamp::from_millis(column(row, "created_at")?),
+                body: column(row, "body")?,
             })
-            .collect()
+        })
+        .collect()
     }
 }

@@ -5,9 +5,12 @@
 
 pub mod audit;
 pub mod consent;
+pub mod database;
 pub mod directory;
+pub mod engine;
 pub mod error;
 pub mod feed;
+mod group;
 pub mod handover;
 pub mod holder;
 pub mod inbox;
@@ -16,10 +19,13 @@ pub mod notice;
 pub mod portal;
 pub mod pseudonym;
 pub mod request;
+mod sql;
 pub mod tx;
 
 #[cfg(test)]
 mod tests;
 
+pub use database::{Database, Work};
+pub use engine::{File, Role, Server, Settings};
 pub use error::Error;
-pub use tx::{Database, Role, Settings, Tx, Work};
+pub use tx::Tx;

@@ -2,24 +2,29 @@
 //!
 //! Must never give a code's content twice: taking it deletes it.
 
-use crate::tx::column;
+use crate::sql::{Arg, Sql, column, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{RequestId, Tag};
 
-const INSERT_CODE: &str = "INSERT INTO link_code (code_sha256, party_tag, expires_at, wrapped_key, \
-     sealed) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (code_sha256) DO NOTHING";
-const TAKE_CODE: &str = "DELETE FROM link_code WHERE code_sha256 = $1 AND party_tag = $2 \
-     AND expires_at > $3 RETURNING wrapped_key, sealed";
-const DELETE_EXPIRED: &str = "DELETE FROM link_code WHERE expires_at <= $1";
-const INSERT_WRONG: &str =
-    "INSERT INTO wrong_code (attempt_id, source_tag, time) VALUES ($1, $2, $3)";
-const COUNT_WRONG: &str =
-    "SELECT COUNT(*) AS wrong FROM wrong_code WHERE source_tag = $1 AND time > $2";
-const DELETE_OLD_WRONG: &str = "DELETE FROM wrong_code WHERE time <= $1";
+const INSERT_CODE: Sql = sql!(
+    "INSERT INTO link_code (code_sha256, party_tag, expires_at, wrapped_key, \
+     sealed) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (code_sha256) DO NOTHING"
+);
+const TAKE_CODE: Sql = sql!(
+    "DELETE FROM link_code WHERE code_sha256 = $1 AND party_tag = $2 \
+     AND expires_at > $3 RETURNING wrapped_key, sealed"
+);
+const DELETE_EXPIRED: Sql = sql!("DELETE FROM link_code WHERE expires_at <= $1");
+const INSERT_WRONG: Sql =
+    sql!("INSERT INTO wrong_code (attempt_id, source_tag, time) VALUES ($1, $2, $3)");
+const COUNT_WRONG: Sql =
+    sql!("SELECT COUNT(*) AS wrong FROM wrong_code WHERE source_tag = $1 AND time > $2");
+const DELETE_OLD_WRONG: Sql = sql!("DELETE FROM wrong_code WHERE time <= $1");
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_CODE,
     TAKE_CODE,
     DELETE_EXPIRED,
@@ -37,7 +42,7 @@ pub struct LinkRow {
     pub sealed: Vec<u8>,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// Keeps a code for one party until it expires; `false` when the code is taken.
     ///
     /// # Errors
@@ -49,15 +54,19 @@ impl Tx {
         expires_at: Timestamp,
         row: &LinkRow,
     ) -> Result<bool, Error> {
-        let written = sqlx::query(INSERT_CODE)
-            .bind(code_sha256.as_slice())
-            .bind(party.bytes().as_slice())
-            .bind(expires_at.millis())
-            .bind(row.wrapped_key.as_slice())
-            .bind(row.sealed.as_slice())
-            .execute(self.statement())
+        let written = self
+            .execute(
+                INSERT_CODE,
+                &[
+                    Arg::from(code_sha256.as_slice()),
+                    Arg::from(party.bytes().as_slice()),
+                    Arg::from(expires_at.millis()),
+                    Arg::from(row.wrapped_key.as_slice()),
+                    Arg::from(row.sealed.as_slice()),
+                ],
+            )
             .await?;
-        Ok(written.rows_affected() == 1)
+        Ok(written == 1)
     }
 
     /// Takes a code out, if it is this party's and has not expired.
@@ -70,19 +79,22 @@ impl Tx {
         party: Tag,
         now: Timestamp,
     ) -> Result<Option<LinkRow>, Error> {
-        sqlx::query(TAKE_CODE)
-            .bind(code_sha256.as_slice())
-            .bind(party.bytes().as_slice())
-            .bind(now.millis())
-            .fetch_optional(self.statement())
-            .await?
-            .map(|row| {
-                Ok(LinkRow {
-                    wrapped_key: column(&row, "wrapped_key")?,
-                    sealed: column(&row, "sealed")?,
-                })
+        self.optional(
+            TAKE_CODE,
+            &[
+                Arg::from(code_sha256.as_slice()),
+                Arg::from(party.bytes().as_slice()),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await?
+        .map(|row| {
+            Ok(LinkRow {
+                wrapped_key: column(&row, "wrapped_key")?,
+                sealed: column(&row, "sealed")?,
             })
-            .transpose()
+        })
+        .transpose()
     }
 
     /// Deletes codes that have expired.
@@ -90,9 +102,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn delete_expired_link_codes(&mut self, now: Timestamp) -> Result<(), Error> {
-        sqlx::query(DELETE_EXPIRED)
-            .bind(now.millis())
-            .execute(self.statement())
+        self.execute(DELETE_EXPIRED, &[Arg::from(now.millis())])
             .await?;
         Ok(())
     }
@@ -108,16 +118,17 @@ impl Tx {
         now: Timestamp,
         since: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(DELETE_OLD_WRONG)
-            .bind(since.millis())
-            .execute(self.statement())
+        self.execute(DELETE_OLD_WRONG, &[Arg::from(since.millis())])
             .await?;
-        sqlx::query(INSERT_WRONG)
-            .bind(attempt.bytes().as_slice())
-            .bind(source.bytes().as_slice())
-            .bind(now.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_WRONG,
+            &[
+                Arg::from(attempt.bytes().as_slice()),
+                Arg::from(source.bytes().as_slice()),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -126,10 +137,14 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn wrong_codes(&mut self, source: Tag, since: Timestamp) -> Result<i64, Error> {
-        let row = sqlx::query(COUNT_WRONG)
-            .bind(source.bytes().as_slice())
-            .bind(since.millis())
-            .fetch_one(self.statement())
+        let row = self
+            .one(
+                COUNT_WRONG,
+                &[
+                    Arg::from(source.bytes().as_slice()),
+                    Arg::from(since.millis()),
+                ],
+            )
             .await?;
         column(&row, "wrong")
     }

@@ -2,27 +2,35 @@
 //!
 //! Must never delete a notice: that it was sent, received and answered is what the person is shown.
 
-use crate::tx::{column, fixed};
+use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{HandoverId, NoticeId, Tag};
-use sqlx::sqlite::SqliteRow;
 
-const INSERT_NOTICE: &str = "INSERT INTO notice (notice_id, handover_id, recipient_tag, kind, state, \
+const INSERT_NOTICE: Sql = sql!(
+    "INSERT INTO notice (notice_id, handover_id, recipient_tag, kind, state, \
      sent_at, due_at, received_at, answered_at, body) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL, $8)";
-const LOCK_NOTICE: &str = "SELECT notice_id, handover_id, recipient_tag, kind, state, sent_at, due_at, \
-     received_at, answered_at, body FROM notice WHERE notice_id = $1";
-const UPDATE_NOTICE: &str = "UPDATE notice SET state = $2, received_at = $3, answered_at = $4, \
-     body = $5 WHERE notice_id = $1";
-const SELECT_NOTICES: &str = "SELECT notice_id, handover_id, recipient_tag, kind, state, sent_at, \
-     due_at, received_at, answered_at, body FROM notice WHERE handover_id = $1 ORDER BY notice_id";
-const SELECT_OVERDUE: &str = "SELECT notice_id FROM notice \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL, $8)"
+);
+const LOCK_NOTICE: Sql = sql!("SELECT notice_id, handover_id, recipient_tag, kind, state, sent_at, due_at, \
+     received_at, answered_at, body FROM notice WHERE notice_id = $1", for update);
+const UPDATE_NOTICE: Sql = sql!(
+    "UPDATE notice SET state = $2, received_at = $3, answered_at = $4, \
+     body = $5 WHERE notice_id = $1"
+);
+const SELECT_NOTICES: Sql = sql!(
+    "SELECT notice_id, handover_id, recipient_tag, kind, state, sent_at, \
+     due_at, received_at, answered_at, body FROM notice WHERE handover_id = $1 ORDER BY notice_id"
+);
+const SELECT_OVERDUE: Sql = sql!(
+    "SELECT notice_id FROM notice \
      WHERE answered_at IS NULL AND due_at <= $1 AND state <> $2 \
-     ORDER BY due_at, notice_id LIMIT $3 OFFSET $4";
+     ORDER BY due_at, notice_id LIMIT $3 OFFSET $4"
+);
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_NOTICE,
     LOCK_NOTICE,
     UPDATE_NOTICE,
@@ -55,23 +63,26 @@ pub struct NoticeRow {
     pub body: Vec<u8>,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// Writes a new notice.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn insert_notice(&mut self, row: &NoticeRow) -> Result<(), Error> {
-        sqlx::query(INSERT_NOTICE)
-            .bind(row.notice_id.bytes().as_slice())
-            .bind(row.handover_id.bytes().as_slice())
-            .bind(row.recipient.bytes().as_slice())
-            .bind(row.kind)
-            .bind(row.state)
-            .bind(row.sent_at.millis())
-            .bind(row.due_at.millis())
-            .bind(row.body.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_NOTICE,
+            &[
+                Arg::from(row.notice_id.bytes().as_slice()),
+                Arg::from(row.handover_id.bytes().as_slice()),
+                Arg::from(row.recipient.bytes().as_slice()),
+                Arg::from(row.kind),
+                Arg::from(row.state),
+                Arg::from(row.sent_at.millis()),
+                Arg::from(row.due_at.millis()),
+                Arg::from(row.body.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -80,9 +91,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn lock_notice(&mut self, id: NoticeId) -> Result<Option<NoticeRow>, Error> {
-        sqlx::query(LOCK_NOTICE)
-            .bind(id.bytes().as_slice())
-            .fetch_optional(self.statement())
+        self.optional(LOCK_NOTICE, &[Arg::from(id.bytes().as_slice())])
             .await?
             .map(|row| notice_row(&row))
             .transpose()
@@ -93,14 +102,17 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn update_notice(&mut self, row: &NoticeRow) -> Result<(), Error> {
-        sqlx::query(UPDATE_NOTICE)
-            .bind(row.notice_id.bytes().as_slice())
-            .bind(row.state)
-            .bind(row.received_at.map(Timestamp::millis))
-            .bind(row.answered_at.map(Timestamp::millis))
-            .bind(row.body.as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            UPDATE_NOTICE,
+            &[
+                Arg::from(row.notice_id.bytes().as_slice()),
+                Arg::from(row.state),
+                Arg::from(row.received_at.map(Timestamp::millis)),
+                Arg::from(row.answered_at.map(Timestamp::millis)),
+                Arg::from(row.body.as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -109,9 +121,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn notices_of_handover(&mut self, id: HandoverId) -> Result<Vec<NoticeRow>, Error> {
-        sqlx::query(SELECT_NOTICES)
-            .bind(id.bytes().as_slice())
-            .fetch_all(self.statement())
+        self.all(SELECT_NOTICES, &[Arg::from(id.bytes().as_slice())])
             .await?
             .iter()
             .map(notice_row)
@@ -129,25 +139,28 @@ impl Tx {
         rows_max: i64,
         skipped: i64,
     ) -> Result<Vec<NoticeId>, Error> {
-        sqlx::query(SELECT_OVERDUE)
-            .bind(now.millis())
-            .bind(overdue_state)
-            .bind(rows_max)
-            .bind(skipped)
-            .fetch_all(self.statement())
-            .await?
-            .iter()
-            .map(notice_id)
-            .collect()
+        self.all(
+            SELECT_OVERDUE,
+            &[
+                Arg::from(now.millis()),
+                Arg::from(overdue_state),
+                Arg::from(rows_max),
+                Arg::from(skipped),
+            ],
+        )
+        .await?
+        .iter()
+        .map(notice_id)
+        .collect()
     }
 }
 
-fn notice_id(row: &SqliteRow) -> Result<NoticeId, Error> {
+fn notice_id(row: &Row) -> Result<NoticeId, Error> {
     let octets: Vec<u8> = column(row, "notice_id")?;
     NoticeId::from_slice(&octets).ok_or(Error::Malformed("notice"))
 }
 
-fn notice_row(row: &SqliteRow) -> Result<NoticeRow, Error> {
+fn notice_row(row: &Row) -> Result<NoticeRow, Error> {
     let handover: Vec<u8> = column(row, "handover_id")?;
     let received_at: Option<i64> = column(row, "received_at")?;
     let answered_at: Option<i64> = column(row, "answered_at")?;

@@ -3,34 +3,44 @@
 //! Must never hold what names a person or an organisation: indexes, tags and sealed bytes pass through
 //! here, and nothing that leads back from them.
 
-use crate::tx::{column, fixed};
+use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{EntryId, Tag};
-use sqlx::sqlite::SqliteRow;
 
-const SELECT_EXCHANGE: &str = "SELECT exchange_index, person_index, sealing_key, created_at \
-     FROM exchange WHERE exchange_index = $1";
+const SELECT_EXCHANGE: Sql = sql!(
+    "SELECT exchange_index, person_index, sealing_key, created_at \
+     FROM exchange WHERE exchange_index = $1"
+);
 /// An exchange is introduced once: a later introduction changes nothing.
-const INSERT_EXCHANGE: &str = "INSERT INTO exchange \
+const INSERT_EXCHANGE: Sql = sql!(
+    "INSERT INTO exchange \
      (exchange_index, person_index, sealing_key, created_at) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT (exchange_index) DO NOTHING";
-const DELETE_EXCHANGE: &str = "DELETE FROM exchange WHERE exchange_index = $1";
+     VALUES ($1, $2, $3, $4) ON CONFLICT (exchange_index) DO NOTHING"
+);
+const DELETE_EXCHANGE: Sql = sql!("DELETE FROM exchange WHERE exchange_index = $1");
 /// A line comes again when it could not be acknowledged; the first copy stays.
-const INSERT_LINE: &str = "INSERT INTO line \
+const INSERT_LINE: Sql = sql!(
+    "INSERT INTO line \
      (line_id, exchange_index, person_index, kind, sealed, created_at) \
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (line_id) DO NOTHING";
-const DELETE_LINE: &str = "DELETE FROM line WHERE line_id = $1";
-const SELECT_LINES: &str = "SELECT line_id, exchange_index, person_index, kind, sealed, created_at \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (line_id) DO NOTHING"
+);
+const DELETE_LINE: Sql = sql!("DELETE FROM line WHERE line_id = $1");
+const SELECT_LINES: Sql = sql!(
+    "SELECT line_id, exchange_index, person_index, kind, sealed, created_at \
      FROM line WHERE person_index = $1 AND kind = $2 \
-     ORDER BY created_at DESC, line_id DESC LIMIT $3";
-const INSERT_BLOCK: &str = "INSERT INTO block (person_index, oin_tag) VALUES ($1, $2) \
-     ON CONFLICT (person_index, oin_tag) DO NOTHING";
-const SELECT_BLOCK: &str =
-    "SELECT COUNT(*) AS found FROM block WHERE person_index = $1 AND oin_tag = $2";
+     ORDER BY created_at DESC, line_id DESC LIMIT $3"
+);
+const INSERT_BLOCK: Sql = sql!(
+    "INSERT INTO block (person_index, oin_tag) VALUES ($1, $2) \
+     ON CONFLICT (person_index, oin_tag) DO NOTHING"
+);
+const SELECT_BLOCK: Sql =
+    sql!("SELECT COUNT(*) AS found FROM block WHERE person_index = $1 AND oin_tag = $2");
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[
     SELECT_EXCHANGE,
     INSERT_EXCHANGE,
     DELETE_EXCHANGE,
@@ -71,15 +81,14 @@ pub struct LineRow {
     pub created_at: Timestamp,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// One exchange.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn exchange(&mut self, index: &[u8; 32]) -> Result<Option<ExchangeRow>, Error> {
-        let row = sqlx::query(SELECT_EXCHANGE)
-            .bind(index.as_slice())
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(SELECT_EXCHANGE, &[Arg::from(index.as_slice())])
             .await?;
         row.map(|row| {
             Ok(ExchangeRow {
@@ -97,13 +106,16 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn insert_exchange(&mut self, row: &ExchangeRow) -> Result<(), Error> {
-        sqlx::query(INSERT_EXCHANGE)
-            .bind(row.exchange_index.as_slice())
-            .bind(row.person_index.as_slice())
-            .bind(row.sealing_key.as_slice())
-            .bind(row.created_at.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_EXCHANGE,
+            &[
+                Arg::from(row.exchange_index.as_slice()),
+                Arg::from(row.person_index.as_slice()),
+                Arg::from(row.sealing_key.as_slice()),
+                Arg::from(row.created_at.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -112,9 +124,7 @@ impl Tx {
     /// # Errors
     /// When the database fails, or the exchange has lines.
     pub async fn delete_exchange(&mut self, index: &[u8; 32]) -> Result<(), Error> {
-        sqlx::query(DELETE_EXCHANGE)
-            .bind(index.as_slice())
-            .execute(self.statement())
+        self.execute(DELETE_EXCHANGE, &[Arg::from(index.as_slice())])
             .await?;
         Ok(())
     }
@@ -124,15 +134,18 @@ impl Tx {
     /// # Errors
     /// When the database fails, or the exchange is not there.
     pub async fn insert_line(&mut self, row: &LineRow) -> Result<(), Error> {
-        sqlx::query(INSERT_LINE)
-            .bind(row.line_id.bytes().as_slice())
-            .bind(row.exchange_index.as_slice())
-            .bind(row.person_index.as_slice())
-            .bind(row.kind)
-            .bind(row.sealed.as_slice())
-            .bind(row.created_at.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_LINE,
+            &[
+                Arg::from(row.line_id.bytes().as_slice()),
+                Arg::from(row.exchange_index.as_slice()),
+                Arg::from(row.person_index.as_slice()),
+                Arg::from(row.kind),
+                Arg::from(row.sealed.as_slice()),
+                Arg::from(row.created_at.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -141,9 +154,7 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn delete_line(&mut self, id: EntryId) -> Result<(), Error> {
-        sqlx::query(DELETE_LINE)
-            .bind(id.bytes().as_slice())
-            .execute(self.statement())
+        self.execute(DELETE_LINE, &[Arg::from(id.bytes().as_slice())])
             .await?;
         Ok(())
     }
@@ -158,15 +169,18 @@ impl Tx {
         kind: i64,
         limit: i64,
     ) -> Result<Vec<LineRow>, Error> {
-        sqlx::query(SELECT_LINES)
-            .bind(person_index.as_slice())
-            .bind(kind)
-            .bind(limit)
-            .fetch_all(self.statement())
-            .await?
-            .iter()
-            .map(read_line)
-            .collect()
+        self.all(
+            SELECT_LINES,
+            &[
+                Arg::from(person_index.as_slice()),
+                Arg::from(kind),
+                Arg::from(limit),
+            ],
+        )
+        .await?
+        .iter()
+        .map(read_line)
+        .collect()
     }
 
     /// Remembers that a person blocked an organisation.
@@ -178,11 +192,14 @@ impl Tx {
         person_index: &[u8; 32],
         oin_tag: Tag,
     ) -> Result<(), Error> {
-        sqlx::query(INSERT_BLOCK)
-            .bind(person_index.as_slice())
-            .bind(oin_tag.bytes().as_slice())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_BLOCK,
+            &[
+                Arg::from(person_index.as_slice()),
+                Arg::from(oin_tag.bytes().as_slice()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -195,17 +212,21 @@ impl Tx {
         person_index: &[u8; 32],
         oin_tag: Tag,
     ) -> Result<bool, Error> {
-        let row = sqlx::query(SELECT_BLOCK)
-            .bind(person_index.as_slice())
-            .bind(oin_tag.bytes().as_slice())
-            .fetch_one(self.statement())
+        let row = self
+            .one(
+                SELECT_BLOCK,
+                &[
+                    Arg::from(person_index.as_slice()),
+                    Arg::from(oin_tag.bytes().as_slice()),
+                ],
+            )
             .await?;
         let found: i64 = column(&row, "found")?;
         Ok(found > 0)
     }
 }
 
-fn read_line(row: &SqliteRow) -> Result<LineRow, Error> {
+fn read_line(row: &Row) -> Result<LineRow, Error> {
     let id: [u8; 16] = fixed(row, "line_id")?;
     Ok(LineRow {
         line_id: EntryId::from_slice(&id).ok_or(Error::Malformed("line"))?,

@@ -3,25 +3,32 @@
 //!
 //! Must never hold a handle or a key outside its seal.
 
-use crate::tx::{column, fixed};
+use crate::sql::{Arg, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{ConsentId, Tag};
 
-const SELECT_CONTEXT_KEY: &str = "SELECT public_key, sealed_key FROM context_key WHERE label = $1";
-const INSERT_CONTEXT_KEY: &str = "INSERT INTO context_key (label, public_key, sealed_key, opened_at) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT (label) DO NOTHING";
-const UPSERT_SUBJECT: &str = "INSERT INTO relation_subject \
+const SELECT_CONTEXT_KEY: Sql =
+    sql!("SELECT public_key, sealed_key FROM context_key WHERE label = $1");
+const INSERT_CONTEXT_KEY: Sql = sql!(
+    "INSERT INTO context_key (label, public_key, sealed_key, opened_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (label) DO NOTHING"
+);
+const UPSERT_SUBJECT: Sql = sql!(
+    "INSERT INTO relation_subject \
      (subject_index, relation_tag, sealed_handle, objected_at, restricted_at, created_at) \
-     VALUES ($1, $2, $3, NULL, NULL, $4) ON CONFLICT (subject_index) DO NOTHING";
-/// On PostgreSQL this ends in FOR SHARE; on SQLite every deciding command holds the only writer.
-const LOCK_SUBJECT: &str = "SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
-     WHERE subject_index = $1";
-const UPDATE_SUBJECT_FLAGS: &str = "UPDATE relation_subject \
-     SET objected_at = $2, restricted_at = $3 WHERE subject_index = $1";
+     VALUES ($1, $2, $3, NULL, NULL, $4) ON CONFLICT (subject_index) DO NOTHING"
+);
+const LOCK_SUBJECT: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
+     WHERE subject_index = $1", for update);
+const UPDATE_SUBJECT_FLAGS: Sql = sql!(
+    "UPDATE relation_subject \
+     SET objected_at = $2, restricted_at = $3 WHERE subject_index = $1"
+);
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[
     SELECT_CONTEXT_KEY,
     INSERT_CONTEXT_KEY,
     UPSERT_SUBJECT,
@@ -51,15 +58,14 @@ pub struct SubjectRow {
     pub consent: Option<ConsentId>,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// The broker's key for a context.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn context_key(&mut self, label: &str) -> Result<Option<ContextKeyRow>, Error> {
-        let row = sqlx::query(SELECT_CONTEXT_KEY)
-            .bind(label)
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(SELECT_CONTEXT_KEY, &[Arg::from(label)])
             .await?;
         row.map(|row| {
             Ok(ContextKeyRow {
@@ -80,13 +86,16 @@ impl Tx {
         key: &ContextKeyRow,
         now: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(INSERT_CONTEXT_KEY)
-            .bind(label)
-            .bind(key.public_key.as_slice())
-            .bind(key.sealed_key.as_slice())
-            .bind(now.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_CONTEXT_KEY,
+            &[
+                Arg::from(label),
+                Arg::from(key.public_key.as_slice()),
+                Arg::from(key.sealed_key.as_slice()),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -101,13 +110,16 @@ impl Tx {
         sealed_handle: &[u8],
         now: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(UPSERT_SUBJECT)
-            .bind(index.as_slice())
-            .bind(relation.bytes().as_slice())
-            .bind(sealed_handle)
-            .bind(now.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            UPSERT_SUBJECT,
+            &[
+                Arg::from(index.as_slice()),
+                Arg::from(relation.bytes().as_slice()),
+                Arg::from(sealed_handle),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -116,9 +128,8 @@ impl Tx {
     /// # Errors
     /// When the database fails.
     pub async fn lock_subject(&mut self, index: &[u8; 32]) -> Result<Option<SubjectRow>, Error> {
-        let row = sqlx::query(LOCK_SUBJECT)
-            .bind(index.as_slice())
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(LOCK_SUBJECT, &[Arg::from(index.as_slice())])
             .await?;
         row.map(|row| {
             let objected_at: Option<i64> = column(&row, "objected_at")?;
@@ -149,12 +160,15 @@ impl Tx {
         objected_at: Option<Timestamp>,
         restricted_at: Option<Timestamp>,
     ) -> Result<(), Error> {
-        sqlx::query(UPDATE_SUBJECT_FLAGS)
-            .bind(index.as_slice())
-            .bind(objected_at.map(Timestamp::millis))
-            .bind(restricted_at.map(Timestamp::millis))
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            UPDATE_SUBJECT_FLAGS,
+            &[
+                Arg::from(index.as_slice()),
+                Arg::from(objected_at.map(Timestamp::millis)),
+                Arg::from(restricted_at.map(Timestamp::millis)),
+            ],
+        )
+        .await?;
         Ok(())
     }
 }

@@ -2,19 +2,24 @@
 //!
 //! Must never hold what a call released: code, ids, revision and entry id only.
 
-use crate::tx::{column, fixed};
+use crate::sql::{Arg, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{RequestId, Tag};
 
-const SELECT_OUTCOME: &str = "SELECT body_sha256, outcome FROM request_outcome \
-     WHERE caller_tag = $1 AND request_id = $2";
-const INSERT_OUTCOME: &str = "INSERT INTO request_outcome \
-     (caller_tag, request_id, body_sha256, outcome, created_at) VALUES ($1, $2, $3, $4, $5)";
-const DELETE_OLD_OUTCOMES: &str = "DELETE FROM request_outcome WHERE created_at < $1";
+const SELECT_OUTCOME: Sql = sql!(
+    "SELECT body_sha256, outcome FROM request_outcome \
+     WHERE caller_tag = $1 AND request_id = $2"
+);
+const INSERT_OUTCOME: Sql = sql!(
+    "INSERT INTO request_outcome \
+     (caller_tag, request_id, body_sha256, outcome, created_at) VALUES ($1, $2, $3, $4, $5)"
+);
+const DELETE_OLD_OUTCOMES: Sql = sql!("DELETE FROM request_outcome WHERE created_at < $1");
 
 /// The statements of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[SELECT_OUTCOME, INSERT_OUTCOME, DELETE_OLD_OUTCOMES];
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[SELECT_OUTCOME, INSERT_OUTCOME, DELETE_OLD_OUTCOMES];
 
 /// A stored outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +30,7 @@ pub struct StoredOutcome {
     pub outcome: Vec<u8>,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// The outcome of this caller's request, if it was made before.
     ///
     /// # Errors
@@ -35,10 +40,14 @@ impl Tx {
         caller: Tag,
         request_id: RequestId,
     ) -> Result<Option<StoredOutcome>, Error> {
-        let row = sqlx::query(SELECT_OUTCOME)
-            .bind(caller.bytes().as_slice())
-            .bind(request_id.bytes().as_slice())
-            .fetch_optional(self.statement())
+        let row = self
+            .optional(
+                SELECT_OUTCOME,
+                &[
+                    Arg::from(caller.bytes().as_slice()),
+                    Arg::from(request_id.bytes().as_slice()),
+                ],
+            )
             .await?;
         row.map(|row| {
             Ok(StoredOutcome {
@@ -60,14 +69,17 @@ impl Tx {
         stored: &StoredOutcome,
         now: Timestamp,
     ) -> Result<(), Error> {
-        sqlx::query(INSERT_OUTCOME)
-            .bind(caller.bytes().as_slice())
-            .bind(request_id.bytes().as_slice())
-            .bind(stored.body_sha256.as_slice())
-            .bind(stored.outcome.as_slice())
-            .bind(now.millis())
-            .execute(self.statement())
-            .await?;
+        self.execute(
+            INSERT_OUTCOME,
+            &[
+                Arg::from(caller.bytes().as_slice()),
+                Arg::from(request_id.bytes().as_slice()),
+                Arg::from(stored.body_sha256.as_slice()),
+                Arg::from(stored.outcome.as_slice()),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await?;
         Ok(())
     }
 
@@ -79,10 +91,9 @@ impl Tx {
         &mut self,
         moment: Timestamp,
     ) -> Result<u64, Error> {
-        let done = sqlx::query(DELETE_OLD_OUTCOMES)
-            .bind(moment.millis())
-            .execute(self.statement())
+        let done = self
+            .execute(DELETE_OLD_OUTCOMES, &[Arg::from(moment.millis())])
             .await?;
-        Ok(done.rows_affected())
+        Ok(done)
     }
 }

@@ -9,7 +9,7 @@ use client::paper::{Order, Signed, encode};
 use counter::Caller;
 use counter::holder::QuotaLimits;
 use gateway::clock::SystemClock;
-use gateway::configuration::{Configuration, Role};
+use gateway::configuration::{Configuration, DatabaseSettings, Role};
 use gateway::grpc::key_holder::KeyHolders;
 use rules::clock::{Clock as _, Random as _};
 use rules::directory::Directory;
@@ -160,15 +160,18 @@ async fn holder(home: &Path, copies: &Path, name: &str) -> KeyHolders {
     let Role::Holder(mut settings) = configuration.role.clone() else {
         panic!("{name} is not a holder");
     };
+    let DatabaseSettings::File { path, .. } = &mut settings.database else {
+        panic!("{name} has no file");
+    };
     let copy = copies.join(format!("{name}.sqlite"));
     for ending in ["", "-wal"] {
-        let from = PathBuf::from(format!("{}{ending}", settings.database.path.display()));
+        let from = PathBuf::from(format!("{}{ending}", path.display()));
         if from.is_file() {
             let to = PathBuf::from(format!("{}{ending}", copy.display()));
             std::fs::copy(from, to).expect("a copy");
         }
     }
-    settings.database.path = copy;
+    *path = copy;
     // The design's quotas would end the measurement; counting and reserving stay on.
     settings.quotas = QuotaLimits {
         enrol: 1_000_000,

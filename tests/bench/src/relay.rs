@@ -31,7 +31,7 @@ impl Work for Insert {
         "BareRelay"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), Error> {
         tx.insert_entry(&self.0).await
     }
 
@@ -95,11 +95,11 @@ impl DirectoryService for Relay {
 
 /// Serves on a free port, which it prints, until it is killed.
 pub(crate) async fn serve(folder: &Path, database: &Path) {
-    let settings = Settings {
+    let settings = Settings::Sqlite(store::File {
         path: database.join("relay.sqlite"),
         pages_max: None,
-    };
-    store::tx::migrate(&settings, Role::Broker)
+    });
+    store::engine::migrate(&settings, Role::Broker)
         .await
         .expect("a migrated database");
     let database = Database::open(&settings, Role::Broker)

@@ -164,7 +164,7 @@ impl Command for Asking<'_> {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<HandoverId>, Error> {
         let request = self.request;
         let mut record = request.record(room.call);

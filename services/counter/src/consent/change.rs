@@ -39,7 +39,7 @@ impl Command for NarrowConsent {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Registered>, Error> {
         if let Err(refusal) = need_portal(room.call) {
             return Ok(Verdict::refused(refusal, Record::default()));
@@ -96,7 +96,7 @@ impl Command for GetConsent {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Stored>, Error> {
         let mut record = Record::default();
         if let Err(refusal) = need_portal(room.call) {

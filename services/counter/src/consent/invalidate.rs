@@ -52,7 +52,7 @@ impl Command for InvalidateConsent {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Withdrawn>, Error> {
         let stored = load(room, tx, self.consent).await?;
         let caller = &room.call.caller.party.oin;

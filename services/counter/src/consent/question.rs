@@ -62,7 +62,7 @@ impl Asked {
 /// When the database or a seal fails.
 pub(super) async fn tell_askers(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     subject: &Subject,
 ) -> Result<(), Error> {
     for question in tx.take_questions(&subject.index).await? {
@@ -98,7 +98,7 @@ impl Command for LapseQuestion {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<()>, Error> {
         let before = room.call.now.plus_millis(-QUESTION_MILLIS);
         let Some(row) = tx.take_old_question(self.question, before).await? else {

@@ -264,7 +264,7 @@ impl Command for Registering<'_> {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Registered>, Error> {
         let (signed, converted, subject) = match &self.known {
             Known::Refused(refusal, record) => {
@@ -352,7 +352,7 @@ fn new_row(
 }
 
 /// The record that the new one replaces has ended; what is open goes on under the new one.
-async fn supersede(room: &Room<'_>, tx: &mut Tx, before: ConsentId) -> Result<(), Error> {
+async fn supersede(room: &Room<'_>, tx: &mut Tx<'_>, before: ConsentId) -> Result<(), Error> {
     let Some(mut old) = super::load(room, tx, before).await? else {
         return Ok(());
     };
@@ -366,7 +366,7 @@ async fn supersede(room: &Room<'_>, tx: &mut Tx, before: ConsentId) -> Result<()
 /// The portal is told of a consent that a desk registered.
 async fn tell_portal(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     stored: &Stored,
     converted: &Converted,
 ) -> Result<(), Error> {

@@ -79,7 +79,7 @@ impl Command for WithdrawConsent {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Withdrawn>, Error> {
         let found = match &self.named {
             Named::Statement(jws) => by_statement(room, tx, jws).await?,
@@ -154,7 +154,7 @@ struct Found {
 
 async fn by_statement(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     jws: &str,
 ) -> Result<Result<Found, Verdict<Withdrawn>>, Error> {
     let refused = |refusal| Ok(Err(Verdict::refused(refusal, Record::default())));
@@ -182,7 +182,7 @@ async fn by_statement(
 
 async fn by_code(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     code: &StopCode,
     source: Option<&[u8; 32]>,
 ) -> Result<Result<Found, Verdict<Withdrawn>>, Error> {
@@ -214,7 +214,7 @@ async fn by_code(
 
 /// A code on paper still stops what replaced its record: the person wants the sharing to stop. Only a
 /// record that can be stopped or was stopped is found.
-async fn follow(room: &Room<'_>, tx: &mut Tx, id: ConsentId) -> Result<Option<Stored>, Error> {
+async fn follow(room: &Room<'_>, tx: &mut Tx<'_>, id: ConsentId) -> Result<Option<Stored>, Error> {
     let Some(stored) = load(room, tx, id).await? else {
         return Ok(None);
     };
@@ -255,7 +255,7 @@ const WITHDRAWAL: Ending = Ending {
 /// ended one of which something was opened.
 pub(super) async fn stop(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     subject: &[u8; 32],
     ending: &Ending,
 ) -> Result<Withdrawn, Error> {
@@ -304,7 +304,7 @@ fn is_still_kept(room: &Room<'_>, ended: &handover::Loaded) -> bool {
 }
 
 async fn has_notice(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     ended: &handover::Loaded,
     kind: NoticeKind,
 ) -> Result<bool, Error> {
@@ -316,7 +316,7 @@ async fn has_notice(
 /// The portal is told of a consent that ended without it, which it could not know.
 pub(super) async fn tell_portal(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     stored: &Stored,
 ) -> Result<(), Error> {
     let record = &stored.record;
@@ -357,7 +357,7 @@ pub(crate) fn source_tag(room: &Room<'_>, source: Option<&[u8; 32]>) -> Result<T
 /// A refusal when a source has tried too many wrong codes of late.
 pub(crate) async fn exhausted(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     source: Tag,
 ) -> Result<Option<Refusal>, Error> {
     let wrong = tx
@@ -367,7 +367,11 @@ pub(crate) async fn exhausted(
 }
 
 /// Counts a wrong code against its source.
-pub(crate) async fn count_wrong(room: &Room<'_>, tx: &mut Tx, source: Tag) -> Result<(), Error> {
+pub(crate) async fn count_wrong(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    source: Tag,
+) -> Result<(), Error> {
     let now = room.call.now;
     let attempt = RequestId::draw(room.counter.clock(), room.counter.random());
     tx.insert_wrong_code(attempt, source, now, wrong_codes_since(now))

@@ -291,7 +291,7 @@ impl Command for Act {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<HandoverReceipt>, Error> {
         let (event, actor) = self.deed.event();
         let mut loaded = match load_as(room, tx, self.handover, actor).await? {

@@ -92,7 +92,7 @@ impl Command for Object {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<HandoverReceipt>, Error> {
         if !self.decides() && room.call.caller.kind != PeerKind::Portal {
             return Ok(Verdict::refused(Reason::RightMissing, Record::default()));
@@ -217,7 +217,7 @@ impl Object {
     async fn write_flags(
         &self,
         room: &Room<'_>,
-        tx: &mut Tx,
+        tx: &mut Tx<'_>,
         loaded: &mut Loaded,
     ) -> Result<(), Error> {
         let now = room.call.now;

@@ -56,7 +56,7 @@ impl Command for Offer {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<HandoverReceipt>, Error> {
         let mut loaded = match load_as(room, tx, self.handover, Actor::Sender).await? {
             Ok(loaded) => loaded,
@@ -229,7 +229,7 @@ pub fn decide_on<T>(
 /// When the database or a seal fails.
 pub async fn tell_refused<T>(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     loaded: &Loaded,
     verdict: Box<Verdict<T>>,
 ) -> Result<Verdict<T>, Error> {
@@ -269,7 +269,7 @@ fn payload_place(id: &HandoverId, stage: Stage) -> Place<'_> {
 /// When the database or the seal fails.
 pub async fn put(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     permit: &Permit,
     loaded: &Loaded,
     stage: Stage,
@@ -291,7 +291,7 @@ pub async fn put(
 /// When there is none, or the database or the seal fails.
 pub async fn take(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     permit: &Permit,
     loaded: &Loaded,
     stage: Stage,
@@ -323,7 +323,11 @@ pub struct ReadOut {
 ///
 /// # Errors
 /// When the database or the seal fails.
-pub async fn mark_opened(room: &Room<'_>, tx: &mut Tx, loaded: &mut Loaded) -> Result<(), Error> {
+pub async fn mark_opened(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    loaded: &mut Loaded,
+) -> Result<(), Error> {
     if loaded.row.opened_at.is_none() {
         loaded.row.opened_at = Some(room.call.now);
         loaded.row.undelivered_at = None;
@@ -348,7 +352,7 @@ impl Command for FetchOffer {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<ReadOut>, Error> {
         let mut loaded = match load_as(room, tx, self.handover, Actor::Recipient).await? {
             Ok(loaded) => loaded,
@@ -373,7 +377,7 @@ impl Command for FetchOffer {
 /// When the database or a seal fails.
 pub async fn read_out(
     room: &Room<'_>,
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     loaded: &mut Loaded,
     record: &mut Record,
     stage: Stage,

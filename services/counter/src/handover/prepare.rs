@@ -275,7 +275,7 @@ impl Work for LookBack<'_> {
         "PrepareLookBack"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<bool, Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<bool, Error> {
         let pair = (&self.room.call.caller.party, &self.request.recipient);
         decision::follows_completed(&self.room, tx, pair, &self.request.purpose).await
     }
@@ -308,7 +308,7 @@ impl Command for RefusedBefore {
     async fn perform<'a>(
         &'a self,
         _room: &'a Room<'a>,
-        _tx: &'a mut Tx,
+        _tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Prepared>, Error> {
         Ok(Verdict::refused(self.refusal.clone(), self.record.clone()))
     }
@@ -330,7 +330,7 @@ impl Command for Decided<'_> {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Prepared>, Error> {
         let now = room.call.now;
         let subject = &self.subject;
@@ -381,7 +381,7 @@ impl Decided<'_> {
     async fn write(
         &self,
         room: &Room<'_>,
-        tx: &mut Tx,
+        tx: &mut Tx<'_>,
         permit: &Permit,
         mut record: Record,
     ) -> Result<Verdict<Prepared>, Error> {
@@ -447,7 +447,7 @@ impl Decided<'_> {
     async fn tell_refused(
         &self,
         room: &Room<'_>,
-        tx: &mut Tx,
+        tx: &mut Tx<'_>,
         refusal: &Refusal,
     ) -> Result<(), Error> {
         let id = HandoverId::draw(room.counter.clock(), room.counter.random());
@@ -479,7 +479,7 @@ impl Decided<'_> {
     async fn again(
         &self,
         room: &Room<'_>,
-        tx: &mut Tx,
+        tx: &mut Tx<'_>,
         stored: &store::request::StoredOutcome,
         fingerprint: Fingerprint,
         mut record: Record,

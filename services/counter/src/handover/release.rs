@@ -198,7 +198,7 @@ impl store::Work for LookAhead<'_> {
         "ReleaseLookAhead"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Option<Relation>, Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Option<Relation>, Error> {
         let caller = self.room.counter.keys().caller_tag(&self.room.call.caller);
         if tx
             .request_outcome(caller, self.request.request_id)
@@ -244,7 +244,7 @@ impl Command for Releasing<'_> {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<HandoverReceipt>, Error> {
         let request = self.request;
         let mut loaded = match load_as(room, tx, request.handover, Actor::Sender).await? {
@@ -281,7 +281,7 @@ impl Releasing<'_> {
     async fn write(
         &self,
         room: &Room<'_>,
-        tx: &mut Tx,
+        tx: &mut Tx<'_>,
         loaded: &mut Loaded,
         converted: &Converted,
         mut record: Record,
@@ -345,7 +345,7 @@ impl Releasing<'_> {
 }
 
 /// Refuses while another one of the group is released or completed.
-async fn check_group(tx: &mut Tx, loaded: &Loaded) -> Result<Outcome<()>, Error> {
+async fn check_group(tx: &mut Tx<'_>, loaded: &Loaded) -> Result<Outcome<()>, Error> {
     let Some(group) = loaded.row.group else {
         return Ok(Outcome::Permitted(()));
     };
@@ -358,7 +358,7 @@ async fn check_group(tx: &mut Tx, loaded: &Loaded) -> Result<Outcome<()>, Error>
 }
 
 /// Cancels the other open handovers of the group: at most one may be released.
-async fn supersede(room: &Room<'_>, tx: &mut Tx, released: &Loaded) -> Result<(), Error> {
+async fn supersede(room: &Room<'_>, tx: &mut Tx<'_>, released: &Loaded) -> Result<(), Error> {
     let Some(group) = released.row.group else {
         return Ok(());
     };
@@ -400,7 +400,7 @@ impl Command for Fetch {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<ReadOut>, Error> {
         let mut loaded = match load_as(room, tx, self.handover, Actor::Recipient).await? {
             Ok(loaded) => loaded,
@@ -455,7 +455,7 @@ impl Command for Reseal {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<HandoverReceipt>, Error> {
         let mut loaded = match load_as(room, tx, self.handover, Actor::Sender).await? {
             Ok(loaded) => loaded,

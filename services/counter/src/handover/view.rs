@@ -54,7 +54,7 @@ impl Command for GetHandover {
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
-        tx: &'a mut Tx,
+        tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<HandoverView>, Error> {
         let Some(loaded) = load(room, tx, self.handover).await? else {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));

@@ -68,7 +68,7 @@ impl Work for Newest {
         "NewestDirectory"
     }
 
-    async fn perform(&self, tx: &mut Tx) -> Result<Self::Output, HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<Self::Output, HolderError> {
         Ok(tx.newest_directory().await?.map(|(_, file)| file))
     }
 
@@ -91,7 +91,7 @@ impl Work for Keep {
         "ImportDirectory"
     }
 
-    async fn perform(&self, tx: &mut Tx) -> Result<(), HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<(), HolderError> {
         Ok(tx
             .insert_directory(self.version, &self.file, self.now)
             .await?)

@@ -173,7 +173,7 @@ impl Work for LatestDay {
         "LatestQuotaDay"
     }
 
-    async fn perform(&self, tx: &mut Tx) -> Result<i64, HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<i64, HolderError> {
         Ok(tx.latest_quota_day().await?)
     }
 
@@ -196,7 +196,7 @@ impl Work for Reserve {
     }
 
     /// Reserves one block or what is left of the day; gives how many.
-    async fn perform(&self, tx: &mut Tx) -> Result<i64, HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<i64, HolderError> {
         let before = tx.quota_reserved(&self.key).await?;
         let after = before
             .saturating_add(i64::from(QUOTA_BLOCK_ORDERS))

@@ -85,7 +85,7 @@ impl Work for All {
         "ListContexts"
     }
 
-    async fn perform(&self, tx: &mut Tx) -> Result<Self::Output, HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<Self::Output, HolderError> {
         Ok(tx.contexts().await?)
     }
 
@@ -108,7 +108,7 @@ impl Work for Close {
         "CloseContext"
     }
 
-    async fn perform(&self, tx: &mut Tx) -> Result<[u8; 32], HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<[u8; 32], HolderError> {
         tx.insert_context(&self.label, &self.public_key, self.now)
             .await?;
         tx.context(&self.label)

@@ -106,7 +106,7 @@ impl Work for LookUp<'_> {
         "LookUpDomainSecret"
     }
 
-    async fn perform(&self, tx: &mut Tx) -> Result<Option<Vec<u8>>, HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<Option<Vec<u8>>, HolderError> {
         Ok(tx.domain_secret(self.name).await?)
     }
 
@@ -129,7 +129,7 @@ impl Work for Keep<'_> {
         "KeepDomainSecret"
     }
 
-    async fn perform(&self, tx: &mut Tx) -> Result<Option<Vec<u8>>, HolderError> {
+    async fn perform(&self, tx: &mut Tx<'_>) -> Result<Option<Vec<u8>>, HolderError> {
         tx.insert_domain_secret(self.name, &self.sealed, self.now)
             .await?;
         Ok(tx.domain_secret(self.name).await?)

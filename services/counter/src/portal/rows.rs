@@ -18,7 +18,7 @@ impl Work for FindExchange<'_> {
         "FindExchange"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, PortalError> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
         Ok(tx.exchange(self.0).await?)
     }
 
@@ -41,7 +41,7 @@ impl Work for FindBlock<'_> {
         "FindBlock"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<bool, PortalError> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<bool, PortalError> {
         for tag in self.tags {
             if tx.is_blocked(self.person_index, tag).await? {
                 return Ok(true);
@@ -71,7 +71,7 @@ impl Work for Keep {
         "KeepLines"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), PortalError> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
         if let Some(exchange) = &self.exchange {
             tx.insert_exchange(exchange).await?;
         }
@@ -103,7 +103,7 @@ impl Work for Forget<'_> {
         "ForgetChoice"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), PortalError> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
         tx.delete_line(self.line).await?;
         Ok(tx.delete_exchange(self.exchange_index).await?)
     }
@@ -128,7 +128,7 @@ impl Work for Lines<'_> {
         "GetOverview"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, PortalError> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
         Ok(tx.lines(self.person_index, self.kind, self.limit).await?)
     }
 
@@ -148,7 +148,7 @@ impl Work for Block {
         "BlockOrganisation"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), PortalError> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
         for (person_index, tag) in &self.0 {
             tx.insert_block(person_index, *tag).await?;
         }

@@ -100,6 +100,12 @@ impl<'a> Fields<'a> {
         Some(self.folder.join(text))
     }
 
+    /// A path that may be absent.
+    pub(super) fn optional_path(&mut self, field: &str) -> Option<PathBuf> {
+        let text = self.optional_text(field)?;
+        Some(self.folder.join(text))
+    }
+
     /// A whole number of at least one that may be absent.
     pub(super) fn optional_count(&mut self, field: &str) -> Option<u32> {
         let value = self.table.remove(field)?;

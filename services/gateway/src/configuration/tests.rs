@@ -1,6 +1,6 @@
 //! Configurations in, mistakes out.
 
-use super::{Role, read};
+use super::{DatabaseSettings, Role, read};
 use std::path::Path;
 
 const BROKER: &str = r#"
@@ -104,7 +104,10 @@ fn a_portal_has_a_store_a_database_a_broker_and_policies() {
     let Ok(Role::Portal(settings)) = whole else {
         panic!("{whole:?}")
     };
-    assert!(settings.database.path.ends_with("broker.sqlite"));
+    let DatabaseSettings::File { path, .. } = &settings.database else {
+        panic!("{settings:?}")
+    };
+    assert!(path.ends_with("broker.sqlite"));
     assert!(settings.policies.path.ends_with("policies"));
     let bare = portal("day_keys = \"day-keys\"\n").unwrap_err();
     assert_eq!(bare, ["store", "broker", "day_keys"]);

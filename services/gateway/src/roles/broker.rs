@@ -246,10 +246,7 @@ async fn found(
 }
 
 async fn open(settings: &BrokerSettings) -> Result<Database, StartError> {
-    let settings = store::Settings {
-        path: settings.database.path.clone(),
-        pages_max: settings.database.pages_max,
-    };
+    let settings = settings.database.open()?;
     Ok(Database::open(&settings, store::Role::Broker).await?)
 }
 

@@ -86,10 +86,7 @@ async fn parts(
     settings: &HolderSettings,
 ) -> Result<Parts, StartError> {
     let key_file = files::key_file(&configuration.key_file, KeyRole::Holder)?;
-    let database = store::Settings {
-        path: settings.database.path.clone(),
-        pages_max: settings.database.pages_max,
-    };
+    let database = settings.database.open()?;
     let signatures = files::signatures(&configuration.directory.signatures)?
         .into_iter()
         .map(|(controller, signature)| ControllerSignature {

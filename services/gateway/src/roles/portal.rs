@@ -112,10 +112,7 @@ async fn assemble(
     broker: Arc<dyn Broker>,
 ) -> Result<Portal, StartError> {
     let key_file = files::key_file(&configuration.key_file, KeyRole::Portal)?;
-    let database = store::Settings {
-        path: settings.database.path.clone(),
-        pages_max: settings.database.pages_max,
-    };
+    let database = settings.database.open()?;
     Ok(Portal::new(Parts {
         desk: (caller.party.oin.clone(), caller.desk.clone()),
         // Outside a sandbox nobody logs in without an identity provider.

@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::{SandboxError, write, write_secret};
 use crate::cli::identity::{ControllerKey, HolderPin, Identity};
 use client::Connection;
-use rules::clock::Timestamp;
+use rules::clock::{Random as _, Timestamp};
 use rules::hex;
 use rules::secret::Secret;
 use serde::Serialize;
@@ -22,9 +22,15 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use vault::chance::SystemChance;
 use vault::holder::{HolderKeys, HolderSecrets};
 use vault::keyfile::{KeyFile, Role, SecretName};
 use vault::sign::{Paper, SigningKey};
+
+/// The ports from which a sandbox's servers get theirs, and how many are tried.
+const PORT_FIRST: u16 = 20_000;
+const PORTS: u16 = 12_000;
+const PORT_DRAWS_MAX: u32 = 1_000;
 
 /// The file that says that a folder is a sandbox and may be wiped.
 const MARKER: &str = "sandbox.txt";
@@ -300,6 +306,23 @@ fn write_signatures(
     write(path, text.as_bytes())
 }
 
+/// A free port outside the range from which systems take ports for outgoing connections (Linux takes them
+/// from 32768 on): a server that starts a moment later, or again, still finds it free.
+fn free_port() -> std::io::Result<TcpListener> {
+    let chance = SystemChance::new();
+    let mut last = None;
+    for _ in 0..PORT_DRAWS_MAX {
+        let mut octets = [0; 2];
+        chance.fill(&mut octets);
+        let drawn = u16::from_be_bytes(octets).checked_rem(PORTS).unwrap_or(0);
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, PORT_FIRST.saturating_add(drawn))) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()))
+}
+
 /// Writes a configuration for each process, each on a port that is free now.
 fn processes(
     folder: &Path,
@@ -307,20 +330,16 @@ fn processes(
     holders: &[HolderPin],
 ) -> Result<Vec<Plan>, SandboxError> {
     // All are held at once, so that none is given out twice.
-    let ports: Result<Vec<_>, _> = cast::PROCESSES
-        .iter()
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect();
-    let addresses: Result<Vec<SocketAddr>, _> = ports
-        .map_err(SandboxError::Port)?
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect();
+    // Held until all are found, so that no two are the same.
+    let held: Result<Vec<_>, _> = cast::PROCESSES.iter().map(|_| free_port()).collect();
+    let held = held.map_err(SandboxError::Port)?;
+    let addresses: Result<Vec<SocketAddr>, _> = held.iter().map(TcpListener::local_addr).collect();
     let doors: Vec<(&'static str, SocketAddr)> = cast::PROCESSES
         .iter()
         .copied()
         .zip(addresses.map_err(SandboxError::Port)?)
         .collect();
+    drop(held);
     let trust = trust_settings(controllers, holders);
     let mut plans = Vec::new();
     for (name, address) in &doors {

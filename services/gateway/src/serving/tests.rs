@@ -138,7 +138,7 @@ fn configuration(listen: std::net::SocketAddr, tls: TlsFiles) -> Configuration {
             broker_address: String::new(),
             broker_server_name: String::new(),
             store: PathBuf::new(),
-            database: DatabaseSettings {
+            database: DatabaseSettings::File {
                 path: PathBuf::new(),
                 pages_max: None,
             },

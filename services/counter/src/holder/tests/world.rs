@@ -152,11 +152,13 @@ impl World {
     }
 
     pub(super) async fn database(&self, index: usize) -> Database {
-        let settings = Settings {
+        let settings = Settings::Sqlite(store::File {
             path: self.folder.path().join(format!("holder-{index}.sqlite")),
             pages_max: None,
-        };
-        store::tx::migrate(&settings, Role::Holder).await.unwrap();
+        });
+        store::engine::migrate(&settings, Role::Holder)
+            .await
+            .unwrap();
         Database::open(&settings, Role::Holder).await.unwrap()
     }
 

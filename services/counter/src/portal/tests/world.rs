@@ -252,11 +252,13 @@ impl World {
 
     pub(super) async fn trusting(identities: Identities) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings {
+        let settings = Settings::Sqlite(store::File {
             path: folder.path().join("portal.sqlite"),
             pages_max: None,
-        };
-        store::tx::migrate(&settings, Role::Portal).await.unwrap();
+        });
+        store::engine::migrate(&settings, Role::Portal)
+            .await
+            .unwrap();
         let mut scalar = [0; 32];
         scalar[0] = 7;
         let broker = Arc::new(PaperBroker {

@@ -115,7 +115,7 @@ impl Work for Find {
         "FindContextKey"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<Self::Output, Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
         Ok(tx.context_key(&self.label).await?)
     }
 
@@ -139,7 +139,7 @@ impl Work for Keep {
         "KeepContextKey"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx) -> Result<(), Error> {
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), Error> {
         Ok(tx
             .insert_context_key(&self.label, &self.row, self.now)
             .await?)

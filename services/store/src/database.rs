@@ -1,0 +1,149 @@
+//! A role's database, on either engine: the one door to SQL is a named transaction around one command,
+//! counted and begun anew after a passing fault.
+//!
+//! Must never let a command wait for anything but the database while its transaction is open, and must
+//! never answer it before its commit.
+
+use crate::engine::{self, Settings};
+use crate::group::Writer;
+use crate::{Error, Role, Tx};
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
+use std::future::Future;
+use std::time::Duration;
+
+/// How often a command is begun anew after a transient fault before the caller hears of it.
+const ATTEMPTS_MAX: u32 = 6;
+/// How long to wait before the second attempt; each further one waits twice as long.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A role's database. Cheap to share; the pools are private so that [`Tx`] stays the only door.
+#[derive(Debug)]
+pub struct Database(Pools);
+
+#[derive(Debug)]
+enum Pools {
+    Sqlite { writer: Writer, readers: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// One command's work inside a transaction. A type and not a closure, so that it can be begun anew
+/// after a transient fault and so that its future is `Send`.
+pub trait Work: Send + Sync {
+    /// What it gives back once committed.
+    type Output: Send;
+    /// What can go wrong.
+    type Error: From<Error> + Send;
+    /// Name of the transaction: the command's, and so the span's, the metric's and the entry's.
+    fn name(&self) -> &'static str;
+
+    /// Does the work. Must await nothing but `tx`, and must change nothing but rows, because it may
+    /// run more than once.
+    ///
+    /// # Errors
+    /// Any error rolls everything back.
+    fn perform<'a>(
+        &'a self,
+        tx: &'a mut Tx<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send + 'a;
+
+    /// Whether `error` is a passing fault of the database after which the work may be begun anew.
+    fn is_transient(error: &Self::Error) -> bool;
+}
+
+impl Database {
+    /// Opens a migrated database.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] when it has another schema than this program's: older, newer, edited, or
+    /// another role's; otherwise when it cannot be opened.
+    pub async fn open(settings: &Settings, role: Role) -> Result<Self, Error> {
+        match settings {
+            Settings::Sqlite(file) => {
+                let (writer, readers) = engine::open_sqlite(file, role).await?;
+                let writer = Writer::new(writer);
+                Ok(Self(Pools::Sqlite { writer, readers }))
+            }
+            Settings::Postgres(server) => {
+                let pool = engine::open_postgres(server, role).await?;
+                Ok(Self(Pools::Postgres(pool)))
+            }
+        }
+    }
+
+    /// Runs `work` in one writing transaction and commits it; begins anew after a transient fault.
+    ///
+    /// # Errors
+    /// What `work` gives, or the database's own fault. Nothing is half-written.
+    pub async fn write<W: Work>(&self, work: &W) -> Result<W::Output, W::Error> {
+        let mut attempt = 1;
+        let mut pause = PAUSE;
+        loop {
+            let result = match &self.0 {
+                Pools::Sqlite { writer, .. } => writer.run(work).await,
+                Pools::Postgres(pool) => {
+                    // Serialisable, so that what a command read still holds when it commits, as with one
+                    // writer; row locks besides, so that commands wait for each other and seldom collide.
+                    let begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+                    run(
+                        Tx::postgres(pool.begin_with(begin).await.map_err(Error::from)?),
+                        work,
+                    )
+                    .await
+                }
+            };
+            match result {
+                Err(error) if attempt < ATTEMPTS_MAX && W::is_transient(&error) => {
+                    tracing::info!(
+                        transaction = work.name(),
+                        attempt,
+                        "begins anew after a passing fault"
+                    );
+                    tokio::time::sleep(pause).await;
+                    attempt += 1;
+                    pause *= 2;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Runs `work` in one transaction that only reads.
+    ///
+    /// # Errors
+    /// What `work` gives, or the database's own fault.
+    pub async fn read<W: Work>(&self, work: &W) -> Result<W::Output, W::Error> {
+        let tx = match &self.0 {
+            Pools::Sqlite { readers, .. } => {
+                Tx::sqlite(readers.begin_with("BEGIN").await.map_err(Error::from)?)
+            }
+            Pools::Postgres(pool) => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Tx::postgres(pool.begin_with(begin).await.map_err(Error::from)?)
+            }
+        };
+        run(tx, work).await
+    }
+
+    /// Closes the database after the running commands.
+    pub async fn close(&self) {
+        match &self.0 {
+            Pools::Sqlite { writer, readers } => {
+                writer.close().await;
+                readers.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+async fn run<W: Work>(mut tx: Tx<'static>, work: &W) -> Result<W::Output, W::Error> {
+    let output = work.perform(&mut tx).await?;
+    tracing::debug!(
+        transaction = work.name(),
+        statements = tx.statements(),
+        "commits"
+    );
+    tx.commit().await?;
+    Ok(output)
+}
