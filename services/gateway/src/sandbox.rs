@@ -11,6 +11,7 @@ mod directory;
 mod dossier;
 mod ground;
 mod people;
+mod plans;
 mod policies;
 mod processes;
 mod progress;
@@ -57,6 +58,10 @@ pub struct Arguments {
     /// Only make the folder, and say how to start each server yourself: for killing them one by one.
     #[arg(long, conflicts_with_all = ["stay", "empty"])]
     pub lay: bool,
+    /// Keep the databases on this PostgreSQL server, in schemas of their own: postgres://user@host/database.
+    /// Without it each server has a file of SQLite.
+    #[arg(long, value_name = "URL")]
+    pub postgres: Option<String>,
     /// The folder for everything; wiped at the start.
     #[arg(long, value_name = "FOLDER", default_value = "./sluis-sandbox")]
     pub folder: PathBuf,
@@ -79,6 +84,15 @@ pub(crate) enum SandboxError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A configuration that was just written cannot be used: what was given is wrong.
+    #[error(transparent)]
+    Configuration(#[from] crate::configuration::ConfigurationError),
+    /// A file that a configuration names cannot be used.
+    #[error(transparent)]
+    Named(#[from] crate::files::FileError),
+    /// A database server cannot be used.
+    #[error("the database server cannot be used: {0}; check the address after --postgres")]
+    Database(#[from] store::Error),
     /// No free port.
     #[error("there is no free port on 127.0.0.1: {0}")]
     Port(std::io::Error),
@@ -167,7 +181,9 @@ async fn play(arguments: &Arguments, as_json: bool) -> Result<(), SandboxError> 
     let progress = Progress::new();
     progress
         .say("making a throw-away authority, certificates, keys, a directory and signed policies");
-    let ground = Ground::lay(&arguments.folder, SystemClock.now())?;
+    let postgres = arguments.postgres.as_deref();
+    let ground = Ground::lay(&arguments.folder, postgres, SystemClock.now())?;
+    ground.wipe_schemas().await?;
     if arguments.lay {
         print(&stay::by_hand(&ground.plans), as_json);
         return Ok(());

@@ -85,11 +85,11 @@ impl Database {
                     // Serialisable, so that what a command read still holds when it commits, as with one
                     // writer; row locks besides, so that commands wait for each other and seldom collide.
                     let begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
-                    run(
-                        Tx::postgres(pool.begin_with(begin).await.map_err(Error::from)?),
-                        work,
-                    )
-                    .await
+                    let begun = pool.begin_with(begin).await.map_err(Error::from);
+                    match begun {
+                        Ok(inner) => run(Tx::postgres(inner, true), work).await,
+                        Err(error) => Err(error.into()),
+                    }
                 }
             };
             match result {
@@ -119,7 +119,7 @@ impl Database {
             }
             Pools::Postgres(pool) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Tx::postgres(pool.begin_with(begin).await.map_err(Error::from)?)
+                Tx::postgres(pool.begin_with(begin).await.map_err(Error::from)?, false)
             }
         };
         run(tx, work).await

@@ -32,6 +32,9 @@ const SERVER_LIMITS: [(&str, &str); 3] = [
 /// Makes the schema that the connection's own setting names: a name cannot be an argument.
 const CREATE_SCHEMA: &str = "DO $$ BEGIN \
      EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', current_setting('sluis.schema')); END $$";
+/// Removes the schema that the connection's own setting names, with everything in it.
+const DROP_SCHEMA: &str = "DO $$ BEGIN \
+     EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', current_setting('sluis.schema')); END $$";
 /// Tables that sqlx keeps its migrations in, by engine.
 const SELECT_SQLITE_SCHEMA: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
@@ -122,6 +125,23 @@ pub async fn migrate(settings: &Settings, role: Role) -> Result<(), Error> {
             done.map_err(Error::Migration)?;
             connection.close().await?;
         }
+    }
+    Ok(())
+}
+
+/// Removes a role's schema from a PostgreSQL server with everything in it: for throw-away databases. A file
+/// of SQLite and the schema `public` are left alone.
+///
+/// # Errors
+/// When the server cannot be used.
+pub async fn remove_schema(settings: &Settings) -> Result<(), Error> {
+    let Settings::Postgres(server) = settings else {
+        return Ok(());
+    };
+    if server.schema.is_some() {
+        let mut connection = postgres(server)?.connect().await?;
+        sqlx::query(DROP_SCHEMA).execute(&mut connection).await?;
+        connection.close().await?;
     }
     Ok(())
 }

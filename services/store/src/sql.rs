@@ -10,25 +10,27 @@ use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Database, Decode, Encode, Row as _, Type};
 
 /// A statement. Its text is the same on both engines, but for a row lock: SQLite has one writer, which is
-/// the lock.
+/// the lock, and a transaction that only reads takes none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sql {
-    pub(crate) sqlite: &'static str,
-    pub(crate) postgres: &'static str,
+    /// The text.
+    pub(crate) text: &'static str,
+    /// The same with the lock that it takes in a writing transaction on PostgreSQL.
+    pub(crate) locking: &'static str,
 }
 
 /// A statement's text; with `for update` it locks the rows that it reads until the transaction ends.
 macro_rules! sql {
     ($text:literal) => {
         crate::sql::Sql {
-            sqlite: $text,
-            postgres: $text,
+            text: $text,
+            locking: $text,
         }
     };
     ($text:literal, for update) => {
         crate::sql::Sql {
-            sqlite: $text,
-            postgres: concat!($text, " FOR UPDATE"),
+            text: $text,
+            locking: concat!($text, " FOR UPDATE"),
         }
     };
 }

@@ -19,7 +19,10 @@ pub struct Tx<'t> {
 #[derive(Debug)]
 enum Engine<'t> {
     Sqlite(Transaction<'t, Sqlite>),
-    Postgres(Transaction<'t, Postgres>),
+    Postgres {
+        inner: Transaction<'t, Postgres>,
+        writes: bool,
+    },
 }
 
 /// Runs one statement on whichever engine it is; both arms are the same text.
@@ -29,11 +32,12 @@ macro_rules! on {
         tx.statements = tx.statements.saturating_add(1);
         match &mut tx.engine {
             Engine::Sqlite(inner) => {
-                let done = inner.$run(query::<Sqlite>($sql.sqlite, $args)).await;
+                let done = inner.$run(query::<Sqlite>($sql.text, $args)).await;
                 Done::Sqlite(done.map_err(Error::from)?)
             }
-            Engine::Postgres(inner) => {
-                let done = inner.$run(query::<Postgres>($sql.postgres, $args)).await;
+            Engine::Postgres { inner, writes } => {
+                let text = if *writes { $sql.locking } else { $sql.text };
+                let done = inner.$run(query::<Postgres>(text, $args)).await;
                 Done::Postgres(done.map_err(Error::from)?)
             }
         }
@@ -54,9 +58,10 @@ impl<'t> Tx<'t> {
         }
     }
 
-    pub(crate) fn postgres(inner: Transaction<'t, Postgres>) -> Self {
+    /// `writes` is false when the transaction only reads: then no row is locked.
+    pub(crate) fn postgres(inner: Transaction<'t, Postgres>, writes: bool) -> Self {
         Self {
-            engine: Engine::Postgres(inner),
+            engine: Engine::Postgres { inner, writes },
             statements: 0,
         }
     }
@@ -71,7 +76,7 @@ impl<'t> Tx<'t> {
     pub(crate) async fn commit(self) -> Result<(), Error> {
         match self.engine {
             Engine::Sqlite(inner) => inner.commit().await,
-            Engine::Postgres(inner) => inner.commit().await,
+            Engine::Postgres { inner, .. } => inner.commit().await,
         }
         .map_err(Error::from)
     }
@@ -80,7 +85,7 @@ impl<'t> Tx<'t> {
     pub(crate) async fn rollback(self) -> Result<(), Error> {
         match self.engine {
             Engine::Sqlite(inner) => inner.rollback().await,
-            Engine::Postgres(inner) => inner.rollback().await,
+            Engine::Postgres { inner, .. } => inner.rollback().await,
         }
         .map_err(Error::from)
     }
@@ -126,11 +131,11 @@ impl<'t> Tx<'t> {
     pub(crate) async fn prepare(&mut self, sql: Sql) -> Result<(), Error> {
         match &mut self.engine {
             Engine::Sqlite(inner) => {
-                let text = sqlx::SqlStr::from_static(sql.sqlite);
+                let text = sqlx::SqlStr::from_static(sql.text);
                 inner.prepare(text).await.map(drop)
             }
-            Engine::Postgres(inner) => {
-                let text = sqlx::SqlStr::from_static(sql.postgres);
+            Engine::Postgres { inner, .. } => {
+                let text = sqlx::SqlStr::from_static(sql.locking);
                 inner.prepare(text).await.map(drop)
             }
         }

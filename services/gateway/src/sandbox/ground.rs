@@ -7,30 +7,25 @@ use super::certificates::{Authority, SERVER_NAME};
 use super::directory::{DeskKeys, directory};
 use super::dossier::Case;
 use super::people::Person;
+use super::plans::plans;
 use super::policies::write_policies;
 use super::processes::{Plan, Server};
 use super::progress::Progress;
 use super::{SandboxError, write, write_secret};
 use crate::cli::identity::{ControllerKey, HolderPin, Identity};
+use crate::configuration::{Configuration, DatabaseSettings};
 use client::Connection;
-use rules::clock::{Random as _, Timestamp};
+use rules::clock::Timestamp;
 use rules::hex;
 use rules::secret::Secret;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use vault::chance::SystemChance;
 use vault::holder::{HolderKeys, HolderSecrets};
 use vault::keyfile::{KeyFile, Role, SecretName};
 use vault::sign::{Paper, SigningKey};
-
-/// The ports from which a sandbox's servers get theirs, and how many are tried.
-const PORT_FIRST: u16 = 20_000;
-const PORTS: u16 = 12_000;
-const PORT_DRAWS_MAX: u32 = 1_000;
 
 /// The file that says that a folder is a sandbox and may be wiped.
 const MARKER: &str = "sandbox.txt";
@@ -39,10 +34,6 @@ const MARKER_TEXT: &str =
 
 /// The example for whoever tries by hand.
 const OFFER_EXAMPLE: &str = include_str!("../../../../tests/data/offer.example.toml");
-
-/// The policy set, for the roles that read it.
-const POLICY_SETTINGS: &str =
-    "[policies]\nfolder = \"../../policies\"\nsignatures = \"../../policies.signatures.toml\"";
 
 /// The ground as it lies.
 pub(crate) struct Ground {
@@ -79,7 +70,11 @@ impl Ground {
     /// # Errors
     ///
     /// When the folder is something else than a sandbox, or a file cannot be made.
-    pub(crate) fn lay(folder: &Path, now: Timestamp) -> Result<Self, SandboxError> {
+    pub(crate) fn lay(
+        folder: &Path,
+        postgres: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Self, SandboxError> {
         let (folder, marker) = wipe(folder)?;
         let authority = Authority::new(now)?;
         write(&folder.join("ca.pem"), authority.pem().as_bytes())?;
@@ -116,7 +111,7 @@ impl Ground {
             write_secret(&path, digits.expose().as_bytes())?;
         }
         let pins = commitments(&keys)?;
-        let plans = processes(&folder, &public, &pins)?;
+        let plans = plans(&folder, postgres, &public, &pins)?;
         let address = |name: &str| {
             plans
                 .iter()
@@ -147,6 +142,22 @@ impl Ground {
             plans,
             _marker: marker,
         })
+    }
+
+    /// Removes what an earlier sandbox in this folder left on a database server.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be used.
+    pub(crate) async fn wipe_schemas(&self) -> Result<(), SandboxError> {
+        for plan in &self.plans {
+            let configuration = Configuration::load(&plan.configuration)?;
+            if let DatabaseSettings::Server { .. } = configuration.database() {
+                let settings = configuration.database().open()?;
+                store::engine::remove_schema(&settings).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Starts all processes, one after the other as they need each other.
@@ -304,133 +315,6 @@ fn write_signatures(
     };
     let text = toml::to_string(&file).map_err(SandboxError::Write)?;
     write(path, text.as_bytes())
-}
-
-/// A free port outside the range from which systems take ports for outgoing connections (Linux takes them
-/// from 32768 on): a server that starts a moment later, or again, still finds it free.
-fn free_port() -> std::io::Result<TcpListener> {
-    let chance = SystemChance::new();
-    let mut last = None;
-    for _ in 0..PORT_DRAWS_MAX {
-        let mut octets = [0; 2];
-        chance.fill(&mut octets);
-        let drawn = u16::from_be_bytes(octets).checked_rem(PORTS).unwrap_or(0);
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, PORT_FIRST.saturating_add(drawn))) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()))
-}
-
-/// Writes a configuration for each process, each on a port that is free now.
-fn processes(
-    folder: &Path,
-    controllers: &[ControllerKey],
-    holders: &[HolderPin],
-) -> Result<Vec<Plan>, SandboxError> {
-    // All are held at once, so that none is given out twice.
-    // Held until all are found, so that no two are the same.
-    let held: Result<Vec<_>, _> = cast::PROCESSES.iter().map(|_| free_port()).collect();
-    let held = held.map_err(SandboxError::Port)?;
-    let addresses: Result<Vec<SocketAddr>, _> = held.iter().map(TcpListener::local_addr).collect();
-    let doors: Vec<(&'static str, SocketAddr)> = cast::PROCESSES
-        .iter()
-        .copied()
-        .zip(addresses.map_err(SandboxError::Port)?)
-        .collect();
-    drop(held);
-    let trust = trust_settings(controllers, holders);
-    let mut plans = Vec::new();
-    for (name, address) in &doors {
-        let home = folder.join("processes").join(name);
-        let configuration = home.join("sluis.toml");
-        write(
-            &configuration,
-            configure(name, *address, &doors, &trust).as_bytes(),
-        )?;
-        plans.push(Plan {
-            name,
-            configuration,
-            log: home.join("log.txt"),
-            address: address.to_string(),
-        });
-    }
-    Ok(plans)
-}
-
-fn configure(
-    name: &str,
-    address: SocketAddr,
-    doors: &[(&'static str, SocketAddr)],
-    trust: &str,
-) -> String {
-    let (role, own) = match name {
-        "broker" => ("broker", broker_settings(doors)),
-        "portal" => ("portal", portal_settings(doors)),
-        _ => (
-            "holder",
-            "[database]\npath = \"holder.sqlite\"\n".to_owned(),
-        ),
-    };
-    // Top-level keys go before the first table.
-    let first = match role {
-        "broker" => "day_keys = \"day-keys\"\n",
-        "portal" => "store = \"store\"\n",
-        _ => "",
-    };
-    format!(
-        "role = \"{role}\"\nprofile = \"sandbox\"\nlisten = \"{address}\"\n\
-         oin_element = \"serialNumber\"\nkey_file = \"keys.toml\"\n{first}\n\
-         [tls]\ncertificate = \"certificate.pem\"\nkey = \"certificate.key.pem\"\nissuer = \"../../ca.pem\"\n\n\
-         [directory]\nfile = \"../../directory.toml\"\nsignatures = \"../../directory.signatures.toml\"\n\n\
-         [log]\nlevel = \"info\"\nformat = \"json\"\n\n{own}\n{trust}"
-    )
-}
-
-/// Whose word counts in every process: the controllers' keys and the holders' pinned commitments.
-fn trust_settings(controllers: &[ControllerKey], holders: &[HolderPin]) -> String {
-    let keys = controllers.iter().map(|controller| {
-        format!(
-            "[[controllers]]\nname = \"{}\"\npublic_key = \"{}\"\n",
-            controller.name, controller.public_key
-        )
-    });
-    let pins = holders.iter().map(|holder| {
-        format!(
-            "[[commitments]]\nholder = \"{}\"\ncommitment = \"{}\"\n",
-            holder.oin, holder.commitment
-        )
-    });
-    keys.chain(pins).collect()
-}
-
-fn broker_settings(doors: &[(&'static str, SocketAddr)]) -> String {
-    let holders: String = doors
-        .iter()
-        .filter_map(|(name, address)| {
-            let (organisation, desk) = cast::desk(name)?;
-            (desk.desk == "holder").then(|| {
-                format!(
-                    "[[holders]]\noin = \"{}\"\naddress = \"{address}\"\nserver_name = \"{SERVER_NAME}\"\n",
-                    organisation.oin
-                )
-            })
-        })
-        .collect();
-    format!("[database]\npath = \"broker.sqlite\"\n\n{POLICY_SETTINGS}\n\n{holders}")
-}
-
-fn portal_settings(doors: &[(&'static str, SocketAddr)]) -> String {
-    let broker = doors
-        .iter()
-        .find(|(name, _)| *name == "broker")
-        .map(|(_, address)| address.to_string())
-        .unwrap_or_default();
-    format!(
-        "[database]\npath = \"portal.sqlite\"\n\n{POLICY_SETTINGS}\n\n\
-         [broker]\naddress = \"{broker}\"\nserver_name = \"{SERVER_NAME}\"\n"
-    )
 }
 
 /// Each holder's commitment to its blinding factor. Outside a sandbox a partner takes these over from the

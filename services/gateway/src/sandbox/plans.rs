@@ -1,0 +1,176 @@
+//! What each of the sandbox's servers is to run with: its port, its database and its configuration file.
+//!
+//! Must never give two servers one port or one database.
+
+use super::cast;
+use super::certificates::SERVER_NAME;
+use super::processes::Plan;
+use super::{SandboxError, write};
+use crate::cli::identity::{ControllerKey, HolderPin};
+use rules::clock::Random as _;
+use rules::hex;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use vault::chance::SystemChance;
+use vault::digest::sha256;
+
+/// The ports from which a sandbox's servers get theirs, and how many are tried.
+const PORT_FIRST: u16 = 20_000;
+const PORTS: u16 = 12_000;
+const PORT_DRAWS_MAX: u32 = 1_000;
+
+/// The policy set, for the roles that read it.
+const POLICY_SETTINGS: &str =
+    "[policies]\nfolder = \"../../policies\"\nsignatures = \"../../policies.signatures.toml\"";
+/// Digits of the folder's digest in the name of a schema.
+const FOLDER_DIGITS: usize = 12;
+
+/// A free port outside the range from which systems take ports for outgoing connections (Linux takes them
+/// from 32768 on): a server that starts a moment later, or again, still finds it free.
+fn free_port() -> std::io::Result<TcpListener> {
+    let chance = SystemChance::new();
+    let mut last = None;
+    for _ in 0..PORT_DRAWS_MAX {
+        let mut octets = [0; 2];
+        chance.fill(&mut octets);
+        let drawn = u16::from_be_bytes(octets).checked_rem(PORTS).unwrap_or(0);
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, PORT_FIRST.saturating_add(drawn))) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()))
+}
+
+/// Writes a configuration for each process, each on a port that is free now and with a database of its own:
+/// a file, or a schema on the server at `postgres`.
+///
+/// # Errors
+///
+/// When there is no free port, or a file cannot be written.
+pub(crate) fn plans(
+    folder: &Path,
+    postgres: Option<&str>,
+    controllers: &[ControllerKey],
+    holders: &[HolderPin],
+) -> Result<Vec<Plan>, SandboxError> {
+    // Held until all are found, so that no two are the same.
+    let held: Result<Vec<_>, _> = cast::PROCESSES.iter().map(|_| free_port()).collect();
+    let held = held.map_err(SandboxError::Port)?;
+    let addresses: Result<Vec<SocketAddr>, _> = held.iter().map(TcpListener::local_addr).collect();
+    let doors: Vec<(&'static str, SocketAddr)> = cast::PROCESSES
+        .iter()
+        .copied()
+        .zip(addresses.map_err(SandboxError::Port)?)
+        .collect();
+    drop(held);
+    let trust = trust_settings(controllers, holders);
+    let mut plans = Vec::new();
+    for (name, address) in &doors {
+        let home = folder.join("processes").join(name);
+        let configuration = home.join("sluis.toml");
+        write(
+            &configuration,
+            configure(
+                name,
+                *address,
+                &doors,
+                &database(folder, postgres, name),
+                &trust,
+            )
+            .as_bytes(),
+        )?;
+        plans.push(Plan {
+            name,
+            configuration,
+            log: home.join("log.txt"),
+            address: address.to_string(),
+        });
+    }
+    Ok(plans)
+}
+
+/// Where a process keeps its rows. Schemas are named after the folder, so that the next sandbox in it finds
+/// and wipes them.
+fn database(folder: &Path, postgres: Option<&str>, name: &str) -> String {
+    let Some(url) = postgres else {
+        let file = name.split('-').next().unwrap_or(name);
+        return format!("[database]\npath = \"{file}.sqlite\"\n");
+    };
+    let digest = hex::encode(&sha256(folder.as_os_str().as_encoded_bytes()));
+    let folder = digest.get(..FOLDER_DIGITS).unwrap_or(&digest);
+    let name = name.replace('-', "_");
+    format!("[database]\nurl = \"{url}\"\nschema = \"sandbox_{folder}_{name}\"\n")
+}
+
+fn configure(
+    name: &str,
+    address: SocketAddr,
+    doors: &[(&'static str, SocketAddr)],
+    database: &str,
+    trust: &str,
+) -> String {
+    let (role, own) = match name {
+        "broker" => ("broker", broker_settings(doors)),
+        "portal" => ("portal", portal_settings(doors)),
+        _ => ("holder", String::new()),
+    };
+    // Top-level keys go before the first table.
+    let first = match role {
+        "broker" => "day_keys = \"day-keys\"\n",
+        "portal" => "store = \"store\"\n",
+        _ => "",
+    };
+    format!(
+        "role = \"{role}\"\nprofile = \"sandbox\"\nlisten = \"{address}\"\n\
+         oin_element = \"serialNumber\"\nkey_file = \"keys.toml\"\n{first}\n\
+         [tls]\ncertificate = \"certificate.pem\"\nkey = \"certificate.key.pem\"\nissuer = \"../../ca.pem\"\n\n\
+         [directory]\nfile = \"../../directory.toml\"\nsignatures = \"../../directory.signatures.toml\"\n\n\
+         [log]\nlevel = \"info\"\nformat = \"json\"\n\n{database}\n{own}\n{trust}"
+    )
+}
+
+/// Whose word counts in every process: the controllers' keys and the holders' pinned commitments.
+fn trust_settings(controllers: &[ControllerKey], holders: &[HolderPin]) -> String {
+    let keys = controllers.iter().map(|controller| {
+        format!(
+            "[[controllers]]\nname = \"{}\"\npublic_key = \"{}\"\n",
+            controller.name, controller.public_key
+        )
+    });
+    let pins = holders.iter().map(|holder| {
+        format!(
+            "[[commitments]]\nholder = \"{}\"\ncommitment = \"{}\"\n",
+            holder.oin, holder.commitment
+        )
+    });
+    keys.chain(pins).collect()
+}
+
+fn broker_settings(doors: &[(&'static str, SocketAddr)]) -> String {
+    let holders: String = doors
+        .iter()
+        .filter_map(|(name, address)| {
+            let (organisation, desk) = cast::desk(name)?;
+            (desk.desk == "holder").then(|| {
+                format!(
+                    "[[holders]]\noin = \"{}\"\naddress = \"{address}\"\nserver_name = \"{SERVER_NAME}\"\n",
+                    organisation.oin
+                )
+            })
+        })
+        .collect();
+    format!("{POLICY_SETTINGS}\n\n{holders}")
+}
+
+fn portal_settings(doors: &[(&'static str, SocketAddr)]) -> String {
+    let broker = doors
+        .iter()
+        .find(|(name, _)| *name == "broker")
+        .map(|(_, address)| address.to_string())
+        .unwrap_or_default();
+    format!(
+        "{POLICY_SETTINGS}\n\n\
+         [broker]\naddress = \"{broker}\"\nserver_name = \"{SERVER_NAME}\"\n"
+    )
+}
