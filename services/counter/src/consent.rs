@@ -168,11 +168,23 @@ fn open(keys: &Keys, row: ConsentRow) -> Result<Stored, Error> {
     })
 }
 
-/// Locks and opens a record.
+/// Locks the person and the record, and opens it.
 ///
 /// # Errors
 /// When the database fails or a seal does not open.
 pub async fn load(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    id: ConsentId,
+) -> Result<Option<Stored>, Error> {
+    match tx.lock_subject_of_consent(id).await? {
+        Some(_) => load_of_locked(room, tx, id).await,
+        None => Ok(None),
+    }
+}
+
+/// The same of a person whose row is locked already.
+async fn load_of_locked(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
     id: ConsentId,
@@ -195,7 +207,7 @@ pub async fn current(
     let Some(id) = subject.consent else {
         return Ok(None);
     };
-    let stored = load(room, tx, id).await?;
+    let stored = load_of_locked(room, tx, id).await?;
     let stored = stored.ok_or(Error::Malformed("a person's consent"))?;
     Ok(Some(stored.record))
 }

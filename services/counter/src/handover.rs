@@ -265,14 +265,12 @@ pub async fn load(
     tx: &mut Tx<'_>,
     id: HandoverId,
 ) -> Result<Option<Loaded>, Error> {
-    let Some(row) = tx.lock_handover(id).await? else {
+    let Some(subject) = tx.lock_subject_of_handover(id).await? else {
         return Ok(None);
     };
+    let row = tx.lock_handover(id).await?;
+    let row = row.ok_or(Error::Malformed("a person's handover"))?;
     let body = Body::open(room.counter.keys(), &row)?;
-    let subject = tx
-        .lock_subject(&row.subject_index)
-        .await?
-        .ok_or(Error::Malformed("a handover without its person"))?;
     let consent = crate::consent::current(room, tx, &subject).await?;
     let pair = (&body.sender, &body.recipient);
     let follows_completed = decision::follows_completed(room, tx, pair, &body.purpose).await?;

@@ -19,7 +19,18 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// A role's database. Cheap to share; the pools are private so that [`Tx`] stays the only door.
 #[derive(Debug)]
-pub struct Database(Pools);
+pub struct Database {
+    pools: Pools,
+    /// How a writing transaction begins on PostgreSQL.
+    begin: &'static str,
+}
+
+/// The broker's commands lock what they decide on, the person's row first, and see what was committed
+/// before they got the lock.
+const BEGIN_LOCKING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// The other roles' few commands read and write without locks: that what they read still holds when they
+/// commit is the server's to see to, and what does not is begun anew.
+const BEGIN_SERIALIZABLE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 
 #[derive(Debug)]
 enum Pools {
@@ -58,17 +69,21 @@ impl Database {
     /// [`Error::Schema`] when it has another schema than this program's: older, newer, edited, or
     /// another role's; otherwise when it cannot be opened.
     pub async fn open(settings: &Settings, role: Role) -> Result<Self, Error> {
-        match settings {
+        let pools = match settings {
             Settings::Sqlite(file) => {
                 let (writer, readers) = engine::open_sqlite(file, role).await?;
                 let writer = Writer::new(writer);
-                Ok(Self(Pools::Sqlite { writer, readers }))
+                Pools::Sqlite { writer, readers }
             }
             Settings::Postgres(server) => {
-                let pool = engine::open_postgres(server, role).await?;
-                Ok(Self(Pools::Postgres(pool)))
+                Pools::Postgres(engine::open_postgres(server, role).await?)
             }
-        }
+        };
+        let begin = match role {
+            Role::Broker => BEGIN_LOCKING,
+            Role::Holder | Role::Portal => BEGIN_SERIALIZABLE,
+        };
+        Ok(Self { pools, begin })
     }
 
     /// Runs `work` in one writing transaction and commits it; begins anew after a transient fault.
@@ -79,13 +94,10 @@ impl Database {
         let mut attempt = 1;
         let mut pause = PAUSE;
         loop {
-            let result = match &self.0 {
+            let result = match &self.pools {
                 Pools::Sqlite { writer, .. } => writer.run(work).await,
                 Pools::Postgres(pool) => {
-                    // Serialisable, so that what a command read still holds when it commits, as with one
-                    // writer; row locks besides, so that commands wait for each other and seldom collide.
-                    let begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
-                    let begun = pool.begin_with(begin).await.map_err(Error::from);
+                    let begun = pool.begin_with(self.begin).await.map_err(Error::from);
                     match begun {
                         Ok(inner) => run(Tx::postgres(inner, true), work).await,
                         Err(error) => Err(error.into()),
@@ -113,7 +125,7 @@ impl Database {
     /// # Errors
     /// What `work` gives, or the database's own fault.
     pub async fn read<W: Work>(&self, work: &W) -> Result<W::Output, W::Error> {
-        let tx = match &self.0 {
+        let tx = match &self.pools {
             Pools::Sqlite { readers, .. } => {
                 Tx::sqlite(readers.begin_with("BEGIN").await.map_err(Error::from)?)
             }
@@ -127,7 +139,7 @@ impl Database {
 
     /// Closes the database after the running commands.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.pools {
             Pools::Sqlite { writer, readers } => {
                 writer.close().await;
                 readers.close().await;

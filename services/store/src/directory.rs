@@ -7,7 +7,7 @@ use crate::{Error, Tx};
 use rules::clock::Timestamp;
 
 const SELECT_IN_FORCE: Sql =
-    sql!("SELECT directory_version, policy_sha256 FROM in_force WHERE singleton = 1");
+    sql!("SELECT directory_version, policy_sha256 FROM in_force WHERE singleton = 1", for share);
 const UPSERT_IN_FORCE: Sql = sql!(
     "INSERT INTO in_force (singleton, directory_version, policy_sha256) \
      VALUES (1, $1, $2) ON CONFLICT (singleton) DO UPDATE \

@@ -28,7 +28,7 @@ const SELECT_OPEN_OF_GROUP: Sql = sql!(
      WHERE group_tag = $1 AND wrapped_key IS NOT NULL AND handover_id <> $2 ORDER BY handover_id"
 );
 const SELECT_STATES_OF_GROUP: Sql =
-    sql!("SELECT state FROM handover WHERE group_tag = $1 AND handover_id <> $2");
+    sql!("SELECT state FROM handover WHERE group_tag = $1 AND handover_id <> $2", for update);
 const SELECT_OPEN_OF_SUBJECT: Sql = sql!(
     "SELECT handover_id FROM handover \
      WHERE subject_index = $1 AND wrapped_key IS NOT NULL ORDER BY handover_id"

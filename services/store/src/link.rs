@@ -16,8 +16,10 @@ const TAKE_CODE: Sql = sql!(
      AND expires_at > $3 RETURNING wrapped_key, sealed"
 );
 const DELETE_EXPIRED: Sql = sql!("DELETE FROM link_code WHERE expires_at <= $1");
-const INSERT_WRONG: Sql =
-    sql!("INSERT INTO wrong_code (attempt_id, source_tag, time) VALUES ($1, $2, $3)");
+const INSERT_WRONG: Sql = sql!(
+    "INSERT INTO wrong_code (attempt_id, source_tag, time, number) VALUES ($1, $2, $3, \
+     (SELECT COALESCE(MAX(number), 0) + 1 FROM wrong_code WHERE source_tag = $2))"
+);
 const COUNT_WRONG: Sql =
     sql!("SELECT COUNT(*) AS wrong FROM wrong_code WHERE source_tag = $1 AND time > $2");
 const DELETE_OLD_WRONG: Sql = sql!("DELETE FROM wrong_code WHERE time <= $1");

@@ -3,10 +3,10 @@
 //!
 //! Must never hold a handle or a key outside its seal.
 
-use crate::sql::{Arg, Sql, column, fixed, sql};
+use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
-use rules::id::{ConsentId, Tag};
+use rules::id::{ConsentId, HandoverId, Tag};
 
 const SELECT_CONTEXT_KEY: Sql =
     sql!("SELECT public_key, sealed_key FROM context_key WHERE label = $1");
@@ -21,6 +21,10 @@ const UPSERT_SUBJECT: Sql = sql!(
 );
 const LOCK_SUBJECT: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
      WHERE subject_index = $1", for update);
+const LOCK_SUBJECT_OF_HANDOVER: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
+     WHERE subject_index = (SELECT subject_index FROM handover WHERE handover_id = $1)", for update);
+const LOCK_SUBJECT_OF_CONSENT: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
+     WHERE subject_index = (SELECT subject_index FROM consent WHERE consent_id = $1)", for update);
 const UPDATE_SUBJECT_FLAGS: Sql = sql!(
     "UPDATE relation_subject \
      SET objected_at = $2, restricted_at = $3 WHERE subject_index = $1"
@@ -33,6 +37,8 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_CONTEXT_KEY,
     UPSERT_SUBJECT,
     LOCK_SUBJECT,
+    LOCK_SUBJECT_OF_HANDOVER,
+    LOCK_SUBJECT_OF_CONSENT,
     UPDATE_SUBJECT_FLAGS,
 ];
 
@@ -123,31 +129,40 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Locks the row of this person in this relation against change until commit, and reads it.
+    /// Locks the row of this person in this relation against change until commit, and reads it. It is the
+    /// first lock that every deciding command takes, so that none waits for another in a circle.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn lock_subject(&mut self, index: &[u8; 32]) -> Result<Option<SubjectRow>, Error> {
-        let row = self
-            .optional(LOCK_SUBJECT, &[Arg::from(index.as_slice())])
-            .await?;
-        row.map(|row| {
-            let objected_at: Option<i64> = column(&row, "objected_at")?;
-            let restricted_at: Option<i64> = column(&row, "restricted_at")?;
-            let consent: Option<Vec<u8>> = column(&row, "consent_id")?;
-            let consent = consent
-                .map(|octets| {
-                    ConsentId::from_slice(&octets).ok_or(Error::Malformed("relation_subject"))
-                })
-                .transpose()?;
-            Ok(SubjectRow {
-                relation_tag: Tag::new(fixed(&row, "relation_tag")?),
-                objected_at: objected_at.map(Timestamp::from_millis),
-                restricted_at: restricted_at.map(Timestamp::from_millis),
-                consent,
-            })
-        })
-        .transpose()
+        self.lock_by(LOCK_SUBJECT, index).await
+    }
+
+    /// The same for the person of a handover; `None` when there is no such handover.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lock_subject_of_handover(
+        &mut self,
+        id: HandoverId,
+    ) -> Result<Option<SubjectRow>, Error> {
+        self.lock_by(LOCK_SUBJECT_OF_HANDOVER, id.bytes()).await
+    }
+
+    /// The same for the person of a consent record; `None` when there is no such record.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lock_subject_of_consent(
+        &mut self,
+        id: ConsentId,
+    ) -> Result<Option<SubjectRow>, Error> {
+        self.lock_by(LOCK_SUBJECT_OF_CONSENT, id.bytes()).await
+    }
+
+    async fn lock_by(&mut self, sql: Sql, key: &[u8]) -> Result<Option<SubjectRow>, Error> {
+        let row = self.optional(sql, &[Arg::from(key)]).await?;
+        row.map(|row| subject_row(&row)).transpose()
     }
 
     /// Sets or clears objection and restriction.
@@ -171,4 +186,19 @@ impl Tx<'_> {
         .await?;
         Ok(())
     }
+}
+
+fn subject_row(row: &Row) -> Result<SubjectRow, Error> {
+    let objected_at: Option<i64> = column(row, "objected_at")?;
+    let restricted_at: Option<i64> = column(row, "restricted_at")?;
+    let consent: Option<Vec<u8>> = column(row, "consent_id")?;
+    let consent = consent
+        .map(|octets| ConsentId::from_slice(&octets).ok_or(Error::Malformed("relation_subject")))
+        .transpose()?;
+    Ok(SubjectRow {
+        relation_tag: Tag::new(fixed(row, "relation_tag")?),
+        objected_at: objected_at.map(Timestamp::from_millis),
+        restricted_at: restricted_at.map(Timestamp::from_millis),
+        consent,
+    })
 }

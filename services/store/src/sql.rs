@@ -19,7 +19,8 @@ pub(crate) struct Sql {
     pub(crate) locking: &'static str,
 }
 
-/// A statement's text; with `for update` it locks the rows that it reads until the transaction ends.
+/// A statement's text; with `for update` it locks the rows that it reads until the transaction ends, with
+/// `for share` against change only.
 macro_rules! sql {
     ($text:literal) => {
         crate::sql::Sql {
@@ -31,6 +32,12 @@ macro_rules! sql {
         crate::sql::Sql {
             text: $text,
             locking: concat!($text, " FOR UPDATE"),
+        }
+    };
+    ($text:literal, for share) => {
+        crate::sql::Sql {
+            text: $text,
+            locking: concat!($text, " FOR SHARE"),
         }
     };
 }

@@ -90,13 +90,16 @@ CREATE TABLE link_code (
 ) STRICT;
 CREATE INDEX link_code_expires ON link_code (expires_at);
 
--- Wrong codes, counted for each desk or source. Gone after ten minutes.
+-- Wrong codes, counted for each desk or source. Gone after ten minutes. Numbered, so that
+-- of two that are counted at once one is begun anew and counts again.
 CREATE TABLE wrong_code (
     attempt_id BLOB    NOT NULL PRIMARY KEY,
     source_tag BLOB    NOT NULL,
-    time       INTEGER NOT NULL
+    time       INTEGER NOT NULL,
+    number     INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX wrong_code_source ON wrong_code (source_tag, time);
+CREATE UNIQUE INDEX wrong_code_number ON wrong_code (source_tag, number);
 
 -- What the portal has not taken over yet. Each row under a data key of its own.
 CREATE TABLE feed (
