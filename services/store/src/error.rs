@@ -51,7 +51,7 @@ enum Sort {
     Broken,
 }
 
-/// SQLSTATE (<https://www.postgresql.org/docs/15/errcodes-appendix.html>). What begins with 08 is about the
+/// SQLSTATE (PostgreSQL 15, appendix A). What begins with 08 is about the
 /// connection, with 53 about resources, with 57P about the server being stopped.
 fn sort_postgres(code: &str) -> Sort {
     match code {

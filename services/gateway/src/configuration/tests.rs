@@ -137,3 +137,37 @@ fn a_count_is_at_least_one() {
         );
     }
 }
+
+#[test]
+fn a_server_has_an_address_without_a_password_and_a_plain_schema() {
+    let file = "path = \"broker.sqlite\"";
+    let good = "url = \"postgres://sluis@localhost/sluis\"\nschema = \"broker_1\"";
+    check(&[(file, good)], &[]);
+    for (wrong, fields) in [
+        ("url = \"mysql://localhost/sluis\"", ["database.url"]),
+        ("url = \"postgres://localhost\"", ["database.url"]),
+        (
+            "url = \"postgres://sluis:secret@localhost/sluis\"",
+            ["database.url"],
+        ),
+        (
+            "url = \"postgres://localhost/sluis?password=secret\"",
+            ["database.url"],
+        ),
+        (
+            "url = \"postgres://localhost/sluis\"\nschema = \"a; DROP\"",
+            ["database.schema"],
+        ),
+        (
+            "url = \"postgres://localhost/sluis\"\npath = \"x\"",
+            ["database.path"],
+        ),
+        (
+            "url = \"postgres://localhost/sluis\"\nconnections_max = 0",
+            ["database.connections_max"],
+        ),
+        ("", ["database.path"]),
+    ] {
+        check(&[(file, wrong)], &fields);
+    }
+}

@@ -112,31 +112,7 @@ impl Ground {
         }
         let pins = commitments(&keys)?;
         let plans = plans(&folder, postgres, &public, &pins)?;
-        let address = |name: &str| {
-            plans
-                .iter()
-                .find(|plan| plan.name == name)
-                .map(|plan| plan.address.clone())
-                .unwrap_or_default()
-        };
-        let (broker, portal) = (address("broker"), address("portal"));
-        for (organisation, desk) in cast::desks().filter(|(_, desk)| cast::is_caller(desk)) {
-            let settings = identity(
-                &folder,
-                organisation,
-                desk,
-                (&broker, &portal),
-                &public,
-                &pins,
-            );
-            let text = toml::to_string(&settings).map_err(SandboxError::Write)?;
-            write(
-                &folder
-                    .join("identities")
-                    .join(format!("{}.toml", desk.identity)),
-                text.as_bytes(),
-            )?;
-        }
+        write_identities(&folder, &plans, &public, &pins)?;
         Ok(Self {
             folder,
             plans,
@@ -341,6 +317,29 @@ fn commitments(keys: &BTreeMap<&'static str, DeskKeys>) -> Result<Vec<HolderPin>
             })
         })
         .collect()
+}
+
+/// Writes the settings of everybody who calls.
+fn write_identities(
+    folder: &Path,
+    plans: &[Plan],
+    controllers: &[ControllerKey],
+    holders: &[HolderPin],
+) -> Result<(), SandboxError> {
+    let address = |name: &str| {
+        let plan = plans.iter().find(|plan| plan.name == name);
+        plan.map(|plan| plan.address.clone()).unwrap_or_default()
+    };
+    let (broker, portal) = (address("broker"), address("portal"));
+    let identities = folder.join("identities");
+    for (organisation, desk) in cast::desks().filter(|(_, desk)| cast::is_caller(desk)) {
+        let doors = (broker.as_str(), portal.as_str());
+        let settings = identity(folder, organisation, desk, doors, controllers, holders);
+        let text = toml::to_string(&settings).map_err(SandboxError::Write)?;
+        let path = identities.join(format!("{}.toml", desk.identity));
+        write(&path, text.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn identity(
