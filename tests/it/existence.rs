@@ -5,13 +5,13 @@
 
 use crate::cli::{in_days, said};
 use crate::consent::{Scene, withdrawal};
+use crate::database::Beside;
 use crate::desk::{Desk, prepare_request};
 use crate::house::{DOSSIER, House, SUMMARY, enrol, offer, preparation, program, values};
 use client::PersonKey;
 use rules::consent::{ConsentState, LinkCode, StatementEvent};
 use rules::handover::State;
 use rules::id::{HandoverId, PeerKind};
-use sqlx::Connection as _;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 use vault::chance::SystemChance;
@@ -382,15 +382,7 @@ async fn link_codes_that_are_none_used_foreign_or_old_are_one_answer() {
     let code = async || scene.portal.link(&scene.number, &to).await.unwrap().0;
     let (used, foreign, old) = (code().await, code().await, code().await);
     scene.union.redeem_link(&scene.who, &used).await.unwrap();
-    let url = format!(
-        "sqlite://{}",
-        scene
-            .house
-            .path()
-            .join("processes/broker/broker.sqlite")
-            .display()
-    );
-    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let mut database = Beside::of(&scene.house.path().join("processes/broker")).await;
     let none = LinkCode::draw(&SystemChance::new());
     let mut answers = Vec::new();
     for (name, desk, code) in [
@@ -400,11 +392,10 @@ async fn link_codes_that_are_none_used_foreign_or_old_are_one_answer() {
         ("old", &desk, &old),
     ] {
         if name == "old" {
-            let made_old = sqlx::query("UPDATE link_code SET expires_at = 1")
-                .execute(&mut database)
-                .await
-                .unwrap();
-            assert!(made_old.rows_affected() >= 1);
+            let made_old = database
+                .execute("UPDATE link_code SET expires_at = 1")
+                .await;
+            assert!(made_old >= 1);
         }
         let mut service = PseudonymServiceClient::new(desk.connection.channel());
         let request = RedeemLinkRequest {

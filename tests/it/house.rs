@@ -2,6 +2,7 @@
 //!
 //! Must never leave a process behind, and must never use a folder that it did not make.
 
+use crate::database::engine_arguments;
 use client::{Client, ClientError, PersonKey, Preparation, Prepared};
 use gateway::cli::identity::Identity;
 use rules::id::{GroupId, HandoverId, Label};
@@ -75,6 +76,7 @@ impl House {
         let process = Command::new(program())
             .args(["sandbox", "--stay", "--empty", "--folder"])
             .arg(folder.path())
+            .args(engine_arguments())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(folder.beside("sandbox.log")).unwrap())

@@ -3,6 +3,7 @@
 //!
 //! Must never leave a process behind, and must never wait for time where it can wait for the thing.
 
+use crate::database::engine_arguments;
 use crate::house::{Folder, READY_TIMEOUT, program};
 use client::Connection;
 use std::fs::File;
@@ -80,10 +81,20 @@ impl Deref for Laid {
 impl Laid {
     /// Makes the folder; nothing runs yet.
     pub(crate) fn lay() -> Self {
+        Self::lay_on(&engine_arguments())
+    }
+
+    /// Makes the folder with files of SQLite, whatever the suite runs on: for what only a file can do.
+    pub(crate) fn lay_files() -> Self {
+        Self::lay_on(&[])
+    }
+
+    fn lay_on(engine: &[String]) -> Self {
         let folder = Folder::new();
         let laid = Command::new(program())
             .args(["sandbox", "--lay", "--json", "--folder"])
             .arg(folder.path())
+            .args(engine)
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&laid.stderr);
@@ -107,6 +118,13 @@ impl Laid {
     /// Makes the folder and starts every server.
     pub(crate) async fn open() -> Self {
         let mut laid = Self::lay();
+        laid.start_all().await;
+        laid
+    }
+
+    /// The same with files of SQLite.
+    pub(crate) async fn open_files() -> Self {
+        let mut laid = Self::lay_files();
         laid.start_all().await;
         laid
     }

@@ -4,11 +4,13 @@
 //! A search that finds nothing proves nothing until it finds what was planted: that is tried too.
 //! Must never print what it found, only what kind of thing and where.
 
+use crate::database::{Beside, engine_arguments};
 use crate::house::{files, program};
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use gateway::cli::identity::Identity;
+use gateway::configuration::{Configuration, DatabaseSettings};
 use rules::pseudonym::Domain;
 use rules::secret::Secret;
 use sqlx::Connection as _;
@@ -154,9 +156,61 @@ fn wanted(sandbox: &Path) -> Wanted {
     wanted
 }
 
+/// What the servers keep in a database, as files: their own on SQLite, what is dumped from them on PostgreSQL.
+fn databases(processes: &Path, folder: &Path) -> Vec<PathBuf> {
+    let servers = ["broker", "holder-1", "holder-2", "portal"];
+    let dumps = servers.iter().filter_map(|server| {
+        let to = folder.join(format!("{server}.dump"));
+        dump(&processes.join(server), &to, &[]).then_some(to)
+    });
+    dumps.collect()
+}
+
+/// Writes all rows of a server's schema as text, octets in hexadecimal; `false` when it has a file of SQLite.
+fn dump(home: &Path, to: &Path, more: &[&str]) -> bool {
+    let configuration = Configuration::load(&home.join("sluis.toml")).unwrap();
+    let DatabaseSettings::Server { url, schema, .. } = configuration.database() else {
+        return false;
+    };
+    let schema = format!("--schema={}", schema.as_ref().unwrap());
+    let dumped = Command::new("pg_dump")
+        .args(["--data-only", "--dbname", url, &schema, "--file"])
+        .arg(to)
+        .args(more)
+        .status()
+        .unwrap();
+    assert!(dumped.success());
+    let raw = without_hexadecimal(&std::fs::read(to).unwrap());
+    assert!(raw.len() > 1_000);
+    std::fs::write(to, raw).unwrap();
+    true
+}
+
+/// A dump with its octets as they are: nine digits of hexadecimal text may be anybody's number by chance.
+fn without_hexadecimal(dump: &[u8]) -> Vec<u8> {
+    const MARK: &[u8] = br"\\x";
+    let mut raw = Vec::with_capacity(dump.len());
+    let mut rest = dump;
+    while let Some(place) = rest.windows(MARK.len()).position(|octets| octets == MARK) {
+        raw.extend_from_slice(&rest[..place]);
+        rest = &rest[place + MARK.len()..];
+        let digits = rest.iter().take_while(|octet| octet.is_ascii_hexdigit());
+        let (digits, after) = rest.split_at(digits.count());
+        let digits = std::str::from_utf8(digits).unwrap();
+        raw.extend(rules::hex::decode(digits).unwrap());
+        rest = after;
+    }
+    raw.extend_from_slice(rest);
+    raw
+}
+
 /// A copy of the broker's database without the directory's own table.
-async fn without_directory(database: &Path, folder: &Path) -> PathBuf {
-    let copy = folder.join("broker-copy.sqlite");
+async fn without_directory(home: &Path, folder: &Path) -> PathBuf {
+    let copy = folder.join("broker-copy");
+    if dump(home, &copy, &["--exclude-table-data=*.directory_file"]) {
+        return copy;
+    }
+    let database = home.join("broker.sqlite");
     for ending in ["", "-wal"] {
         let from = PathBuf::from(format!("{}{ending}", database.display()));
         if from.is_file() {
@@ -180,18 +234,14 @@ async fn without_directory(database: &Path, folder: &Path) -> PathBuf {
 }
 
 /// The handles by which the broker knows people in a relation, opened from its own rows with its own key.
-async fn handles(broker: &Path, copy: &Path) -> Vec<Vec<u8>> {
+async fn handles(broker: &Path) -> Vec<Vec<u8>> {
     let keys = Secret::new(std::fs::read_to_string(broker.join("keys.toml")).unwrap());
     let keys = KeyFile::parse(Role::Broker, &keys).unwrap();
     let crypter = Crypter::new(&keys.rest_keys());
-    let url = format!("sqlite://{}", copy.display());
-    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let rows: Vec<(Vec<u8>, Vec<u8>)> =
-        sqlx::query_as("SELECT subject_index, sealed_handle FROM relation_subject")
-            .fetch_all(&mut database)
-            .await
-            .unwrap();
-    database.close().await.unwrap();
+    let mut database = Beside::of(broker).await;
+    let rows = "SELECT subject_index, sealed_handle FROM relation_subject";
+    let rows = database.pairs(rows).await;
+    database.close().await;
     rows.iter()
         .map(|(row, sealed)| {
             let place = Place {
@@ -211,6 +261,7 @@ async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
     let played = Command::new(program())
         .args(["sandbox", "--json", "--folder"])
         .arg(&sandbox)
+        .args(engine_arguments())
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&played.stderr).into_owned();
@@ -220,6 +271,7 @@ async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
     let written: Vec<PathBuf> = files(&processes)
         .into_iter()
         .filter(|path| !path.to_string_lossy().ends_with(".pem"))
+        .chain(databases(&processes, folder.path()))
         .collect();
     for server in ["broker", "holder-1", "holder-2", "portal"] {
         let log = processes.join(server).join("log.txt");
@@ -235,8 +287,8 @@ async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
         Vec::<String>::new()
     );
 
-    let copy = without_directory(&processes.join("broker/broker.sqlite"), folder.path()).await;
-    let handles = handles(&processes.join("broker"), &copy).await;
+    let copy = without_directory(&processes.join("broker"), folder.path()).await;
+    let handles = handles(&processes.join("broker")).await;
     assert!(handles.len() > 500, "{} handles", handles.len());
     let mut known = Wanted::default();
     for handle in &handles {

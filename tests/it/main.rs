@@ -8,6 +8,7 @@ mod authority;
 mod cli;
 mod consent;
 mod controllers;
+mod database;
 mod desk;
 mod door;
 mod existence;

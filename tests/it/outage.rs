@@ -3,6 +3,7 @@
 //!
 //! Must never stop a server gently: a SIGKILL leaves it no time to tidy up.
 
+use crate::database::Beside;
 use crate::house::{
     DOSSIER, SUMMARY, bsn, decisions, enrol, lines, offer, preparation, reason, values,
 };
@@ -29,14 +30,9 @@ fn once(client: &Client) -> Client {
 
 /// Answers one question with a number from the broker's database.
 async fn count(laid: &Laid, question: &'static str) -> i64 {
-    let path = laid.home("broker").join("broker.sqlite");
-    let url = format!("sqlite://{}", path.display());
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let counted = sqlx::query_scalar(question)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
+    let mut database = Beside::of(laid.home("broker")).await;
+    let counted = database.number(question).await;
+    database.close().await;
     counted
 }
 
@@ -238,7 +234,7 @@ async fn a_full_disk_refuses_with_its_reason_and_loses_nothing() {
     /// Persons, of whom only some fit; and pages that are left.
     const PERSONS: usize = 80;
     const PAGES_LEFT: i64 = 24;
-    let mut laid = Laid::open().await;
+    let mut laid = Laid::open_files().await;
     let uwv = laid.client("uwv").await;
     let desk = laid.client("neutraal").await;
     let to = laid.identity("neutraal");
@@ -335,7 +331,7 @@ async fn fill_holder(laid: &Laid, name: &str, issuer: &str, kind: &str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_holder_without_room_converts_nothing_and_goes_on_when_there_is_room() {
-    let mut laid = Laid::open().await;
+    let mut laid = Laid::open_files().await;
     let uwv = laid.client("uwv").await;
     let desk = laid.client("neutraal").await;
     let own = laid.identity("uwv").oin;
@@ -378,14 +374,10 @@ async fn a_context_without_a_known_key_gets_nothing_converted() {
     enrol(&uwv, "ww-1", 51).await;
     laid.kill("broker");
     // All but the broker's own, which alone has its secret key there.
-    let path = laid.home("broker").join("broker.sqlite");
-    let url = format!("sqlite://{}", path.display());
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    sqlx::query("DELETE FROM context_key WHERE length(sealed_key) = 0")
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
+    let mut database = Beside::of(laid.home("broker")).await;
+    let forgotten = "DELETE FROM context_key WHERE length(sealed_key) = 0";
+    assert!(database.execute(forgotten).await > 0);
+    database.close().await;
     laid.start("broker").await;
 
     let persons = [(PersonKey::new("ww-2").unwrap(), bsn(52))];

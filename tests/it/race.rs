@@ -1,18 +1,18 @@
 //! Eight clients fetch and four release while one withdraws: nothing is committed on a consent after its
 //! withdrawal.
 //!
-//! The log decides, because each action's line is written in the action's own transaction: SQLite numbers
-//! the rows of one writer in the order in which they were committed. Must never compare clocks of clients
-//! in its place: a fetch that began before the answer may have been committed after it.
+//! The log decides, because each action's line is written in the action's own transaction, and the database
+//! knows in which order those were committed. Must never compare clocks of clients in its place: a fetch
+//! that began before the answer may have been committed after it.
 
 use crate::consent::Scene;
+use crate::database::Beside;
 use crate::house::{person, reason, values};
 use client::Client;
 use rules::consent::{Statement, StopCode};
 use rules::handover::State;
 use rules::id::{EntryId, HandoverId, PeerKind};
 use rules::reason::Reason;
-use sqlx::Connection as _;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -127,14 +127,8 @@ async fn release(
 
 /// In which order the broker committed the lines of its log.
 async fn committed(sandbox: &Path) -> HashMap<Vec<u8>, i64> {
-    let database = sandbox.join("processes/broker/broker.sqlite");
-    let url = format!("sqlite://{}", database.display());
-    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as("SELECT entry_id, rowid FROM audit_entry")
-        .fetch_all(&mut database)
-        .await
-        .unwrap();
-    rows.into_iter().collect()
+    let mut database = Beside::of(&sandbox.join("processes/broker")).await;
+    database.committed().await.into_iter().collect()
 }
 
 /// Withdraws one consent after the other; gives the line of each and how long each took.

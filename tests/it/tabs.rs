@@ -4,10 +4,10 @@
 //! Must never let the order of two answers decide: only what stands afterwards is looked at.
 
 use crate::cli::{NUMBER, Terminal, in_days, said, text_of};
+use crate::database::Beside;
 use crate::house::program;
 use crate::laid::Laid;
 use serde_json::Value;
-use sqlx::Connection as _;
 use std::process::Command;
 
 /// Rounds of two calls at once.
@@ -127,21 +127,13 @@ async fn a_withdrawal_needs_no_policy_set() {
     let offered = text_of(&terminal.json(&offer, ""), "handover_id");
 
     // Another broker put a set in force that this one cannot read.
-    let database = terminal.folder().join("processes/broker/broker.sqlite");
-    let url = format!("sqlite://{}", database.display());
-    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let unknown = sqlx::query("UPDATE in_force SET policy_sha256 = zeroblob(32)")
-        .execute(&mut database)
-        .await
-        .unwrap();
-    assert_eq!(unknown.rows_affected(), 1);
+    let mut database = Beside::of(&terminal.folder().join("processes/broker")).await;
+    let unknown = "UPDATE in_force SET policy_sha256 = $1";
+    assert_eq!(database.execute_with(unknown, &[0; 32]).await, 1);
     let refused = terminal.say(&format!("{offer} --json"), "");
     assert!(refused.out.contains("POLICY_STALE"), "{}", refused.out);
     let stop = format!("consent stop-by-code {}", text_of(&given, "stop_code"));
     assert_eq!(terminal.json(&stop, "")["ended_handovers"], 1);
-    let state: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM payload")
-        .fetch_one(&mut database)
-        .await
-        .unwrap();
-    assert_eq!(state, 0, "nothing of {offered} is left");
+    let payloads = database.number("SELECT COUNT(*) FROM payload").await;
+    assert_eq!(payloads, 0, "nothing of {offered} is left");
 }

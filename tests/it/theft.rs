@@ -120,7 +120,7 @@ async fn look_into(stolen: &[PathBuf], codes: &[String]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_portals_files_without_its_key_file_open_no_line() {
-    let mut laid = Laid::open().await;
+    let mut laid = Laid::open_files().await;
     let codes = life(&laid).await;
     laid.kill("portal");
     let home = laid.home("portal").to_owned();

@@ -2,12 +2,12 @@
 //!
 //! Must never wait for a deadline: the database is told that it has passed.
 
+use crate::database::Beside;
 use crate::house::{decisions, digits, enrol, offer};
 use crate::laid::Laid;
 use client::Client;
 use rules::handover::{InboxKind, State};
 use rules::id::HandoverId;
-use sqlx::Connection as _;
 use std::time::{Duration, Instant};
 
 /// How long due work may take: the broker looks every few seconds.
@@ -15,16 +15,10 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Changes rows of the stopped broker's database; gives how many.
 async fn change(laid: &Laid, statement: &'static str, handover: &HandoverId) -> u64 {
-    let path = laid.home("broker").join("broker.sqlite");
-    let url = format!("sqlite://{}", path.display());
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let changed = sqlx::query(statement)
-        .bind(handover.bytes().as_slice())
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
-    changed.rows_affected()
+    let mut database = Beside::of(laid.home("broker")).await;
+    let changed = database.execute_with(statement, handover.bytes()).await;
+    database.close().await;
+    changed
 }
 
 /// What a party was told of a handover, oldest first.
@@ -48,7 +42,8 @@ async fn wait_for(client: &Client, handover: &HandoverId, kind: InboxKind) {
 }
 
 const PASSED: &str = "UPDATE handover SET deadline_at = 1 WHERE handover_id = $1";
-const BROKEN: &str = "UPDATE handover SET deadline_at = 0, body = x'00' WHERE handover_id = $1";
+const BROKEN: &str =
+    "UPDATE handover SET deadline_at = 0, body = substr(body, 1, 1) WHERE handover_id = $1";
 const UNNOTICED: &str = "UPDATE handover SET undelivered_at = 1 \
      WHERE handover_id = $1 AND undelivered_at IS NOT NULL";
 const UNANSWERED: &str = "UPDATE notice SET due_at = 1 WHERE handover_id = $1";
