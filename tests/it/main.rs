@@ -25,6 +25,7 @@ mod outage;
 mod paper;
 mod race;
 mod repeat;
+mod second;
 mod starting;
 mod statement;
 mod tabs;

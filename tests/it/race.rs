@@ -1,5 +1,5 @@
 //! Eight clients fetch and four release while one withdraws: nothing is committed on a consent after its
-//! withdrawal.
+//! withdrawal. On PostgreSQL the clients are divided over two brokers.
 //!
 //! The log decides, because each action's line is written in the action's own transaction, and the database
 //! knows in which order those were committed. Must never compare clocks of clients in its place: a fetch
@@ -8,6 +8,7 @@
 use crate::consent::Scene;
 use crate::database::Beside;
 use crate::house::{person, reason, values};
+use crate::second::{Second, client_of_its_own};
 use client::Client;
 use rules::consent::{Statement, StopCode};
 use rules::handover::State;
@@ -62,14 +63,6 @@ async fn lane(scene: Arc<Scene>, union: Client, given: Statement, number: usize)
         accepted: offered().await,
         code: given.stop_code.unwrap(),
     }
-}
-
-/// A desk of its own, with its own connection and store.
-async fn desk_of_its_own(scene: &Scene, name: &str, number: usize) -> Client {
-    let store = scene.house.beside(&format!("{name}-{number}.store"));
-    let client = scene.house.identity(name).client_at(&store).unwrap();
-    client.open_context().await.unwrap();
-    client
 }
 
 /// Actions that succeeded: whose lane, and the line that the log has of each.
@@ -133,13 +126,14 @@ async fn committed(sandbox: &Path) -> HashMap<Vec<u8>, i64> {
 
 /// Withdraws one consent after the other; gives the line of each and how long each took.
 async fn withdraw(
-    scene: &Scene,
+    stoppers: &[Client; 2],
     lanes: &[Lane],
     stopped: &AtomicUsize,
 ) -> (Vec<EntryId>, Vec<Duration>) {
-    let stopper = scene.house.client("elders").await;
     let (mut lines, mut latencies) = (Vec::new(), Vec::new());
-    for lane in lanes {
+    for (place, lane) in lanes.iter().enumerate() {
+        // Those who release through one broker meet a withdrawal through the other as often as not.
+        let stopper = &stoppers[place / 4 % 2];
         let begun = Instant::now();
         let receipt = stopper.withdraw_by_code(&lane.code, None).await.unwrap();
         latencies.push(begun.elapsed());
@@ -156,12 +150,23 @@ async fn withdraw(
 async fn nothing_is_committed_on_a_consent_after_its_withdrawal() {
     let scene = Arc::new(Scene::set().await);
     let (mut unions, mut desks) = (Vec::new(), Vec::new());
+    let second = match Beside::of(&scene.house.path().join("processes/broker")).await {
+        Beside::Postgres(_) => Some(Second::start(&scene.house).await),
+        // SQLite is for one broker.
+        Beside::Sqlite(_) => None,
+    };
+    // Every other client calls the second broker, where there is one.
+    let at = |number: usize| second.as_ref().filter(|_| number % 2 == 1);
     for number in 0..RELEASERS {
-        unions.push(desk_of_its_own(&scene, "vakbond", number).await);
+        unions.push(client_of_its_own(&scene.house, at(number), "vakbond", number).await);
     }
     for number in 0..FETCHERS {
-        desks.push(desk_of_its_own(&scene, "neutraal", number).await);
+        desks.push(client_of_its_own(&scene.house, at(number), "neutraal", number).await);
     }
+    let stoppers = [
+        client_of_its_own(&scene.house, at(0), "elders", 0).await,
+        client_of_its_own(&scene.house, at(1), "elders", 1).await,
+    ];
     let mut lanes = Vec::new();
     for begin in (0..CONSENTS).step_by(8) {
         let mut tasks = Vec::new();
@@ -188,7 +193,7 @@ async fn nothing_is_committed_on_a_consent_after_its_withdrawal() {
         let (lanes, stopped) = (Arc::clone(&lanes), Arc::clone(&stopped));
         releasing.spawn(release(union.clone(), lanes, number, stopped));
     }
-    let (withdrawals, latencies) = withdraw(&scene, &lanes, &stopped).await;
+    let (withdrawals, latencies) = withdraw(&stoppers, &lanes, &stopped).await;
     let fetched: Successes = fetching.join_all().await.concat();
     let released: Successes = releasing.join_all().await.concat();
 
