@@ -4,6 +4,7 @@
 //! something is kept before the disk has it.
 
 mod journal;
+mod queue;
 mod rows;
 
 pub(crate) use journal::{Change, Table};
@@ -14,6 +15,7 @@ pub(crate) use rows::{
 use crate::person::PersonKey;
 use journal::Journal;
 use prost::Message;
+use queue::Queue;
 use rules::clock::{Random, Timestamp};
 use rules::id::{HandoverId, Label, Party, Purpose, RequestId};
 use rules::pseudonym::{Context, Domain};
@@ -26,6 +28,7 @@ use vault::rest::Crypter;
 /// The store. One process at a time; calls may come from any number of threads.
 pub struct Store {
     journal: Mutex<Journal>,
+    queue: Queue,
     random: Arc<dyn Random>,
 }
 
@@ -65,6 +68,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         Ok(Self {
             journal: Mutex::new(Journal::open(path, crypter, &*random)?),
+            queue: Queue::default(),
             random,
         })
     }
@@ -265,7 +269,7 @@ impl Store {
         if changes.is_empty() {
             return Ok(());
         }
-        self.journal().commit(changes, &*self.random)
+        self.queue.commit(changes, || self.journal(), &*self.random)
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {

@@ -146,36 +146,64 @@ impl Journal {
             .map(|((_, key), value)| (key.as_slice(), value.expose().as_slice()))
     }
 
-    /// Makes the changes durable, all together, and only then visible.
+    /// Makes each list of changes durable, whole or not at all, and only then visible; with one sync for all
+    /// lists. Gives the outcome of each.
     pub(super) fn commit(
         &mut self,
-        changes: Vec<Change>,
+        lists: Vec<Vec<Change>>,
         random: &dyn Random,
-    ) -> Result<(), StoreError> {
+    ) -> Vec<Result<(), StoreError>> {
+        let mut records = Vec::new();
+        let mut number = self.next_number;
+        let mut sealed = Vec::with_capacity(lists.len());
+        for changes in &lists {
+            let record = self
+                .check()
+                .and_then(|()| self.seal_record(number, &self.file_id, changes));
+            sealed.push(record.map(|record| {
+                number = number.saturating_add(1);
+                records.extend_from_slice(&record);
+            }));
+        }
+        if let Err(source) = self.append(&records) {
+            self.broken = true;
+            let failed = |outcome: Result<(), StoreError>| {
+                // An error of the system is told to one; each of the others gets its kind.
+                outcome.and(Err(StoreError::Io {
+                    path: self.path.clone(),
+                    source: source.kind().into(),
+                }))
+            };
+            return sealed.into_iter().map(failed).collect();
+        }
+        self.next_number = number;
+        self.length_bytes = self.length_bytes.saturating_add(size(&records));
+        for (changes, outcome) in lists.into_iter().zip(&sealed) {
+            if outcome.is_ok() {
+                changes.into_iter().for_each(|change| self.apply(change));
+            }
+        }
+        // What was asked is on the disk, whether or not the file could be made smaller. If that broke the
+        // journal, the next change is told so.
+        drop(self.compact_if_worth_it(random));
+        sealed
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
         if self.broken {
             return Err(StoreError::Broken {
                 path: self.path.clone(),
             });
         }
-        let record = self.seal_record(self.next_number, &self.file_id, &changes)?;
-        if let Err(source) = self.append(&record) {
-            self.broken = true;
-            return Err(StoreError::Io {
-                path: self.path.clone(),
-                source,
-            });
-        }
-        self.next_number = self.next_number.saturating_add(1);
-        self.length_bytes = self.length_bytes.saturating_add(size(&record));
-        for change in changes {
-            self.apply(change);
-        }
-        self.compact_if_worth_it(random)
+        Ok(())
     }
 
     /// After a failed sync nobody knows what the disk holds, so the caller breaks the journal; what was
     /// half written is cut off by the next process that opens it.
     fn append(&mut self, record: &[u8]) -> std::io::Result<()> {
+        if record.is_empty() {
+            return Ok(());
+        }
         self.file.seek(SeekFrom::Start(self.length_bytes))?;
         self.file.write_all(record)?;
         self.file.sync_data()

@@ -87,6 +87,41 @@ fn what_was_kept_is_there_again_and_sealed() {
 }
 
 #[test]
+fn changes_that_come_together_are_all_kept_and_one_that_is_too_large_spoils_none() {
+    const THREADS: u8 = 8;
+    const CHANGES: u8 = 40;
+    let (folder, key) = (Folder::new("together"), draw_secret());
+    let store = open(&folder, &key).unwrap();
+    let too_large = 16 * 1024 * 1024;
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..CHANGES {
+                    let change = put_octets(Table::Cursor, &[thread, number], vec![number; 100]);
+                    store.commit(vec![change]).unwrap();
+                    // What was acknowledged is visible, whoever wrote it.
+                    let seen = store.octets(Table::Cursor, &[thread, number]);
+                    assert_eq!(seen, Some(vec![number; 100]));
+                }
+                let refused = put_octets(Table::Cursor, &[thread], vec![0; too_large]);
+                let refused = store.commit(vec![refused]);
+                assert!(matches!(refused, Err(StoreError::RecordTooLarge)));
+            });
+        }
+    });
+    drop(store);
+    let store = open(&folder, &key).unwrap();
+    for thread in 0..THREADS {
+        for number in 0..CHANGES {
+            let kept = store.octets(Table::Cursor, &[thread, number]);
+            assert_eq!(kept, Some(vec![number; 100]), "{thread} {number}");
+        }
+        assert_eq!(store.octets(Table::Cursor, &[thread]), None);
+    }
+}
+
+#[test]
 fn a_torn_end_is_cut_off_and_nothing_else_is_lost() {
     let (folder, key) = (Folder::new("torn"), draw_secret());
     let store = open(&folder, &key).unwrap();
