@@ -146,6 +146,23 @@ async fn withdraw(
     (lines, latencies)
 }
 
+/// Every person of the race, some at a time.
+async fn lanes(scene: &Arc<Scene>, unions: &[Client]) -> Vec<Lane> {
+    let mut lanes = Vec::new();
+    for begin in (0..CONSENTS).step_by(8) {
+        let mut tasks = Vec::new();
+        for number in begin..(begin + 8).min(CONSENTS) {
+            let given = scene.statement("vakbond", PeerKind::Vakbond, "vakbond");
+            let union = unions[number % RELEASERS].clone();
+            tasks.push(tokio::spawn(lane(Arc::clone(scene), union, given, number)));
+        }
+        for task in tasks {
+            lanes.push(task.await.unwrap());
+        }
+    }
+    lanes
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_committed_on_a_consent_after_its_withdrawal() {
     let scene = Arc::new(Scene::set().await);
@@ -167,18 +184,7 @@ async fn nothing_is_committed_on_a_consent_after_its_withdrawal() {
         client_of_its_own(&scene.house, at(0), "elders", 0).await,
         client_of_its_own(&scene.house, at(1), "elders", 1).await,
     ];
-    let mut lanes = Vec::new();
-    for begin in (0..CONSENTS).step_by(8) {
-        let mut tasks = Vec::new();
-        for number in begin..(begin + 8).min(CONSENTS) {
-            let given = scene.statement("vakbond", PeerKind::Vakbond, "vakbond");
-            let union = unions[number % RELEASERS].clone();
-            tasks.push(tokio::spawn(lane(Arc::clone(&scene), union, given, number)));
-        }
-        for task in tasks {
-            lanes.push(task.await.unwrap());
-        }
-    }
+    let lanes = lanes(&scene, &unions).await;
     let (lanes, stopped) = (Arc::new(lanes), Arc::new(AtomicUsize::new(0)));
     let (mut fetching, mut releasing) = (JoinSet::new(), JoinSet::new());
     for (number, desk) in desks.into_iter().enumerate() {

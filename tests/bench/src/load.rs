@@ -11,7 +11,7 @@ use gateway::cli::identity::Identity;
 use rules::id::{HandoverId, Label, Party};
 use rules::secret::Secret;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +25,16 @@ use wire::directory::v1::directory_service_client::DirectoryServiceClient;
 pub(crate) struct Size {
     pub(crate) concurrency: usize,
     pub(crate) count: usize,
+}
+
+/// Where the servers under measurement keep their rows, and their clients theirs.
+pub(crate) struct Place {
+    /// The engine's name.
+    pub(crate) engine: &'static str,
+    /// What the bare relay is told of its database.
+    pub(crate) relay: String,
+    /// The clients' folder.
+    pub(crate) stores: PathBuf,
 }
 
 /// Whole handovers for the servers' processor time: its clock ticks in hundredths of a second.
@@ -193,10 +203,11 @@ where
 }
 
 /// Calls a second at the bare relay, as a process of its own.
-async fn relayed(home: &Path, database: &Path, size: &Size) -> f64 {
+async fn relayed(home: &Path, database: &str, size: &Size) -> f64 {
     let mut relay = Command::new(std::env::current_exe().expect("the own path"))
         .arg("relay")
-        .args([home, database])
+        .arg(home)
+        .arg(database)
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -246,14 +257,14 @@ async fn today() -> String {
 /// Measures and prints.
 pub(crate) async fn measure(
     sandbox: &Sandbox,
-    stores: &Path,
+    place: &Place,
     size: &Size,
     floor: &Floor,
     table: &mut Table,
 ) {
     let home = &sandbox.folder;
-    let relay = relayed(home, stores, size).await;
-    let pair = Pair::open(home, stores, 2 * size.count + HANDOVERS).await;
+    let relay = relayed(home, &place.relay, size).await;
+    let pair = Pair::open(home, &place.stores, 2 * size.count + HANDOVERS).await;
 
     let at_work = pair.clone();
     let prepared = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -281,7 +292,10 @@ pub(crate) async fn measure(
         }
     })
     .await;
-    table.heading("through the servers (the clients' sealing and stores on the same processors)");
+    table.heading(&format!(
+        "{}: through the servers (the clients' sealing and stores on the same processors)",
+        place.engine
+    ));
     table.number("bare relay: mTLS, one durable INSERT", relay, "calls/s");
     table.number("CreateOffer", offers, "calls/s");
     table.ratio("CreateOffer over bare relay", offers / relay, "≥ 0.5");
@@ -301,7 +315,10 @@ pub(crate) async fn measure(
     .await;
     let spent = (sandbox.processor_seconds() - before) * 1e6 / HANDOVERS as f64;
     let least = least(floor);
-    table.heading("one whole handover (Prepare to Complete)");
+    table.heading(&format!(
+        "{}: one whole handover (Prepare to Complete; the database server's own processor time is not counted)",
+        place.engine
+    ));
     table.number("whole handovers", whole, "a second");
     table.number("processor time of broker and two holders", spent, "µs");
     table.number("their cryptographic minimum", least, "µs");

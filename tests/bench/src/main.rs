@@ -28,6 +28,10 @@ struct Arguments {
     /// How many of each are measured; the quotas of the design bound it.
     #[arg(long, default_value_t = 400)]
     count: usize,
+    /// Measure the servers on this PostgreSQL server as well: postgres://user@host/database. Without it they
+    /// are measured on SQLite only.
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
     /// For the benchmark's own use.
     #[command(subcommand)]
     part: Option<Part>,
@@ -40,8 +44,8 @@ enum Part {
     Relay {
         /// The sandbox whose certificates it uses.
         folder: PathBuf,
-        /// The database's folder.
-        database: PathBuf,
+        /// The database: a folder for a file, or the address of a server.
+        database: String,
     },
 }
 
@@ -55,22 +59,37 @@ fn main() {
     let mut table = Table::new(arguments.json);
     table.facts(arguments.concurrency);
     let runtime = many_threads();
-    let sandbox = runtime.block_on(servers::Sandbox::start(&home));
+    let sandbox = runtime.block_on(servers::Sandbox::start(&home, None));
     let floor = floor::Floor::measure();
     floor.print(&mut table);
     hop::measure(&home, folder.path(), &floor, &mut table);
-    runtime.block_on(load::measure(
-        &sandbox,
-        folder.path(),
-        &load::Size {
-            concurrency: arguments.concurrency,
-            count: arguments.count,
-        },
-        &floor,
-        &mut table,
-    ));
+    let size = load::Size {
+        concurrency: arguments.concurrency,
+        count: arguments.count,
+    };
+    let stores = folder.path().to_owned();
+    let place = load::Place {
+        engine: "SQLite",
+        relay: stores.display().to_string(),
+        stores,
+    };
+    runtime.block_on(load::measure(&sandbox, &place, &size, &floor, &mut table));
     runtime.block_on(consent::measure(&home, folder.path(), &mut table));
     runtime.block_on(sandbox.stop());
+    if let Some(url) = arguments.postgres {
+        let home = folder.path().join("sandbox-postgres");
+        let stores = folder.path().join("stores-postgres");
+        std::fs::create_dir(&stores).expect("a folder");
+        let sandbox = runtime.block_on(servers::Sandbox::start(&home, Some(&url)));
+        let place = load::Place {
+            engine: "PostgreSQL",
+            relay: url,
+            stores,
+        };
+        runtime.block_on(load::measure(&sandbox, &place, &size, &floor, &mut table));
+        runtime.block_on(consent::measure(&home, &place.stores, &mut table));
+        runtime.block_on(sandbox.stop());
+    }
     table.finish();
 }
 

@@ -17,6 +17,9 @@ use vault::chance::SystemChance;
 use wire::directory::v1 as message;
 use wire::directory::v1::directory_service_server::{DirectoryService, DirectoryServiceServer};
 
+/// Connections to a server, as many as the broker's.
+const CONNECTIONS: u32 = 16;
+
 struct Relay {
     database: Database,
 }
@@ -94,11 +97,24 @@ impl DirectoryService for Relay {
 }
 
 /// Serves on a free port, which it prints, until it is killed.
-pub(crate) async fn serve(folder: &Path, database: &Path) {
-    let settings = Settings::Sqlite(store::File {
-        path: database.join("relay.sqlite"),
-        pages_max: None,
-    });
+pub(crate) async fn serve(folder: &Path, database: &str) {
+    let settings = if database.starts_with("postgres") {
+        Settings::Postgres(store::Server {
+            url: database.to_owned(),
+            password: None,
+            schema: Some("bench_relay".to_owned()),
+            connections_max: CONNECTIONS,
+        })
+    } else {
+        Settings::Sqlite(store::File {
+            path: Path::new(database).join("relay.sqlite"),
+            pages_max: None,
+        })
+    };
+    // What an earlier measurement left would make this one's table larger.
+    store::engine::remove_schema(&settings)
+        .await
+        .expect("a database");
     store::engine::migrate(&settings, Role::Broker)
         .await
         .expect("a migrated database");

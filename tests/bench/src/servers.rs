@@ -20,7 +20,7 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     /// Builds the program, plays the sandbox and waits until its servers stay up.
-    pub(crate) async fn start(folder: &Path) -> Self {
+    pub(crate) async fn start(folder: &Path, postgres: Option<&str>) -> Self {
         let own = std::env::current_exe().expect("the own path");
         let program = own.with_file_name("sluis");
         if !program.is_file() {
@@ -34,6 +34,7 @@ impl Sandbox {
         let mut child = Command::new(&program)
             .args(["sandbox", "--stay", "--folder"])
             .arg(folder)
+            .args(postgres.iter().flat_map(|url| ["--postgres", url]))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
