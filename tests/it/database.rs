@@ -48,16 +48,19 @@ impl Beside {
     pub(crate) async fn of(home: &Path) -> Self {
         let configuration = Configuration::load(&home.join("sluis.toml")).unwrap();
         match configuration.database() {
-            DatabaseSettings::File { path, .. } => {
-                let url = format!("sqlite://{}", path.display());
-                Self::Sqlite(SqliteConnection::connect(&url).await.unwrap())
-            }
+            DatabaseSettings::File { path, .. } => Self::file(path).await,
             DatabaseSettings::Server { url, schema, .. } => {
                 let options: PgConnectOptions = url.parse().unwrap();
                 let options = options.options([("search_path", schema.as_ref().unwrap())]);
                 Self::Postgres(options.connect().await.unwrap())
             }
         }
+    }
+
+    /// Opens a file of SQLite: a copy, where the first one's log must stay as it is.
+    pub(crate) async fn file(path: &Path) -> Self {
+        let url = format!("sqlite://{}", path.display());
+        Self::Sqlite(SqliteConnection::connect(&url).await.unwrap())
     }
 
     /// Changes rows; gives how many.

@@ -234,11 +234,15 @@ async fn without_directory(home: &Path, folder: &Path) -> PathBuf {
 }
 
 /// The handles by which the broker knows people in a relation, opened from its own rows with its own key.
-async fn handles(broker: &Path) -> Vec<Vec<u8>> {
+async fn handles(broker: &Path, copy: &Path) -> Vec<Vec<u8>> {
     let keys = Secret::new(std::fs::read_to_string(broker.join("keys.toml")).unwrap());
     let keys = KeyFile::parse(Role::Broker, &keys).unwrap();
     let crypter = Crypter::new(&keys.rest_keys());
-    let mut database = Beside::of(broker).await;
+    let configuration = Configuration::load(&broker.join("sluis.toml")).unwrap();
+    let mut database = match configuration.database() {
+        DatabaseSettings::File { .. } => Beside::file(copy).await,
+        DatabaseSettings::Server { .. } => Beside::of(broker).await,
+    };
     let rows = "SELECT subject_index, sealed_handle FROM relation_subject";
     let rows = database.pairs(rows).await;
     database.close().await;
@@ -288,7 +292,7 @@ async fn the_whole_play_leaves_nobody_in_any_database_or_log() {
     );
 
     let copy = without_directory(&processes.join("broker"), folder.path()).await;
-    let handles = handles(&processes.join("broker")).await;
+    let handles = handles(&processes.join("broker"), &copy).await;
     assert!(handles.len() > 500, "{} handles", handles.len());
     let mut known = Wanted::default();
     for handle in &handles {
