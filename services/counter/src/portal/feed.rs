@@ -9,6 +9,7 @@ use super::rows::{FindBlock, FindExchange, Keep};
 use super::{Halt, Portal, PortalError, permitted};
 use crate::consent::author::{Author, Place};
 use crate::feed::FeedLine;
+use rules::consent::ConsentState;
 use rules::feed::FeedKind;
 use rules::id::{ConsentId, EntryId, HandoverId, Oin};
 use rules::reason::Outcome;
@@ -67,7 +68,14 @@ impl Portal {
 
     async fn take_line(&self, line: &FeedLine) -> Result<(), PortalError> {
         let exchange = self.exchange_of(line).await?;
-        let story = Story::of(line).to_bytes()?;
+        let mut story = Story::of(line);
+        if line.told.kind == FeedKind::ConsentAsked && self.is_blocked(line, &exchange).await? {
+            // Whoever asked hears nothing of it, as of every question that is not answered with yes.
+            ConsentState::Refused
+                .code()
+                .clone_into(&mut story.told.code);
+        }
+        let story = story.to_bytes()?;
         let row = seal(&exchange, line.id, STORY, &story, line.time)?;
         let keep = Keep {
             exchange: Some(exchange.clone()),

@@ -51,7 +51,10 @@ pub(super) enum Happening {
     State(Option<State>),
     Opened,
     StepRefused(Why),
-    ConsentAsked,
+    /// A question; `declined` because the person had blocked one of the two.
+    ConsentAsked {
+        declined: bool,
+    },
     ConsentAssisted {
         refused: bool,
     },
@@ -186,7 +189,9 @@ pub(super) fn happening(kind: FeedKind, code: &str) -> Happening {
         FeedKind::State => Happening::State(State::from_code(code)),
         FeedKind::Opened => Happening::Opened,
         FeedKind::StepRefused => Happening::StepRefused(why(code)),
-        FeedKind::ConsentAsked => Happening::ConsentAsked,
+        FeedKind::ConsentAsked => Happening::ConsentAsked {
+            declined: code == ConsentState::Refused.code(),
+        },
         FeedKind::ConsentAssisted => Happening::ConsentAssisted {
             refused: code == ConsentState::Refused.code(),
         },

@@ -55,8 +55,12 @@ fn what(scene: &Scene) -> String {
             "kon de overdracht van {from} naar {to} niet verder, want {}.",
             because(why)
         ),
-        Happening::ConsentAsked => format!(
+        Happening::ConsentAsked { declined: false } => format!(
             "vroeg {from} of u het goed vindt dat uw gegevens naar {to} gaan. U mag nee zeggen."
+        ),
+        Happening::ConsentAsked { declined: true } => format!(
+            "vroeg {from} of uw gegevens naar {to} mogen. Dat mag niet, omdat u een van de twee hebt \
+             geblokkeerd. U hoeft niets te doen."
         ),
         Happening::ConsentAssisted { refused: false } => format!(
             "schreef een medewerker van {from} samen met u op dat uw gegevens naar {to} mogen."

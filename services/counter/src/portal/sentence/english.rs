@@ -55,9 +55,13 @@ fn what(scene: &Scene) -> String {
             "the handover from {from} to {to} could not go on, because {}.",
             because(why)
         ),
-        Happening::ConsentAsked => {
+        Happening::ConsentAsked { declined: false } => {
             format!("{from} asked whether you agree that your data go to {to}. You may say no.")
         }
+        Happening::ConsentAsked { declined: true } => format!(
+            "{from} asked whether your data may go to {to}. That is not allowed, because you blocked one of \
+             the two. You need do nothing."
+        ),
         Happening::ConsentAssisted { refused: false } => format!(
             "a worker of {from} wrote down together with you that your data may go to {to}."
         ),

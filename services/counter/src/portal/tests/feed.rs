@@ -166,6 +166,30 @@ async fn an_assisted_consent_is_the_persons_own_and_a_block_stops_it_on_arrival(
 }
 
 #[tokio::test]
+async fn a_question_of_a_blocked_organisation_is_declined() {
+    let world = World::new().await;
+    let (anna, bram) = (world.login(ANNA).await, world.login(BRAM).await);
+    let oin = VAKBOND.parse().unwrap();
+    granted(world.portal.block(&anna, &oin).await.unwrap());
+    for number in [ANNA, BRAM] {
+        let told = world.told(FeedKind::ConsentAsked, VAKBOND, GEMEENTE);
+        world.send(&world.introduction(number, told));
+    }
+    for (session, declined) in [(&anna, true), (&bram, false)] {
+        let overview = world.look(session).await;
+        assert_eq!(overview.lines.len(), 1);
+        let sentence = &overview.lines[0].sentence;
+        assert_eq!(
+            sentence.contains("because you blocked"),
+            declined,
+            "{sentence}"
+        );
+        assert_eq!(sentence.contains("You may say no"), !declined, "{sentence}");
+    }
+    assert_eq!(world.waiting(), 0);
+}
+
+#[tokio::test]
 async fn under_statute_a_block_is_an_objection() {
     let world = World::new().await;
     let (anna, bram) = (world.login(ANNA).await, world.login(BRAM).await);

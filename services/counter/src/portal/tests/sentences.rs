@@ -27,7 +27,8 @@ fn codes(kind: FeedKind) -> Vec<&'static str> {
         FeedKind::Notice => NoticeKind::ALL.iter().map(|kind| kind.code()).collect(),
         FeedKind::NoticeAnswered => AnswerCode::ALL.iter().map(|code| code.code()).collect(),
         FeedKind::Objection => vec!["OBJECT", "RESTRICT", "UPHOLD", "REJECT", "LIFT_RESTRICTION"],
-        FeedKind::Prepared | FeedKind::Opened | FeedKind::ConsentAsked => Vec::new(),
+        FeedKind::ConsentAsked => vec![ConsentState::Refused.code()],
+        FeedKind::Prepared | FeedKind::Opened => Vec::new(),
     };
     codes.extend(["", "NOT_A_CODE"]);
     codes
