@@ -13,7 +13,7 @@ pub(crate) use rows::{
 };
 
 use crate::person::PersonKey;
-use journal::Journal;
+use journal::{Journal, Records};
 use prost::Message;
 use queue::Queue;
 use rules::clock::{Random, Timestamp};
@@ -21,12 +21,13 @@ use rules::id::{HandoverId, Label, Party, Purpose, RequestId};
 use rules::pseudonym::{Context, Domain};
 use rules::secret::Secret;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use vault::pseudonym::{ContextKey, Pseudonym};
 use vault::rest::Crypter;
 
 /// The store. One process at a time; calls may come from any number of threads.
 pub struct Store {
+    records: Arc<RwLock<Records>>,
     journal: Mutex<Journal>,
     queue: Queue,
     random: Arc<dyn Random>,
@@ -66,8 +67,10 @@ impl Store {
         crypter: Crypter,
         random: Arc<dyn Random>,
     ) -> Result<Self, StoreError> {
+        let journal = Journal::open(path, crypter, &*random)?;
         Ok(Self {
-            journal: Mutex::new(Journal::open(path, crypter, &*random)?),
+            records: journal.records(),
+            journal: Mutex::new(journal),
             queue: Queue::default(),
             random,
         })
@@ -77,7 +80,7 @@ impl Store {
     #[must_use]
     pub fn has_context(&self, context: &Context) -> bool {
         let key = context.to_string();
-        self.journal()
+        self.records()
             .value(Table::Context, key.as_bytes())
             .is_some()
     }
@@ -150,8 +153,8 @@ impl Store {
         pseudonym: &Pseudonym,
     ) -> Result<Option<PersonKey>, StoreError> {
         let domain = domain.to_string();
-        let journal = self.journal();
-        for (_, value) in journal.rows(Table::Pseudonym) {
+        let records = self.records();
+        for (_, value) in records.rows(Table::Pseudonym) {
             let row = read::<PseudonymRow>(value, "pseudonym")?;
             if row.domain == domain && row.point == pseudonym.bytes() {
                 return Ok(PersonKey::new(&row.person));
@@ -197,8 +200,8 @@ impl Store {
             pseudonym_change(domain, new, &pseudonym),
         ];
         {
-            let journal = self.journal();
-            for (key, value) in journal.rows(Table::Opened) {
+            let records = self.records();
+            for (key, value) in records.rows(Table::Opened) {
                 let mut row = read::<OpenedRow>(value, "opened record")?;
                 if row.person == old.expose() {
                     new.expose().clone_into(&mut row.person);
@@ -240,7 +243,7 @@ impl Store {
     /// Requests that wait for a definite answer, oldest first.
     #[must_use]
     pub fn waiting(&self) -> Vec<RequestId> {
-        self.journal()
+        self.records()
             .rows(Table::Outbox)
             .filter_map(|(key, _)| RequestId::from_slice(key))
             .collect()
@@ -253,7 +256,7 @@ impl Store {
         key: &[u8],
         kind: &'static str,
     ) -> Result<Option<M>, StoreError> {
-        self.journal()
+        self.records()
             .value(table, key)
             .map(|value| read(value, kind))
             .transpose()
@@ -261,7 +264,7 @@ impl Store {
 
     /// Reads one row of plain octets.
     pub(crate) fn octets(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
-        self.journal().value(table, key).map(<[u8]>::to_vec)
+        self.records().value(table, key).map(<[u8]>::to_vec)
     }
 
     /// Makes changes durable, all together or none.
@@ -270,6 +273,10 @@ impl Store {
             return Ok(());
         }
         self.queue.commit(changes, || self.journal(), &*self.random)
+    }
+
+    fn records(&self) -> RwLockReadGuard<'_, Records> {
+        self.records.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use vault::rest::{Crypter, Place};
 
 /// First octets of every journal: what it is and its version.
@@ -77,7 +78,24 @@ pub(crate) struct Change {
 }
 
 /// All that is known, by table and key.
-pub(super) type Records = BTreeMap<(Table, Vec<u8>), Secret<Vec<u8>>>;
+#[derive(Default)]
+pub(super) struct Records(BTreeMap<(Table, Vec<u8>), Secret<Vec<u8>>>);
+
+impl Records {
+    pub(super) fn value(&self, table: Table, key: &[u8]) -> Option<&[u8]> {
+        self.0
+            .get(&(table, key.to_vec()))
+            .map(|value| value.expose().as_slice())
+    }
+
+    /// Keys and values of one table, in the order of the keys.
+    pub(super) fn rows(&self, table: Table) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0
+            .range((table, Vec::new())..)
+            .take_while(move |((of, _), _)| *of == table)
+            .map(|((_, key), value)| (key.as_slice(), value.expose().as_slice()))
+    }
+}
 
 /// An open journal.
 pub(super) struct Journal {
@@ -85,7 +103,7 @@ pub(super) struct Journal {
     file: File,
     file_id: [u8; FILE_ID_BYTES],
     crypter: Crypter,
-    records: Records,
+    records: Arc<RwLock<Records>>,
     /// Number of the next record.
     next_number: u64,
     /// Octets that are good; everything after them was never acknowledged.
@@ -120,7 +138,7 @@ impl Journal {
             file,
             file_id,
             crypter,
-            records: Records::new(),
+            records: Arc::default(),
             next_number: 0,
             length_bytes: HEADER_BYTES,
             live_bytes: 0,
@@ -132,18 +150,9 @@ impl Journal {
         Ok(journal)
     }
 
-    pub(super) fn value(&self, table: Table, key: &[u8]) -> Option<&[u8]> {
-        self.records
-            .get(&(table, key.to_vec()))
-            .map(|value| value.expose().as_slice())
-    }
-
-    /// Keys and values of one table, in the order of the keys.
-    pub(super) fn rows(&self, table: Table) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.records
-            .range((table, Vec::new())..)
-            .take_while(move |((of, _), _)| *of == table)
-            .map(|((_, key), value)| (key.as_slice(), value.expose().as_slice()))
+    /// What the journal holds. It is locked apart from the file, so that nobody who reads waits for the disk.
+    pub(super) fn records(&self) -> Arc<RwLock<Records>> {
+        Arc::clone(&self.records)
     }
 
     /// Makes each list of changes durable, whole or not at all, and only then visible; with one sync for all
@@ -178,11 +187,9 @@ impl Journal {
         }
         self.next_number = number;
         self.length_bytes = self.length_bytes.saturating_add(size(&records));
-        for (changes, outcome) in lists.into_iter().zip(&sealed) {
-            if outcome.is_ok() {
-                changes.into_iter().for_each(|change| self.apply(change));
-            }
-        }
+        let done = lists.into_iter().zip(&sealed);
+        let done = done.filter(|(_, outcome)| outcome.is_ok());
+        self.apply(done.flat_map(|(changes, _)| changes));
         // What was asked is on the disk, whether or not the file could be made smaller. If that broke the
         // journal, the next change is told so.
         drop(self.compact_if_worth_it(random));
@@ -209,24 +216,27 @@ impl Journal {
         self.file.sync_data()
     }
 
-    fn apply(&mut self, change: Change) {
-        let key = (change.table, change.key);
-        let key_bytes = key.1.len();
-        let cost = |value: usize| {
-            let bytes = key_bytes
-                .saturating_add(value)
-                .saturating_add(RECORD_EXTRA_BYTES);
-            u64::try_from(bytes).unwrap_or(u64::MAX)
-        };
-        let old = match change.value {
-            Some(value) => {
-                self.live_bytes = self.live_bytes.saturating_add(cost(value.len()));
-                self.records.insert(key, Secret::new(value))
+    fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            let key = (change.table, change.key);
+            let key_bytes = key.1.len();
+            let cost = |value: usize| {
+                let bytes = key_bytes
+                    .saturating_add(value)
+                    .saturating_add(RECORD_EXTRA_BYTES);
+                u64::try_from(bytes).unwrap_or(u64::MAX)
+            };
+            let old = match change.value {
+                Some(value) => {
+                    self.live_bytes = self.live_bytes.saturating_add(cost(value.len()));
+                    records.0.insert(key, Secret::new(value))
+                }
+                None => records.0.remove(&key),
+            };
+            if let Some(old) = old {
+                self.live_bytes = self.live_bytes.saturating_sub(cost(old.expose().len()));
             }
-            None => self.records.remove(&key),
-        };
-        if let Some(old) = old {
-            self.live_bytes = self.live_bytes.saturating_sub(cost(old.expose().len()));
         }
     }
 
@@ -269,7 +279,7 @@ impl Journal {
                 .open(&place(&row), sealed)
                 .map_err(|_| self.damaged())?;
             let changes = read_changes(plain.expose()).ok_or_else(|| self.damaged())?;
-            changes.into_iter().for_each(|change| self.apply(change));
+            self.apply(changes);
             self.next_number = self.next_number.saturating_add(1);
             let taken = rest.len().saturating_sub(after.len());
             self.length_bytes = self
@@ -318,7 +328,9 @@ impl Journal {
         let file_id = draw_file_id(random);
         let mut records = Vec::new();
         let mut length_bytes = HEADER_BYTES;
-        for (number, ((table, key), value)) in (0_u64..).zip(&self.records) {
+        let live = self.records();
+        let live = live.read().unwrap_or_else(PoisonError::into_inner);
+        for (number, ((table, key), value)) in (0_u64..).zip(&live.0) {
             let change = Change {
                 table: *table,
                 key: key.clone(),
