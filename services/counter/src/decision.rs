@@ -302,6 +302,20 @@ impl InForce {
             .unwrap_or_default()
     }
 
+    /// Whether the register allows an exchange only after a completed handover the other way.
+    #[must_use]
+    pub fn follows_another(
+        &self,
+        (sender, recipient): (&Party, &Party),
+        purpose: &Purpose,
+    ) -> bool {
+        let (Ok(from), Ok(to)) = (self.kind_of(sender), self.kind_of(recipient)) else {
+            return false;
+        };
+        let entry = self.policy.register().entry(purpose, from, to);
+        entry.is_some_and(|entry| entry.after_completed)
+    }
+
     /// Whether the register has a label.
     #[must_use]
     pub fn knows_label(&self, label: &Label) -> bool {
@@ -322,14 +336,7 @@ pub async fn follows_completed(
     (sender, recipient): (&Party, &Party),
     purpose: &Purpose,
 ) -> Result<bool, Error> {
-    let (Ok(from), Ok(to)) = (
-        room.in_force.kind_of(sender),
-        room.in_force.kind_of(recipient),
-    ) else {
-        return Ok(false);
-    };
-    let entry = room.in_force.policy.register().entry(purpose, from, to);
-    if !entry.is_some_and(|entry| entry.after_completed) {
+    if !room.in_force.follows_another((sender, recipient), purpose) {
         return Ok(false);
     }
     let keys = room.counter.keys();

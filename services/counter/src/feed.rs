@@ -219,10 +219,7 @@ impl Command for AckFeed {
             let refusal = Refusal::about(Reason::InvalidRequest, "line_ids", text);
             return Ok(Verdict::refused(refusal, record));
         }
-        let mut forgotten = 0;
-        for line in &self.lines {
-            forgotten += u64::from(tx.delete_feed_line(*line).await?);
-        }
+        let forgotten = tx.delete_feed_lines(&self.lines).await?;
         record.batch = Some((forgotten, 0));
         Ok(Verdict::permitted(forgotten, record))
     }

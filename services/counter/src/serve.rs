@@ -12,6 +12,7 @@ use rules::reason::{Outcome, Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::sync::Arc;
+use store::directory::InForce as InForceNow;
 use store::request::StoredOutcome;
 use store::{Tx, Work};
 use vault::rest::Place;
@@ -252,10 +253,8 @@ impl<C: Command> Work for Serving<'_, C> {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
-        if !self.whatever_is_in_force {
-            self.room.check_in_force(tx, self.command.founds()).await?;
-        }
         let Some((request_id, fingerprint)) = self.command.repeatable() else {
+            self.check_in_force(tx.in_force().await?)?;
             let verdict = self.command.perform(&self.room, tx).await?;
             let entry = self
                 .room
@@ -268,7 +267,9 @@ impl<C: Command> Work for Serving<'_, C> {
         };
         let body_sha256 = fingerprint.sha256();
         let caller = self.room.counter.keys().caller_tag(&self.room.call.caller);
-        if let Some(stored) = tx.request_outcome(caller, request_id).await? {
+        let (in_force, stored) = tx.in_force_and_outcome(caller, request_id).await?.unzip();
+        self.check_in_force(in_force)?;
+        if let Some(stored) = stored.flatten() {
             return self.repeat(tx, request_id, body_sha256, &stored).await;
         }
         let verdict = self.command.perform(&self.room, tx).await?;
@@ -309,6 +310,22 @@ impl<C: Command> Work for Serving<'_, C> {
 }
 
 impl<C: Command> Serving<'_, C> {
+    /// Refuses to decide under a directory or policy set that is no longer the one in force.
+    fn check_in_force(&self, current: Option<InForceNow>) -> Result<(), Error> {
+        let Some(current) = current.filter(|_| !self.whatever_is_in_force) else {
+            let is_allowed = self.whatever_is_in_force || self.command.founds();
+            return if is_allowed {
+                Ok(())
+            } else {
+                Err(Error::Stale)
+            };
+        };
+        let own = &self.room.in_force;
+        let same = current.directory_version == own.directory_version()
+            && current.policy_sha256 == own.policy.hash();
+        if same { Ok(()) } else { Err(Error::Stale) }
+    }
+
     /// Answers a repeat: the stored outcome for the same body, a refusal for another. It is a call
     /// like any other, so it has an entry of its own.
     async fn repeat(
@@ -358,18 +375,6 @@ impl<C: Command> Serving<'_, C> {
 }
 
 impl Room<'_> {
-    /// Refuses to decide under a directory or policy set that is no longer the one in force.
-    async fn check_in_force(&self, tx: &mut Tx<'_>, founds: bool) -> Result<(), Error> {
-        let current = match tx.in_force().await? {
-            Some(current) => current,
-            None if founds => return Ok(()),
-            None => return Err(Error::Stale),
-        };
-        let same = current.directory_version == self.in_force.directory_version()
-            && current.policy_sha256 == self.in_force.policy.hash();
-        if same { Ok(()) } else { Err(Error::Stale) }
-    }
-
     /// What is stored of an outcome, sealed.
     ///
     /// # Errors

@@ -113,7 +113,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails; the action is then undone too.
     pub async fn insert_entry(&mut self, entry: &EntryRow) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_ENTRY,
             &[
                 Arg::from(entry.entry_id.bytes().as_slice()),
@@ -130,8 +130,7 @@ impl Tx<'_> {
                 Arg::from(entry.body.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// The entry with this id.

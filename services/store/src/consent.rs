@@ -160,7 +160,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn update_consent(&mut self, row: &ConsentRow) -> Result<(), Error> {
-        self.execute(
+        self.later(
             UPDATE_CONSENT,
             &[
                 Arg::from(row.consent_id.bytes().as_slice()),
@@ -170,8 +170,7 @@ impl Tx<'_> {
                 Arg::from(row.body.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Appends a change of a record.
@@ -179,7 +178,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails, or the version was written before.
     pub async fn insert_consent_event(&mut self, event: &ConsentEvent) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_EVENT,
             &[
                 Arg::from(event.consent_id.bytes().as_slice()),
@@ -189,8 +188,7 @@ impl Tx<'_> {
                 Arg::from(event.body.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Makes a record the one that decisions about this person in this relation look at.
@@ -202,15 +200,14 @@ impl Tx<'_> {
         subject: &[u8; 32],
         id: ConsentId,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             SET_CURRENT,
             &[
                 Arg::from(subject.as_slice()),
                 Arg::from(id.bytes().as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Keeps that somebody asked.
@@ -223,7 +220,7 @@ impl Tx<'_> {
         question: &QuestionRow,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_QUESTION,
             &[
                 Arg::from(question.question_id.bytes().as_slice()),
@@ -232,8 +229,7 @@ impl Tx<'_> {
                 Arg::from(question.body.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Takes out all questions that wait for this person in this relation.
@@ -247,7 +243,7 @@ impl Tx<'_> {
             .iter()
             .map(question_row)
             .collect::<Result<Vec<_>, Error>>()?;
-        self.execute(DELETE_QUESTIONS, &[Arg::from(subject.as_slice())])
+        self.later(DELETE_QUESTIONS, &[Arg::from(subject.as_slice())])
             .await?;
         Ok(questions)
     }
@@ -294,7 +290,7 @@ impl Tx<'_> {
         let Some(row) = row else {
             return Ok(None);
         };
-        self.execute(DELETE_QUESTION, &[Arg::from(id.bytes().as_slice())])
+        self.later(DELETE_QUESTION, &[Arg::from(id.bytes().as_slice())])
             .await?;
         Ok(Some(question_row(&row)?))
     }

@@ -127,7 +127,7 @@ impl Database {
     pub async fn read<W: Work>(&self, work: &W) -> Result<W::Output, W::Error> {
         let tx = match &self.pools {
             Pools::Sqlite { readers, .. } => {
-                Tx::sqlite(readers.begin_with("BEGIN").await.map_err(Error::from)?)
+                Tx::reader(readers.begin_with("BEGIN").await.map_err(Error::from)?)
             }
             Pools::Postgres(pool) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -149,13 +149,10 @@ impl Database {
     }
 }
 
-async fn run<W: Work>(mut tx: Tx<'static>, work: &W) -> Result<W::Output, W::Error> {
+/// Does the work in a transaction and commits it.
+pub(crate) async fn run<W: Work>(mut tx: Tx<'_>, work: &W) -> Result<W::Output, W::Error> {
     let output = work.perform(&mut tx).await?;
-    tracing::debug!(
-        transaction = work.name(),
-        statements = tx.statements(),
-        "commits"
-    );
-    tx.commit().await?;
+    let round_trips = tx.commit().await?;
+    tracing::debug!(transaction = work.name(), round_trips, "commits");
     Ok(output)
 }

@@ -6,8 +6,7 @@ use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 
-const SELECT_IN_FORCE: Sql =
-    sql!("SELECT directory_version, policy_sha256 FROM in_force WHERE singleton = 1", for share);
+const SELECT_IN_FORCE: Sql = sql!("SELECT directory_version, policy_sha256 FROM in_force WHERE singleton = 1", for share of "in_force");
 const UPSERT_IN_FORCE: Sql = sql!(
     "INSERT INTO in_force (singleton, directory_version, policy_sha256) \
      VALUES (1, $1, $2) ON CONFLICT (singleton) DO UPDATE \
@@ -61,13 +60,7 @@ impl Tx<'_> {
     /// When the database fails.
     pub async fn in_force(&mut self) -> Result<Option<InForce>, Error> {
         let row = self.optional(SELECT_IN_FORCE, &[]).await?;
-        row.map(|row| {
-            Ok(InForce {
-                directory_version: column(&row, "directory_version")?,
-                policy_sha256: fixed(&row, "policy_sha256")?,
-            })
-        })
-        .transpose()
+        row.map(|row| in_force(&row)).transpose()
     }
 
     /// Puts a directory version and a policy set in force.
@@ -75,15 +68,14 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn put_in_force(&mut self, in_force: InForce) -> Result<(), Error> {
-        self.execute(
+        self.later(
             UPSERT_IN_FORCE,
             &[
                 Arg::from(in_force.directory_version),
                 Arg::from(in_force.policy_sha256.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Keeps a directory file.
@@ -96,7 +88,7 @@ impl Tx<'_> {
         file: &SignedFile,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_DIRECTORY,
             &[
                 Arg::from(version),
@@ -105,8 +97,7 @@ impl Tx<'_> {
                 Arg::from(now.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// The directory file of this version.
@@ -130,7 +121,7 @@ impl Tx<'_> {
         file: &SignedFile,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_POLICY_SET,
             &[
                 Arg::from(sha256.as_slice()),
@@ -139,8 +130,7 @@ impl Tx<'_> {
                 Arg::from(now.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// The policy set with this digest.
@@ -153,6 +143,13 @@ impl Tx<'_> {
             .await?;
         row.map(|row| signed_file(&row)).transpose()
     }
+}
+
+pub(crate) fn in_force(row: &Row) -> Result<InForce, Error> {
+    Ok(InForce {
+        directory_version: column(row, "directory_version")?,
+        policy_sha256: fixed(row, "policy_sha256")?,
+    })
 }
 
 fn signed_file(row: &Row) -> Result<SignedFile, Error> {

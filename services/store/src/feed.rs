@@ -10,11 +10,15 @@ const INSERT_LINE: Sql =
     sql!("INSERT INTO feed (line_id, wrapped_key, sealed) VALUES ($1, $2, $3)");
 const SELECT_LINES: Sql =
     sql!("SELECT line_id, wrapped_key, sealed FROM feed ORDER BY line_id LIMIT $1");
-const DELETE_LINE: Sql = sql!("DELETE FROM feed WHERE line_id = $1");
+const DELETE_LINES: Sql = sql!(
+    "DELETE FROM feed WHERE line_id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50)"
+);
+/// How many lines go in one statement.
+const DELETED_AT_ONCE: usize = 50;
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[Sql] = &[INSERT_LINE, SELECT_LINES, DELETE_LINE];
+pub(crate) const STATEMENTS: &[Sql] = &[INSERT_LINE, SELECT_LINES, DELETE_LINES];
 
 /// A line as it lies in the table.
 #[derive(Clone, Debug)]
@@ -33,7 +37,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn insert_feed_line(&mut self, row: &FeedRow) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_LINE,
             &[
                 Arg::from(row.line_id.bytes().as_slice()),
@@ -41,8 +45,7 @@ impl Tx<'_> {
                 Arg::from(row.sealed.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// The oldest lines.
@@ -64,14 +67,19 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Deletes a line; `false` when it was gone.
+    /// Deletes lines; gives how many were there.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_feed_line(&mut self, id: EntryId) -> Result<bool, Error> {
-        let deleted = self
-            .execute(DELETE_LINE, &[Arg::from(id.bytes().as_slice())])
-            .await?;
-        Ok(deleted == 1)
+    pub async fn delete_feed_lines(&mut self, ids: &[EntryId]) -> Result<u64, Error> {
+        let mut deleted = 0;
+        for some in ids.chunks(DELETED_AT_ONCE) {
+            // The last one once more in each place that is left over.
+            let last = some.last().into_iter().cycle();
+            let all = some.iter().chain(last).take(DELETED_AT_ONCE);
+            let args: Vec<_> = all.map(|id| Arg::from(id.bytes().as_slice())).collect();
+            deleted += self.execute(DELETE_LINES, &args).await?;
+        }
+        Ok(deleted)
     }
 }

@@ -1,13 +1,15 @@
 //! Group commit on SQLite: one writer, one savepoint for each command, one sync for many of them.
 //!
 //! Commands take turns on the one writing connection. Whoever finds nobody waiting behind it commits for
-//! all since the last commit; none is answered before that. Must never answer a command before its
+//! all since the last commit; none is answered before that. A savepoint goes with a command's first change and
+//! comes off with its last, so that it costs no round trip. Must never answer a command before its
 //! commit, and must never let a command that fails or is given up take others along.
 
-use crate::database::Work;
+use crate::database::{Work, run};
+use crate::tx::Turn;
 use crate::{Error, Tx};
+use sqlx::Transaction;
 use sqlx::sqlite::{Sqlite, SqlitePool};
-use sqlx::{Connection as _, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -39,6 +41,8 @@ struct Lane {
 #[derive(Debug)]
 struct Group {
     transaction: Transaction<'static, Sqlite>,
+    /// Whether a command has a savepoint that is still open.
+    is_open: bool,
     begun: Instant,
     members: Vec<oneshot::Sender<Result<(), Error>>>,
 }
@@ -88,21 +92,24 @@ impl Writer {
         work: &W,
     ) -> Result<(W::Output, oneshot::Receiver<Result<(), Error>>), W::Error> {
         let mut lane = self.enter().await;
-        let mut group = match lane.group.take() {
+        let mut given_up = GivenUp(Some(Arc::clone(&self.lane)));
+        let group = match &mut lane.group {
             Some(group) => group,
-            None => self.begin().await?,
+            none @ None => none.insert(self.begin().await?),
         };
-        let done = group.perform(work).await;
-        let (answer, committed) = oneshot::channel();
-        let output = match done {
+        let output = match group.perform(work).await {
             Ok(output) => {
+                let (answer, committed) = oneshot::channel();
                 group.members.push(answer);
                 Ok((output, committed))
             }
             Err(Failed::Command(error)) => Err(error),
-            Err(Failed::Group(error)) => return Err(error),
+            Err(Failed::Group(error)) => {
+                lane.group = None;
+                Err(error)
+            }
         };
-        lane.group = Some(group);
+        given_up.0 = None;
         if self.is_to_commit(&lane) {
             commit(lane);
         }
@@ -117,6 +124,7 @@ impl Writer {
     async fn begin(&self) -> Result<Group, Error> {
         Ok(Group {
             transaction: self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            is_open: false,
             begun: Instant::now(),
             members: Vec::new(),
         })
@@ -151,23 +159,38 @@ enum Failed<E> {
 impl Group {
     async fn perform<W: Work>(&mut self, work: &W) -> Result<W::Output, Failed<W::Error>> {
         let whole = |error: Error| Failed::Group(error.into());
-        let savepoint = self.transaction.begin().await.map_err(Error::from);
-        let mut tx = Tx::sqlite(savepoint.map_err(whole)?);
-        match work.perform(&mut tx).await {
-            Ok(output) => {
-                tracing::debug!(
-                    transaction = work.name(),
-                    statements = tx.statements(),
-                    "commits"
-                );
-                tx.commit().await.map_err(whole)?;
-                Ok(output)
-            }
-            // A full disk makes SQLite roll back all by itself; then there is no savepoint to go back to.
-            Err(error) => match tx.rollback().await {
-                Ok(()) => Err(Failed::Command(error)),
-                Err(_) => Err(Failed::Group(error)),
-            },
+        // What somebody gave up half-way goes first.
+        self.undo().await.map_err(whole)?;
+        let failed = match run(Tx::turn(self.turn()), work).await {
+            Ok(output) => return Ok(output),
+            Err(error) => error,
+        };
+        // A full disk makes SQLite roll back all by itself; then there is no savepoint to go back to.
+        match self.undo().await {
+            Ok(()) => Err(Failed::Command(failed)),
+            Err(_) => Err(Failed::Group(failed)),
+        }
+    }
+
+    fn turn(&mut self) -> Turn<'_> {
+        Turn {
+            connection: &mut self.transaction,
+            is_open: &mut self.is_open,
+        }
+    }
+
+    async fn undo(&mut self) -> Result<(), Error> {
+        self.turn().undo().await
+    }
+}
+
+/// Sees to it that what others have done is committed when whoever has its turn gives up half-way.
+struct GivenUp(Option<Arc<Mutex<Lane>>>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        if let Some(lane) = self.0.take() {
+            tokio::spawn(async move { commit(lane.lock_owned().await) });
         }
     }
 }
@@ -175,7 +198,7 @@ impl Group {
 /// Commits a group and answers its members. In a task of its own: whoever gives up waiting must not take
 /// the others along.
 fn commit(mut lane: OwnedMutexGuard<Lane>) {
-    let Some(group) = lane.group.take() else {
+    let Some(mut group) = lane.group.take() else {
         return;
     };
     if group.members.is_empty() {
@@ -184,7 +207,10 @@ fn commit(mut lane: OwnedMutexGuard<Lane>) {
     }
     tokio::spawn(async move {
         let count = group.members.len();
-        let committed = group.transaction.commit().await.map_err(Error::from);
+        let committed = match group.undo().await {
+            Ok(()) => group.transaction.commit().await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
         drop(lane);
         tracing::debug!(commands = count, "commits a group");
         for member in group.members {

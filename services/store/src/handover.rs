@@ -129,7 +129,7 @@ impl Tx<'_> {
         _permit: &Permit,
         row: &HandoverRow,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_HANDOVER,
             &[
                 Arg::from(row.handover_id.bytes().as_slice()),
@@ -147,8 +147,7 @@ impl Tx<'_> {
                 Arg::from(row.body.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Locks a handover until commit, and reads it.
@@ -167,7 +166,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn update_handover(&mut self, row: &HandoverRow) -> Result<(), Error> {
-        self.execute(
+        self.later(
             UPDATE_HANDOVER,
             &[
                 Arg::from(row.handover_id.bytes().as_slice()),
@@ -183,8 +182,7 @@ impl Tx<'_> {
                 Arg::from(row.body.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// The other open handovers of a group.
@@ -356,7 +354,7 @@ impl Tx<'_> {
         stage: i64,
         sealed: &[u8],
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             UPSERT_PAYLOAD,
             &[
                 Arg::from(id.bytes().as_slice()),
@@ -364,8 +362,7 @@ impl Tx<'_> {
                 Arg::from(sealed),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// The sealed summary or dossier. The permit is the decision on which it is read out.
@@ -392,9 +389,8 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn delete_payloads(&mut self, id: HandoverId) -> Result<(), Error> {
-        self.execute(DELETE_PAYLOADS, &[Arg::from(id.bytes().as_slice())])
-            .await?;
-        Ok(())
+        self.later(DELETE_PAYLOADS, &[Arg::from(id.bytes().as_slice())])
+            .await
     }
 }
 

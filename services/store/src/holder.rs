@@ -97,7 +97,7 @@ impl Tx<'_> {
         sealed: &[u8],
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_DOMAIN_SECRET,
             &[
                 Arg::from(domain),
@@ -105,8 +105,7 @@ impl Tx<'_> {
                 Arg::from(now.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Every context that was opened.
@@ -145,7 +144,7 @@ impl Tx<'_> {
         public_key: &[u8; 32],
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_CONTEXT,
             &[
                 Arg::from(label),
@@ -153,8 +152,7 @@ impl Tx<'_> {
                 Arg::from(now.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// How many orders have been reserved from a quota; 0 when none.
@@ -180,7 +178,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn put_quota_reserved(&mut self, key: &QuotaKey, reserved: i64) -> Result<(), Error> {
-        self.execute(
+        self.later(
             UPSERT_QUOTA,
             &[
                 Arg::from(key.issuer.as_str()),
@@ -189,8 +187,7 @@ impl Tx<'_> {
                 Arg::from(reserved),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// The latest day from which anything was reserved; 0 when there is none.
@@ -218,9 +215,8 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn put_horizon(&mut self, not_before: Timestamp) -> Result<(), Error> {
-        self.execute(UPSERT_HORIZON, &[Arg::from(not_before.millis())])
-            .await?;
-        Ok(())
+        self.later(UPSERT_HORIZON, &[Arg::from(not_before.millis())])
+            .await
     }
 
     /// The directory file with the highest version, and that version.

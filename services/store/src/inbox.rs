@@ -51,7 +51,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn insert_inbox_item(&mut self, party: Tag, item: &InboxRow) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_ITEM,
             &[
                 Arg::from(party.bytes().as_slice()),
@@ -60,8 +60,7 @@ impl Tx<'_> {
                 Arg::from(item.body.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// A party's items after a position, oldest first.

@@ -4,6 +4,7 @@
 //! times. Must never decide anything.
 
 pub mod audit;
+mod batch;
 pub mod consent;
 pub mod database;
 pub mod directory;

@@ -104,9 +104,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn delete_expired_link_codes(&mut self, now: Timestamp) -> Result<(), Error> {
-        self.execute(DELETE_EXPIRED, &[Arg::from(now.millis())])
-            .await?;
-        Ok(())
+        self.later(DELETE_EXPIRED, &[Arg::from(now.millis())]).await
     }
 
     /// Counts a wrong code against its source, and forgets those before `since`.
@@ -120,9 +118,9 @@ impl Tx<'_> {
         now: Timestamp,
         since: Timestamp,
     ) -> Result<(), Error> {
-        self.execute(DELETE_OLD_WRONG, &[Arg::from(since.millis())])
+        self.later(DELETE_OLD_WRONG, &[Arg::from(since.millis())])
             .await?;
-        self.execute(
+        self.later(
             INSERT_WRONG,
             &[
                 Arg::from(attempt.bytes().as_slice()),
@@ -130,8 +128,7 @@ impl Tx<'_> {
                 Arg::from(now.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// How many wrong codes a source tried after a moment.

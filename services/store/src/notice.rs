@@ -69,7 +69,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn insert_notice(&mut self, row: &NoticeRow) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_NOTICE,
             &[
                 Arg::from(row.notice_id.bytes().as_slice()),
@@ -82,8 +82,7 @@ impl Tx<'_> {
                 Arg::from(row.body.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Locks a notice until commit, and reads it.
@@ -102,7 +101,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn update_notice(&mut self, row: &NoticeRow) -> Result<(), Error> {
-        self.execute(
+        self.later(
             UPDATE_NOTICE,
             &[
                 Arg::from(row.notice_id.bytes().as_slice()),
@@ -112,8 +111,7 @@ impl Tx<'_> {
                 Arg::from(row.body.as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// All notices about a handover, oldest first.

@@ -8,10 +8,12 @@ use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{EntryId, Tag};
 
-const SELECT_EXCHANGE: Sql = sql!(
-    "SELECT exchange_index, person_index, sealing_key, created_at \
-     FROM exchange WHERE exchange_index = $1"
+const SELECT_EXCHANGES: Sql = sql!(
+    "SELECT exchange_index, person_index, sealing_key, created_at FROM exchange \
+     WHERE exchange_index IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50)"
 );
+/// How many are looked up in one statement.
+const FOUND_AT_ONCE: usize = 50;
 /// An exchange is introduced once: a later introduction changes nothing.
 const INSERT_EXCHANGE: Sql = sql!(
     "INSERT INTO exchange \
@@ -35,20 +37,21 @@ const INSERT_BLOCK: Sql = sql!(
     "INSERT INTO block (person_index, oin_tag) VALUES ($1, $2) \
      ON CONFLICT (person_index, oin_tag) DO NOTHING"
 );
-const SELECT_BLOCK: Sql =
-    sql!("SELECT COUNT(*) AS found FROM block WHERE person_index = $1 AND oin_tag = $2");
+const SELECT_BLOCKS: Sql = sql!(
+    "SELECT person_index, oin_tag FROM block WHERE person_index IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50)"
+);
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[
-    SELECT_EXCHANGE,
+    SELECT_EXCHANGES,
     INSERT_EXCHANGE,
     DELETE_EXCHANGE,
     INSERT_LINE,
     DELETE_LINE,
     SELECT_LINES,
     INSERT_BLOCK,
-    SELECT_BLOCK,
+    SELECT_BLOCKS,
 ];
 
 /// An exchange: a handover, a refused attempt, a question or a consent record.
@@ -82,23 +85,37 @@ pub struct LineRow {
 }
 
 impl Tx<'_> {
-    /// One exchange.
+    /// Those of these exchanges that are there.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn exchange(&mut self, index: &[u8; 32]) -> Result<Option<ExchangeRow>, Error> {
-        let row = self
-            .optional(SELECT_EXCHANGE, &[Arg::from(index.as_slice())])
-            .await?;
-        row.map(|row| {
-            Ok(ExchangeRow {
-                exchange_index: fixed(&row, "exchange_index")?,
-                person_index: fixed(&row, "person_index")?,
-                sealing_key: column(&row, "sealing_key")?,
-                created_at: Timestamp::from_millis(column(&row, "created_at")?),
+    pub async fn exchanges(&mut self, indexes: &[[u8; 32]]) -> Result<Vec<ExchangeRow>, Error> {
+        let rows = self.rows_of(SELECT_EXCHANGES, indexes).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ExchangeRow {
+                    exchange_index: fixed(row, "exchange_index")?,
+                    person_index: fixed(row, "person_index")?,
+                    sealing_key: column(row, "sealing_key")?,
+                    created_at: Timestamp::from_millis(column(row, "created_at")?),
+                })
             })
-        })
-        .transpose()
+            .collect()
+    }
+
+    /// What a statement finds for these indexes, so many at once.
+    async fn rows_of(&mut self, sql: Sql, indexes: &[[u8; 32]]) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        for some in indexes.chunks(FOUND_AT_ONCE) {
+            // The last one once more in each place that is left over.
+            let all = some.iter().chain(some.last().into_iter().cycle());
+            let args: Vec<_> = all
+                .take(FOUND_AT_ONCE)
+                .map(|index| Arg::from(index.as_slice()))
+                .collect();
+            rows.extend(self.all(sql, &args).await?);
+        }
+        Ok(rows)
     }
 
     /// Keeps an exchange; an earlier one of the same index stays.
@@ -106,7 +123,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn insert_exchange(&mut self, row: &ExchangeRow) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_EXCHANGE,
             &[
                 Arg::from(row.exchange_index.as_slice()),
@@ -115,8 +132,7 @@ impl Tx<'_> {
                 Arg::from(row.created_at.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Forgets an exchange that has no lines.
@@ -124,9 +140,8 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails, or the exchange has lines.
     pub async fn delete_exchange(&mut self, index: &[u8; 32]) -> Result<(), Error> {
-        self.execute(DELETE_EXCHANGE, &[Arg::from(index.as_slice())])
-            .await?;
-        Ok(())
+        self.later(DELETE_EXCHANGE, &[Arg::from(index.as_slice())])
+            .await
     }
 
     /// Keeps a line; an earlier copy of the same line stays.
@@ -134,7 +149,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails, or the exchange is not there.
     pub async fn insert_line(&mut self, row: &LineRow) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_LINE,
             &[
                 Arg::from(row.line_id.bytes().as_slice()),
@@ -145,8 +160,7 @@ impl Tx<'_> {
                 Arg::from(row.created_at.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Forgets a line.
@@ -154,9 +168,8 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn delete_line(&mut self, id: EntryId) -> Result<(), Error> {
-        self.execute(DELETE_LINE, &[Arg::from(id.bytes().as_slice())])
-            .await?;
-        Ok(())
+        self.later(DELETE_LINE, &[Arg::from(id.bytes().as_slice())])
+            .await
     }
 
     /// A person's newest lines of one kind, newest first.
@@ -192,37 +205,30 @@ impl Tx<'_> {
         person_index: &[u8; 32],
         oin_tag: Tag,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_BLOCK,
             &[
                 Arg::from(person_index.as_slice()),
                 Arg::from(oin_tag.bytes().as_slice()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
-    /// Whether a person blocked an organisation.
+    /// What these persons blocked: each with the tag of the organisation.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn is_blocked(
-        &mut self,
-        person_index: &[u8; 32],
-        oin_tag: Tag,
-    ) -> Result<bool, Error> {
-        let row = self
-            .one(
-                SELECT_BLOCK,
-                &[
-                    Arg::from(person_index.as_slice()),
-                    Arg::from(oin_tag.bytes().as_slice()),
-                ],
-            )
-            .await?;
-        let found: i64 = column(&row, "found")?;
-        Ok(found > 0)
+    pub async fn blocks(&mut self, persons: &[[u8; 32]]) -> Result<Vec<([u8; 32], Tag)>, Error> {
+        let rows = self.rows_of(SELECT_BLOCKS, persons).await?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    fixed(row, "person_index")?,
+                    Tag::new(fixed(row, "oin_tag")?),
+                ))
+            })
+            .collect()
     }
 }
 

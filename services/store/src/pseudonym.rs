@@ -92,7 +92,7 @@ impl Tx<'_> {
         key: &ContextKeyRow,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_CONTEXT_KEY,
             &[
                 Arg::from(label),
@@ -101,8 +101,7 @@ impl Tx<'_> {
                 Arg::from(now.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Makes sure that there is a row for this person in this relation, known or not.
@@ -116,7 +115,7 @@ impl Tx<'_> {
         sealed_handle: &[u8],
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             UPSERT_SUBJECT,
             &[
                 Arg::from(index.as_slice()),
@@ -125,8 +124,7 @@ impl Tx<'_> {
                 Arg::from(now.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Locks the row of this person in this relation against change until commit, and reads it. It is the
@@ -175,7 +173,7 @@ impl Tx<'_> {
         objected_at: Option<Timestamp>,
         restricted_at: Option<Timestamp>,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             UPDATE_SUBJECT_FLAGS,
             &[
                 Arg::from(index.as_slice()),
@@ -183,8 +181,7 @@ impl Tx<'_> {
                 Arg::from(restricted_at.map(Timestamp::millis)),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 }
 

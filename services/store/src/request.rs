@@ -2,14 +2,16 @@
 //!
 //! Must never hold what a call released: code, ids, revision and entry id only.
 
+use crate::directory::{InForce, in_force};
 use crate::sql::{Arg, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 use rules::id::{RequestId, Tag};
 
-const SELECT_OUTCOME: Sql = sql!(
-    "SELECT body_sha256, outcome FROM request_outcome \
-     WHERE caller_tag = $1 AND request_id = $2"
+const SELECT_IN_FORCE_AND_OUTCOME: Sql = sql!(
+    "SELECT directory_version, policy_sha256, body_sha256, outcome FROM in_force \
+     LEFT JOIN request_outcome ON caller_tag = $1 AND request_id = $2 WHERE singleton = 1",
+    for share of "in_force"
 );
 const INSERT_OUTCOME: Sql = sql!(
     "INSERT INTO request_outcome \
@@ -19,7 +21,11 @@ const DELETE_OLD_OUTCOMES: Sql = sql!("DELETE FROM request_outcome WHERE created
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[Sql] = &[SELECT_OUTCOME, INSERT_OUTCOME, DELETE_OLD_OUTCOMES];
+pub(crate) const STATEMENTS: &[Sql] = &[
+    SELECT_IN_FORCE_AND_OUTCOME,
+    INSERT_OUTCOME,
+    DELETE_OLD_OUTCOMES,
+];
 
 /// A stored outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +37,38 @@ pub struct StoredOutcome {
 }
 
 impl Tx<'_> {
+    /// What is in force, and the outcome of this caller's request if it was made before: one round trip for
+    /// the two things that every changing call begins with. `None` in a new database.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn in_force_and_outcome(
+        &mut self,
+        caller: Tag,
+        request_id: RequestId,
+    ) -> Result<Option<(InForce, Option<StoredOutcome>)>, Error> {
+        let row = self
+            .optional(
+                SELECT_IN_FORCE_AND_OUTCOME,
+                &[
+                    Arg::from(caller.bytes().as_slice()),
+                    Arg::from(request_id.bytes().as_slice()),
+                ],
+            )
+            .await?;
+        row.map(|row| {
+            let outcome: Option<Vec<u8>> = column(&row, "outcome")?;
+            let stored = outcome.map(|outcome| {
+                Ok::<_, Error>(StoredOutcome {
+                    body_sha256: fixed(&row, "body_sha256")?,
+                    outcome,
+                })
+            });
+            Ok((in_force(&row)?, stored.transpose()?))
+        })
+        .transpose()
+    }
+
     /// The outcome of this caller's request, if it was made before.
     ///
     /// # Errors
@@ -40,22 +78,8 @@ impl Tx<'_> {
         caller: Tag,
         request_id: RequestId,
     ) -> Result<Option<StoredOutcome>, Error> {
-        let row = self
-            .optional(
-                SELECT_OUTCOME,
-                &[
-                    Arg::from(caller.bytes().as_slice()),
-                    Arg::from(request_id.bytes().as_slice()),
-                ],
-            )
-            .await?;
-        row.map(|row| {
-            Ok(StoredOutcome {
-                body_sha256: fixed(&row, "body_sha256")?,
-                outcome: column(&row, "outcome")?,
-            })
-        })
-        .transpose()
+        let found = self.in_force_and_outcome(caller, request_id).await?;
+        Ok(found.and_then(|(_, stored)| stored))
     }
 
     /// Keeps the outcome of a request.
@@ -69,7 +93,7 @@ impl Tx<'_> {
         stored: &StoredOutcome,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.execute(
+        self.later(
             INSERT_OUTCOME,
             &[
                 Arg::from(caller.bytes().as_slice()),
@@ -79,8 +103,7 @@ impl Tx<'_> {
                 Arg::from(now.millis()),
             ],
         )
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Forgets outcomes from before `moment`; gives how many.

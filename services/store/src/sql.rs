@@ -7,7 +7,7 @@ use crate::Error;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteRow};
-use sqlx::{Database, Decode, Encode, Row as _, Type};
+use sqlx::{Database, Decode, Encode, Row as _, SqlSafeStr, Type};
 
 /// A statement. Its text is the same on both engines, but for a row lock: SQLite has one writer, which is
 /// the lock, and a transaction that only reads takes none.
@@ -20,7 +20,7 @@ pub(crate) struct Sql {
 }
 
 /// A statement's text; with `for update` it locks the rows that it reads until the transaction ends, with
-/// `for share` against change only.
+/// `for share of` those of one table, and against change only.
 macro_rules! sql {
     ($text:literal) => {
         crate::sql::Sql {
@@ -34,10 +34,10 @@ macro_rules! sql {
             locking: concat!($text, " FOR UPDATE"),
         }
     };
-    ($text:literal, for share) => {
+    ($text:literal, for share of $table:literal) => {
         crate::sql::Sql {
             text: $text,
-            locking: concat!($text, " FOR SHARE"),
+            locking: concat!($text, " FOR SHARE OF ", $table),
         }
     };
 }
@@ -52,6 +52,13 @@ pub(crate) enum Arg<'a> {
     Octets(Option<&'a [u8]>),
     /// A text.
     Text(&'a str),
+}
+
+impl Sql {
+    /// Whether it changes nothing.
+    pub(crate) fn only_reads(self) -> bool {
+        self.text.starts_with("SELECT")
+    }
 }
 
 impl From<i64> for Arg<'_> {
@@ -85,15 +92,18 @@ impl<'a> From<&'a str> for Arg<'a> {
 }
 
 /// A statement with its arguments, for one engine.
-pub(crate) fn query<'q, D>(text: &'static str, args: &[Arg<'_>]) -> Query<'q, D, D::Arguments>
+pub(crate) fn query<'v, D>(
+    text: impl SqlSafeStr,
+    args: impl IntoIterator<Item = Arg<'v>>,
+) -> Query<'static, D, D::Arguments>
 where
     D: Database,
-    for<'v> Option<i64>: Encode<'v, D> + Type<D>,
-    for<'v> Option<&'v [u8]>: Encode<'v, D> + Type<D>,
-    for<'v> &'v str: Encode<'v, D> + Type<D>,
+    for<'e> Option<i64>: Encode<'e, D> + Type<D>,
+    for<'e> Option<&'e [u8]>: Encode<'e, D> + Type<D>,
+    for<'e> &'e str: Encode<'e, D> + Type<D>,
 {
-    args.iter()
-        .fold(sqlx::query(text), |query, arg| match *arg {
+    args.into_iter()
+        .fold(sqlx::query(text), |query, arg| match arg {
             Arg::Number(number) => query.bind(number),
             Arg::Octets(octets) => query.bind(octets),
             Arg::Text(text) => query.bind(text),

@@ -1,43 +1,100 @@
 //! An open transaction: the only thing that statements run on, on either engine.
 //!
-//! Must never let a statement run outside a transaction, and must never be open while a command waits for
-//! anything but the database.
+//! Must never let a statement run outside a transaction, must never be open while a command waits for
+//! anything but the database, and must never read before its own changes have been sent.
 
 use crate::Error;
+use crate::batch::Batch;
 use crate::sql::{Arg, Row, Sql, query};
 use sqlx::postgres::Postgres;
-use sqlx::sqlite::Sqlite;
-use sqlx::{Executor as _, Transaction};
+use sqlx::sqlite::{Sqlite, SqliteConnection};
+use sqlx::{Executor as _, SqlSafeStr as _, SqlStr, Transaction};
+
+/// What a command's own changes go into within a group, so that they can be undone alone.
+const SAVEPOINT: &str = "SAVEPOINT command;";
+const RELEASE: &str = "RELEASE command";
+const UNDO: &str = "ROLLBACK TO command; RELEASE command";
 
 /// An open transaction.
 #[derive(Debug)]
 pub struct Tx<'t> {
     engine: Engine<'t>,
-    statements: u32,
+    waiting: Batch,
+    round_trips: u32,
 }
 
 #[derive(Debug)]
 enum Engine<'t> {
-    Sqlite(Transaction<'t, Sqlite>),
+    /// Looks something up in a file.
+    Reader(Transaction<'t, Sqlite>),
+    /// Has its turn in a group of commands.
+    Turn(Turn<'t>),
     Postgres {
         inner: Transaction<'t, Postgres>,
         writes: bool,
     },
 }
 
-/// Runs one statement on whichever engine it is; both arms are the same text.
+/// A command's turn on the one connection that writes.
+#[derive(Debug)]
+pub(crate) struct Turn<'t> {
+    pub(crate) connection: &'t mut SqliteConnection,
+    /// Whether the command has a savepoint that is still open. It outlives the turn: whoever is next undoes
+    /// what was given up.
+    pub(crate) is_open: &'t mut bool,
+}
+
+impl Turn<'_> {
+    /// What has to come before a change: the savepoint, once.
+    fn begin(&mut self) -> &'static str {
+        if std::mem::replace(self.is_open, true) {
+            ""
+        } else {
+            SAVEPOINT
+        }
+    }
+
+    /// A statement's text, with what has to come before it.
+    fn text(&mut self, sql: Sql) -> SqlStr {
+        if sql.only_reads() {
+            return sql.text.into_sql_str();
+        }
+        match self.begin() {
+            "" => sql.text.into_sql_str(),
+            before => Batch::of(sql).in_turn(before, ""),
+        }
+    }
+
+    /// Undoes what the command changed, if it changed anything.
+    pub(crate) async fn undo(&mut self) -> Result<(), Error> {
+        if *self.is_open {
+            self.connection.execute(UNDO).await?;
+            *self.is_open = false;
+        }
+        Ok(())
+    }
+}
+
+/// Runs one statement on whichever engine it is; all arms are the same text.
 macro_rules! on {
     ($tx:expr, $sql:expr, $args:expr, $run:ident) => {{
         let tx = $tx;
-        tx.statements = tx.statements.saturating_add(1);
+        let args = $args.iter().copied();
+        tx.flush().await?;
+        tx.round_trips = tx.round_trips.saturating_add(1);
         match &mut tx.engine {
-            Engine::Sqlite(inner) => {
-                let done = inner.$run(query::<Sqlite>($sql.text, $args)).await;
+            Engine::Reader(inner) => {
+                let done = inner.$run(query::<Sqlite>($sql.text, args)).await;
+                Done::Sqlite(done.map_err(Error::from)?)
+            }
+            Engine::Turn(turn) => {
+                let text = turn.text($sql);
+                let done = turn.connection.$run(query::<Sqlite>(text, args)).await;
                 Done::Sqlite(done.map_err(Error::from)?)
             }
             Engine::Postgres { inner, writes } => {
                 let text = if *writes { $sql.locking } else { $sql.text };
-                let done = inner.$run(query::<Postgres>(text, $args)).await;
+                let done = inner.$run(query::<Postgres>(text, args)).await;
                 Done::Postgres(done.map_err(Error::from)?)
             }
         }
@@ -51,47 +108,96 @@ enum Done<S, P> {
 }
 
 impl<'t> Tx<'t> {
-    pub(crate) fn sqlite(inner: Transaction<'t, Sqlite>) -> Self {
+    fn new(engine: Engine<'t>) -> Self {
         Self {
-            engine: Engine::Sqlite(inner),
-            statements: 0,
+            engine,
+            waiting: Batch::default(),
+            round_trips: 0,
         }
+    }
+
+    pub(crate) fn reader(inner: Transaction<'t, Sqlite>) -> Self {
+        Self::new(Engine::Reader(inner))
+    }
+
+    pub(crate) fn turn(turn: Turn<'t>) -> Self {
+        Self::new(Engine::Turn(turn))
     }
 
     /// `writes` is false when the transaction only reads: then no row is locked.
     pub(crate) fn postgres(inner: Transaction<'t, Postgres>, writes: bool) -> Self {
-        Self {
-            engine: Engine::Postgres { inner, writes },
-            statements: 0,
+        Self::new(Engine::Postgres { inner, writes })
+    }
+
+    /// Commits; gives how often it went to the database and back, its beginning and its end not counted.
+    /// Within a group what was done is kept for the group's commit.
+    pub(crate) async fn commit(mut self) -> Result<u32, Error> {
+        if !matches!(self.engine, Engine::Turn(_)) {
+            self.flush().await?;
         }
-    }
-
-    /// How many statements have run so far (round trips are budgeted: a test pins each command's).
-    #[must_use]
-    pub fn statements(&self) -> u32 {
-        self.statements
-    }
-
-    /// Commits; a savepoint within a group is kept for the group's commit.
-    pub(crate) async fn commit(self) -> Result<(), Error> {
         match self.engine {
-            Engine::Sqlite(inner) => inner.commit().await,
-            Engine::Postgres { inner, .. } => inner.commit().await,
+            Engine::Reader(inner) => inner.commit().await?,
+            Engine::Turn(mut turn) => {
+                if !self.waiting.is_empty() {
+                    let text = self.waiting.in_turn(turn.begin(), RELEASE);
+                    let query = self.waiting.query::<Sqlite>(text);
+                    turn.connection.execute(query).await?;
+                    self.round_trips = self.round_trips.saturating_add(1);
+                } else if *turn.is_open {
+                    turn.connection.execute(RELEASE).await?;
+                }
+                *turn.is_open = false;
+            }
+            Engine::Postgres { inner, .. } => inner.commit().await?,
         }
-        .map_err(Error::from)
+        Ok(self.round_trips)
     }
 
-    /// Undoes everything.
-    pub(crate) async fn rollback(self) -> Result<(), Error> {
-        match self.engine {
-            Engine::Sqlite(inner) => inner.rollback().await,
-            Engine::Postgres { inner, .. } => inner.rollback().await,
+    /// Leaves a change to go with the next ones, before anything is read again and before the commit. What is
+    /// wrong with it is heard then.
+    pub(crate) async fn later(&mut self, sql: Sql, args: &[Arg<'_>]) -> Result<(), Error> {
+        if !self.waiting.takes(sql) {
+            self.flush().await?;
         }
-        .map_err(Error::from)
+        self.waiting.push(sql, args);
+        Ok(())
     }
 
-    /// Runs a statement; gives how many rows it changed.
+    /// Sends the changes that wait.
+    async fn flush(&mut self) -> Result<(), Error> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        self.round_trips = self.round_trips.saturating_add(1);
+        match &mut self.engine {
+            Engine::Reader(inner) => {
+                let text = waiting.in_turn("", "");
+                inner.execute(waiting.query::<Sqlite>(text)).await?;
+            }
+            Engine::Turn(turn) => {
+                let text = waiting.in_turn(turn.begin(), "");
+                turn.connection
+                    .execute(waiting.query::<Sqlite>(text))
+                    .await?;
+            }
+            Engine::Postgres { inner, .. } => {
+                let text = waiting.at_once();
+                inner.execute(waiting.query::<Postgres>(text)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a change now; gives how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: Sql, args: &[Arg<'_>]) -> Result<u64, Error> {
+        if let Engine::Turn(turn) = &mut self.engine {
+            // Apart, because SQLite counts the rows of the change before for what changes none.
+            let before = turn.begin();
+            if !before.is_empty() {
+                turn.connection.execute(before).await?;
+            }
+        }
         Ok(match on!(self, sql, args, execute) {
             Done::Sqlite(done) => done.rows_affected(),
             Done::Postgres(done) => done.rows_affected(),
@@ -129,13 +235,12 @@ impl<'t> Tx<'t> {
     /// Prepares a statement without running it.
     #[cfg(test)]
     pub(crate) async fn prepare(&mut self, sql: Sql) -> Result<(), Error> {
+        let text = SqlStr::from_static(sql.text);
         match &mut self.engine {
-            Engine::Sqlite(inner) => {
-                let text = sqlx::SqlStr::from_static(sql.text);
-                inner.prepare(text).await.map(drop)
-            }
+            Engine::Reader(inner) => inner.prepare(text).await.map(drop),
+            Engine::Turn(turn) => turn.connection.prepare(text).await.map(drop),
             Engine::Postgres { inner, .. } => {
-                let text = sqlx::SqlStr::from_static(sql.locking);
+                let text = SqlStr::from_static(sql.locking);
                 inner.prepare(text).await.map(drop)
             }
         }

@@ -183,6 +183,10 @@ impl Counter {
     /// Looks back, reading only, whether the exchange follows a completed handover between the two: that is
     /// about no person, so it is refused before one is looked at.
     async fn look_back(&self, call: &Call, request: &Prepare) -> Result<bool, Error> {
+        let pair = (&call.caller.party, &request.recipient);
+        if !self.in_force().follows_another(pair, &request.purpose) {
+            return Ok(false);
+        }
         let room = Room {
             counter: self,
             call,

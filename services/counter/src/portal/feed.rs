@@ -5,14 +5,15 @@
 
 use super::broker::Broker;
 use super::line::{CONSENT, Paper, STORY, Story};
-use super::rows::{FindBlock, FindExchange, Keep};
+use super::rows::{FindBlocks, FindExchanges, Keep};
 use super::{Halt, Portal, PortalError, permitted};
 use crate::consent::author::{Author, Place};
 use crate::feed::FeedLine;
 use rules::consent::ConsentState;
 use rules::feed::FeedKind;
-use rules::id::{ConsentId, EntryId, HandoverId, Oin};
+use rules::id::{ConsentId, EntryId, HandoverId, Oin, Tag};
 use rules::reason::Outcome;
+use std::collections::{BTreeMap, BTreeSet};
 use store::portal::{ExchangeRow, LineRow};
 use vault::person::{PersonKeys, seal_line};
 use vault::sealing::SealingKey;
@@ -21,6 +22,11 @@ use vault::sealing::SealingKey;
 pub const FEED_LINES: usize = 200;
 /// Answers taken in one go, so that a full feed does not hold up the rest.
 const ROUNDS_MAX: usize = 50;
+
+/// Exchanges by index.
+type Exchanges = BTreeMap<[u8; 32], ExchangeRow>;
+/// Persons with the tags of the organisations that they blocked.
+type Blocks = Vec<([u8; 32], Tag)>;
 
 impl Portal {
     /// Takes over everything that waits in the feed; answers how many lines. One at a time.
@@ -35,22 +41,7 @@ impl Portal {
                 Outcome::Permitted(lines) => lines,
                 Outcome::Refused(refusal) => return Err(refused(&refusal)),
             };
-            let mut done = Vec::with_capacity(lines.len());
-            let mut fault = None;
-            for line in &lines {
-                match self.take_line(line).await {
-                    Ok(()) => done.push(line.id),
-                    Err(error) if error.is_transient() => {
-                        fault = Some(error);
-                        break;
-                    }
-                    Err(error) => {
-                        // It can be sealed to nobody, today or later; left there it would come for ever.
-                        tracing::error!(line = %line.id, %error, "a line of the feed is lost");
-                        done.push(line.id);
-                    }
-                }
-            }
+            let (done, fault) = self.take_page(&lines).await?;
             if !done.is_empty() {
                 if let Outcome::Refused(refusal) = self.broker().acknowledge(&done).await? {
                     return Err(refused(&refusal));
@@ -66,27 +57,77 @@ impl Portal {
         Ok(taken)
     }
 
-    async fn take_line(&self, line: &FeedLine) -> Result<(), PortalError> {
-        let exchange = self.exchange_of(line).await?;
+    /// Takes over a page: all its lines are looked up, sealed and written together, and then what they call
+    /// for is done, one after the other. Gives the lines that need not come again, and what kept it from going
+    /// on.
+    async fn take_page(
+        &self,
+        lines: &[FeedLine],
+    ) -> Result<(Vec<EntryId>, Option<PortalError>), PortalError> {
+        let exchanges = self.exchanges_of(lines).await?;
+        let asked = |line: &FeedLine| line.told.kind == FeedKind::ConsentAsked;
+        let blocks = self.blocks_of(&exchanges, lines, asked).await?;
+        let mut keep = Keep {
+            exchanges: exchanges.values().cloned().collect(),
+            ..Keep::default()
+        };
+        for line in lines {
+            match self.row_of(line, &exchanges, &blocks) {
+                Ok(row) => keep.lines.push(row),
+                Err(error) => lost(line, &error),
+            }
+        }
+        self.database().write(&keep).await?;
+        // After the lines are written: whoever blocks meanwhile either finds them or is found here.
+        let is_any = |line: &FeedLine| is_followed_up(line.told.kind);
+        let blocks = self.blocks_of(&exchanges, lines, is_any).await?;
+        let mut done = Vec::with_capacity(lines.len());
+        for line in lines {
+            if let Some(exchange) = exchanges.get(&self.exchange_index(&line.told.exchange)) {
+                let is_blocked = self.is_blocked(line, exchange, &blocks);
+                match self.follow_up(line, exchange, is_blocked).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_transient() => return Ok((done, Some(error))),
+                    Err(error) => lost(line, &error),
+                }
+            }
+            done.push(line.id);
+        }
+        Ok((done, None))
+    }
+
+    /// A line as it is kept.
+    fn row_of(
+        &self,
+        line: &FeedLine,
+        exchanges: &Exchanges,
+        blocks: &Blocks,
+    ) -> Result<LineRow, PortalError> {
+        let exchange = exchanges.get(&self.exchange_index(&line.told.exchange));
+        let exchange =
+            exchange.ok_or(PortalError::Malformed("an exchange that nobody introduced"))?;
         let mut story = Story::of(line);
-        if line.told.kind == FeedKind::ConsentAsked && self.is_blocked(line, &exchange).await? {
+        if line.told.kind == FeedKind::ConsentAsked && self.is_blocked(line, exchange, blocks) {
             // Whoever asked hears nothing of it, as of every question that is not answered with yes.
             ConsentState::Refused
                 .code()
                 .clone_into(&mut story.told.code);
         }
-        let story = story.to_bytes()?;
-        let row = seal(&exchange, line.id, STORY, &story, line.time)?;
-        let keep = Keep {
-            exchange: Some(exchange.clone()),
-            lines: vec![row],
-            instead_of: None,
-        };
-        self.database().write(&keep).await?;
+        seal(exchange, line.id, STORY, &story.to_bytes()?, line.time)
+    }
+
+    /// What a line calls for, beside being kept.
+    async fn follow_up(
+        &self,
+        line: &FeedLine,
+        exchange: &ExchangeRow,
+        is_blocked: bool,
+    ) -> Result<(), PortalError> {
         match line.told.kind {
-            FeedKind::ConsentAssisted => self.take_assisted(line, &exchange).await,
-            FeedKind::Prepared => self.object_if_blocked(line, &exchange).await,
-            FeedKind::AttemptRefused
+            FeedKind::ConsentAssisted => self.take_assisted(line, exchange, is_blocked).await,
+            FeedKind::Prepared if is_blocked => self.object_to(line).await,
+            FeedKind::Prepared
+            | FeedKind::AttemptRefused
             | FeedKind::State
             | FeedKind::Opened
             | FeedKind::StepRefused
@@ -98,24 +139,72 @@ impl Portal {
         }
     }
 
-    /// To whom a line belongs: as introduced by it, or by an earlier line.
-    async fn exchange_of(&self, line: &FeedLine) -> Result<ExchangeRow, PortalError> {
-        let index = self.exchange_index(&line.told.exchange);
-        let find = FindExchange(&index);
-        if let Some(exchange) = self.database().read(&find).await? {
-            return Ok(exchange);
+    /// To whom the lines of a page belong: as introduced by an earlier line, or by one of them.
+    async fn exchanges_of(&self, lines: &[FeedLine]) -> Result<Exchanges, PortalError> {
+        let indexes: BTreeSet<_> = lines
+            .iter()
+            .map(|line| self.exchange_index(&line.told.exchange))
+            .collect();
+        let find = FindExchanges(indexes.into_iter().collect());
+        let mut exchanges: Exchanges = self
+            .database()
+            .read(&find)
+            .await?
+            .into_iter()
+            .map(|row| (row.exchange_index, row))
+            .collect();
+        for line in lines {
+            let index = self.exchange_index(&line.told.exchange);
+            let Some(introduction) = &line.told.introduction else {
+                continue;
+            };
+            if exchanges.contains_key(&index) {
+                continue;
+            }
+            match self.broker().introduced(introduction).await {
+                Ok(pseudonym) => {
+                    let keys = PersonKeys::derive(&pseudonym);
+                    let exchange = ExchangeRow {
+                        exchange_index: index,
+                        person_index: self.person_index(&keys),
+                        sealing_key: keys.opening_key().public().bytes().to_vec(),
+                        created_at: line.time,
+                    };
+                    exchanges.insert(index, exchange);
+                }
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => lost(line, &error),
+            }
         }
-        let introduction = line.told.introduction.as_ref();
-        let introduction =
-            introduction.ok_or(PortalError::Malformed("an exchange that nobody introduced"))?;
-        let pseudonym = self.broker().introduced(introduction).await?;
-        let keys = PersonKeys::derive(&pseudonym);
-        Ok(ExchangeRow {
-            exchange_index: index,
-            person_index: self.person_index(&keys),
-            sealing_key: keys.opening_key().public().bytes().to_vec(),
-            created_at: line.time,
-        })
+        Ok(exchanges)
+    }
+
+    /// What the persons of some of these lines blocked.
+    async fn blocks_of(
+        &self,
+        exchanges: &Exchanges,
+        lines: &[FeedLine],
+        of: impl Fn(&FeedLine) -> bool,
+    ) -> Result<Blocks, PortalError> {
+        let persons: BTreeSet<_> = lines
+            .iter()
+            .filter(|line| of(line))
+            .filter_map(|line| exchanges.get(&self.exchange_index(&line.told.exchange)))
+            .map(|exchange| exchange.person_index)
+            .collect();
+        if persons.is_empty() {
+            return Ok(Blocks::new());
+        }
+        let find = FindBlocks(persons.into_iter().collect());
+        self.database().read(&find).await
+    }
+
+    fn is_blocked(&self, line: &FeedLine, exchange: &ExchangeRow, blocks: &Blocks) -> bool {
+        let person = exchange.person_index;
+        [&line.told.sender.oin, &line.told.recipient.oin]
+            .map(|oin: &Oin| self.block_tag(&person, oin))
+            .into_iter()
+            .any(|tag| blocks.contains(&(person, tag)))
     }
 
     /// A desk registered a consent with the person: the person gets the whole record, and a blocked
@@ -124,6 +213,7 @@ impl Portal {
         &self,
         line: &FeedLine,
         exchange: &ExchangeRow,
+        is_blocked: bool,
     ) -> Result<(), PortalError> {
         let Some(id) = ConsentId::from_slice(&line.told.exchange) else {
             return Ok(());
@@ -138,7 +228,7 @@ impl Portal {
         };
         let id = beside(line.id, paper.statement.record.version);
         self.keep_paper(exchange, id, &paper).await?;
-        if standing.record.state.is_terminal() || !self.is_blocked(line, exchange).await? {
+        if standing.record.state.is_terminal() || !is_blocked {
             return Ok(());
         }
         let directory = self.broker().directory();
@@ -157,18 +247,12 @@ impl Portal {
     }
 
     /// Under statute a block is an objection, filed when the exchange is first heard of.
-    async fn object_if_blocked(
-        &self,
-        line: &FeedLine,
-        exchange: &ExchangeRow,
-    ) -> Result<(), PortalError> {
+    async fn object_to(&self, line: &FeedLine) -> Result<(), PortalError> {
         let Some(handover) = HandoverId::from_slice(&line.told.exchange) else {
             return Ok(());
         };
         let directory = self.broker().directory();
-        if !self.is_under_statute(&line.told, &directory)
-            || !self.is_blocked(line, exchange).await?
-        {
+        if !self.is_under_statute(&line.told, &directory) {
             return Ok(());
         }
         if let Outcome::Refused(refusal) = self.broker().object(handover, false).await? {
@@ -180,20 +264,6 @@ impl Portal {
         Ok(())
     }
 
-    async fn is_blocked(
-        &self,
-        line: &FeedLine,
-        exchange: &ExchangeRow,
-    ) -> Result<bool, PortalError> {
-        let index = &exchange.person_index;
-        let find = FindBlock {
-            person_index: index,
-            tags: [&line.told.sender.oin, &line.told.recipient.oin]
-                .map(|oin: &Oin| self.block_tag(index, oin)),
-        };
-        self.database().read(&find).await
-    }
-
     /// Seals a version of a consent to its person and keeps it.
     pub(super) async fn keep_paper(
         &self,
@@ -202,7 +272,7 @@ impl Portal {
         paper: &Paper,
     ) -> Result<(), PortalError> {
         let keep = Keep {
-            exchange: Some(exchange.clone()),
+            exchanges: vec![exchange.clone()],
             lines: vec![paper_row(exchange, id, paper)?],
             instead_of: None,
         };
@@ -223,6 +293,16 @@ impl Portal {
     pub(super) fn broker(&self) -> &dyn Broker {
         self.0.broker.as_ref()
     }
+}
+
+/// Whether a block calls for something when a line of this kind comes.
+const fn is_followed_up(kind: FeedKind) -> bool {
+    matches!(kind, FeedKind::ConsentAssisted | FeedKind::Prepared)
+}
+
+/// It can be sealed to nobody, today or later; left there it would come for ever.
+fn lost(line: &FeedLine, error: &PortalError) {
+    tracing::error!(line = %line.id, %error, "a line of the feed is lost");
 }
 
 /// A version of a consent as its row.

@@ -7,7 +7,7 @@ use super::choice::{Asked, Kept};
 use super::feed::{ask, paper_row};
 use super::ledger::Holding;
 use super::line::Paper;
-use super::rows::{Block, FindExchange, Forget, Keep};
+use super::rows::{Block, FindExchanges, Forget, Keep};
 use super::session::{Known, Session};
 use super::{Halt, Portal, PortalError, settle};
 use crate::consent::author::{Choice, Narrowing};
@@ -107,8 +107,7 @@ impl Portal {
         let noted = async {
             let session = self.session(token)?;
             let index = self.exchange_index(handover.bytes());
-            let find = FindExchange(&index);
-            let exchange = self.database().read(&find).await?;
+            let exchange = self.exchange(index).await?;
             let is_own = exchange.is_some_and(|exchange| {
                 session
                     .indexes()
@@ -226,7 +225,7 @@ impl Portal {
         let id = EntryId::draw(self.clock(), self.random());
         let keep = Keep {
             lines: vec![paper_row(&exchange, id, &paper)?],
-            exchange: Some(exchange),
+            exchanges: vec![exchange],
             instead_of: Some(kept.line),
         };
         self.database().write(&keep).await?;
@@ -281,6 +280,11 @@ impl Portal {
         Ok(statement)
     }
 
+    async fn exchange(&self, index: [u8; 32]) -> Result<Option<ExchangeRow>, PortalError> {
+        let find = FindExchanges(vec![index]);
+        Ok(self.database().read(&find).await?.pop())
+    }
+
     /// The exchange under which a choice lies: a record's own, made anew for a new record.
     async fn exchange_for(
         &self,
@@ -289,8 +293,7 @@ impl Portal {
     ) -> Result<ExchangeRow, Halt> {
         let id = statement.record.id;
         let index = self.exchange_index(id.bytes());
-        let find = FindExchange(&index);
-        if let Some(exchange) = self.database().read(&find).await.map_err(Halt::from)? {
+        if let Some(exchange) = self.exchange(index).await? {
             return Ok(exchange);
         }
         let current: &Known = session

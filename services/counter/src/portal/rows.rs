@@ -7,19 +7,19 @@ use rules::id::{EntryId, Tag};
 use store::portal::{ExchangeRow, LineRow};
 use store::{Tx, Work};
 
-/// One exchange.
-pub(super) struct FindExchange<'a>(pub(super) &'a [u8; 32]);
+/// Those of these exchanges that are there.
+pub(super) struct FindExchanges(pub(super) Vec<[u8; 32]>);
 
-impl Work for FindExchange<'_> {
-    type Output = Option<ExchangeRow>;
+impl Work for FindExchanges {
+    type Output = Vec<ExchangeRow>;
     type Error = PortalError;
 
     fn name(&self) -> &'static str {
-        "FindExchange"
+        "FindExchanges"
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
-        Ok(tx.exchange(self.0).await?)
+        Ok(tx.exchanges(&self.0).await?)
     }
 
     fn is_transient(error: &PortalError) -> bool {
@@ -27,27 +27,19 @@ impl Work for FindExchange<'_> {
     }
 }
 
-/// Whether a person blocked any of these organisations.
-pub(super) struct FindBlock<'a> {
-    pub(super) person_index: &'a [u8; 32],
-    pub(super) tags: [Tag; 2],
-}
+/// What these persons blocked.
+pub(super) struct FindBlocks(pub(super) Vec<[u8; 32]>);
 
-impl Work for FindBlock<'_> {
-    type Output = bool;
+impl Work for FindBlocks {
+    type Output = Vec<([u8; 32], Tag)>;
     type Error = PortalError;
 
     fn name(&self) -> &'static str {
-        "FindBlock"
+        "FindBlocks"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<bool, PortalError> {
-        for tag in self.tags {
-            if tx.is_blocked(self.person_index, tag).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
+        Ok(tx.blocks(&self.0).await?)
     }
 
     fn is_transient(error: &PortalError) -> bool {
@@ -55,10 +47,10 @@ impl Work for FindBlock<'_> {
     }
 }
 
-/// Keeps lines, with the exchange that the first of them introduces; and takes one away.
+/// Keeps lines, with the exchanges that they introduce; and takes one away.
 #[derive(Default)]
 pub(super) struct Keep {
-    pub(super) exchange: Option<ExchangeRow>,
+    pub(super) exchanges: Vec<ExchangeRow>,
     pub(super) lines: Vec<LineRow>,
     pub(super) instead_of: Option<EntryId>,
 }
@@ -72,7 +64,7 @@ impl Work for Keep {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
-        if let Some(exchange) = &self.exchange {
+        for exchange in &self.exchanges {
             tx.insert_exchange(exchange).await?;
         }
         for line in &self.lines {
