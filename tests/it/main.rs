@@ -18,6 +18,7 @@ mod house;
 mod input;
 mod invalid;
 mod laid;
+mod leader;
 mod leak;
 mod manifest;
 mod objection;

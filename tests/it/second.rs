@@ -7,6 +7,7 @@ use crate::laid::serves;
 use client::{Client, Connection};
 use gateway::cli::identity::Identity;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Second {
     child: Child,
     address: String,
+    home: PathBuf,
 }
 
 impl Second {
@@ -41,7 +43,11 @@ impl Second {
             .stderr(log())
             .spawn()
             .unwrap();
-        let second = Self { child, address };
+        let second = Self {
+            child,
+            address,
+            home: home.clone(),
+        };
         let door = second.connection(&folder.identity("portal"));
         let begun = Instant::now();
         while !serves(&door).await {
@@ -50,6 +56,19 @@ impl Second {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         second
+    }
+
+    /// What it wrote to its log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.home.join("second-log.txt")).unwrap()
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let id = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(told.unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 
     fn connection(&self, identity: &Identity) -> Connection {

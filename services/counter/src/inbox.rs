@@ -220,6 +220,9 @@ async fn read_page(
     let mut rows = tx
         .inbox_items(party, from.0, rows_max.saturating_add(1))
         .await?;
+    if from != Cursor::START {
+        tx.confirm_inbox(party, from.0).await?;
+    }
     let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > rows_max;
     rows.truncate(usize::try_from(rows_max).unwrap_or(usize::MAX));
     let end = rows.last().map_or(from, |row| Cursor(row.position));

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod handover;
 pub mod holder;
 pub mod inbox;
+pub mod lead;
 pub mod link;
 pub mod notice;
 pub mod policy;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use vault::keyfile::{KeyFile, KeyFileError, Role};
 use vault::sign::SigningKey;
 
@@ -126,19 +127,26 @@ pub fn controller_key(path: &Path) -> Result<SigningKey, FileError> {
     Ok(SigningKey::from_seed(&seed(path)?))
 }
 
-/// Writes a new secret file that only its owner may read. Never writes over one that is there.
+/// Writes a new secret file that only its owner may read. Never writes over one that is there, and is never
+/// seen half-written by another process.
 ///
 /// # Errors
 /// When there is a file already, or it cannot be written.
 pub fn write_secret(path: &Path, text: &Secret<String>) -> Result<(), FileError> {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_extension(format!("new-{}-{number}", std::process::id()));
     let write = || {
         let mut file = std::fs::OpenOptions::new()
             .write(true)
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .mode(SECRET_MODE)
-            .open(path)?;
+            .open(&beside)?;
         file.write_all(text.expose().as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        let named = std::fs::hard_link(&beside, path);
+        std::fs::remove_file(&beside).and(named)
     };
     write().map_err(|source| match source.kind() {
         std::io::ErrorKind::AlreadyExists => FileError::There {

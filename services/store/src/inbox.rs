@@ -17,10 +17,37 @@ const SELECT_ITEMS: Sql = sql!(
     "SELECT position, created_at, body FROM inbox \
      WHERE party_tag = $1 AND position > $2 ORDER BY position LIMIT $3"
 );
+const CONFIRM: Sql = sql!(
+    "INSERT INTO inbox_place (party_tag, confirmed) VALUES ($1, $2) \
+     ON CONFLICT (party_tag) DO UPDATE SET confirmed = excluded.confirmed \
+     WHERE inbox_place.confirmed < excluded.confirmed"
+);
+/// The oldest item of each party that has shown for none behind it that it has it.
+const SELECT_OLDEST_WAITING: Sql = sql!(
+    "SELECT COUNT(*) AS parties, MIN(created_at) AS oldest FROM inbox_head AS head \
+     LEFT JOIN inbox_place AS place ON place.party_tag = head.party_tag \
+     JOIN inbox ON inbox.party_tag = head.party_tag \
+     AND inbox.position = COALESCE(place.confirmed, 0) + 1"
+);
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[Sql] = &[NEXT_POSITION, INSERT_ITEM, SELECT_ITEMS];
+pub(crate) const STATEMENTS: &[Sql] = &[
+    NEXT_POSITION,
+    INSERT_ITEM,
+    SELECT_ITEMS,
+    CONFIRM,
+    SELECT_OLDEST_WAITING,
+];
+
+/// What waits in all inboxes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// For how many parties something waits.
+    pub parties: i64,
+    /// Since when the oldest of it does; `None` when nothing does.
+    pub oldest: Option<Timestamp>,
+}
 
 /// One item as it lies in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,5 +118,31 @@ impl Tx<'_> {
             })
         })
         .collect()
+    }
+
+    /// Remembers that a party has shown that it has all items up to `position`. An earlier place than one it
+    /// has shown before changes nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn confirm_inbox(&mut self, party: Tag, position: i64) -> Result<(), Error> {
+        self.later(
+            CONFIRM,
+            &[Arg::from(party.bytes().as_slice()), Arg::from(position)],
+        )
+        .await
+    }
+
+    /// What waits in all inboxes together, for whoever looks after the gateway.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn waiting_in_inboxes(&mut self) -> Result<Waiting, Error> {
+        let row = self.one(SELECT_OLDEST_WAITING, &[]).await?;
+        let oldest: Option<i64> = column(&row, "oldest")?;
+        Ok(Waiting {
+            parties: column(&row, "parties")?,
+            oldest: oldest.map(Timestamp::from_millis),
+        })
     }
 }

@@ -15,6 +15,7 @@ mod group;
 pub mod handover;
 pub mod holder;
 pub mod inbox;
+pub mod lease;
 pub mod link;
 pub mod notice;
 pub mod portal;

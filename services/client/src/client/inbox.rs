@@ -60,6 +60,8 @@ pub struct Watch {
     client: Client,
     place: String,
     stream: Option<Streaming<message::WatchInboxResponse>>,
+    /// Streams that broke since something came.
+    breaks: u32,
     revisions: Vec<(HandoverId, i64)>,
 }
 
@@ -85,6 +87,7 @@ impl Client {
             client: self.clone(),
             place: cursor.unwrap_or_else(|| self.saved_place()),
             stream: None,
+            breaks: 0,
             revisions: Vec::new(),
         }
     }
@@ -195,6 +198,7 @@ impl Watch {
             match stream.message().await {
                 Ok(Some(answer)) => {
                     self.stream = Some(stream);
+                    self.breaks = 0;
                     self.place = answer.cursor;
                     // Without an item it is a sign of life.
                     if let Some(item) = answer.item {
@@ -212,7 +216,9 @@ impl Watch {
                         return Err(error);
                     }
                     if !ended {
-                        tokio::time::sleep(self.client.outbox.policy.first_wait).await;
+                        self.breaks = self.breaks.saturating_add(1);
+                        let outbox = &self.client.outbox;
+                        outbox.policy.pause(self.breaks, &*outbox.random).await;
                     }
                 }
             }

@@ -34,6 +34,7 @@ use counter::counter::InForce;
 use counter::directory::{
     ControllerSignature, PolicyFiles, Signed, stored, verify_directory, verify_policy_set,
 };
+use counter::lead::Candidate;
 use counter::{Caller, Counter, Keys, Settings};
 use day_keys::DayKeyFolder;
 use own_context::Opening;
@@ -63,6 +64,9 @@ use wire::pseudonym::v1::pseudonym_service_server::PseudonymServiceServer;
 
 /// How often deadlines and notices are looked at.
 const TIMERS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a broker looks whether it has the lead. With the time that a lease is held
+/// ([`LEASE_MILLIS`](counter::lead::LEASE_MILLIS)) it bounds how long nobody does the work when one is gone: eight seconds.
+const LEAD_INTERVAL: Duration = Duration::from_secs(2);
 /// How often the day keys are looked at.
 const DAY_KEYS_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
@@ -96,41 +100,11 @@ pub async fn run(
         Arc::clone(&chain),
     ));
     let registry: Arc<dyn Registry> = Arc::<BrokerStanding>::clone(&standing);
-    let mounted = Mounted::new()
-        .with(limited!(
-            HandoverServiceServer<_>,
-            Handovers::new(
-                Arc::clone(&counter),
-                Arc::clone(&registry),
-                stopping.clone()
-            )
-        ))
-        .with(limited!(
-            PseudonymServiceServer<_>,
-            Pseudonyms::new(Arc::clone(&counter))
-        ))
-        .with(limited!(
-            DirectoryServiceServer<_>,
-            Directories::new(standing)
-        ))
-        .with(limited!(
-            PolicyServiceServer<_>,
-            Policies::new(Arc::clone(&counter))
-        ))
-        .with(limited!(
-            AuditServiceServer<_>,
-            Audits::new(Arc::clone(&counter))
-        ))
-        .with(limited!(
-            ConsentServiceServer<_>,
-            Consents::new(Arc::clone(&counter))
-        ))
-        .with(limited!(
-            FeedServiceServer<_>,
-            Feed::new(Arc::clone(&counter))
-        ));
+    let mounted = mounted(&counter, &registry, standing, &stopping);
+    let candidate = counter.candidate();
     let work = tokio::spawn(own_work(
         Arc::clone(&counter),
+        candidate,
         chain,
         days,
         stopping.clone(),
@@ -139,8 +113,52 @@ pub async fn run(
     // A fault of the server ends the broker's own work as well; nothing is half-written by that.
     work.abort();
     drop(work.await);
+    if let Err(fault) = counter.give_up_lead(candidate).await {
+        tracing::warn!(
+            causes = causes(&fault),
+            "the lead was not given up; it runs out by itself"
+        );
+    }
     counter.database().close().await;
     Ok(served?)
+}
+
+/// The services at its door.
+fn mounted(
+    counter: &Arc<Counter>,
+    registry: &Arc<dyn Registry>,
+    standing: Arc<BrokerStanding>,
+    stopping: &watch::Receiver<bool>,
+) -> Mounted {
+    Mounted::new()
+        .with(limited!(
+            HandoverServiceServer<_>,
+            Handovers::new(Arc::clone(counter), Arc::clone(registry), stopping.clone())
+        ))
+        .with(limited!(
+            PseudonymServiceServer<_>,
+            Pseudonyms::new(Arc::clone(counter))
+        ))
+        .with(limited!(
+            DirectoryServiceServer<_>,
+            Directories::new(standing)
+        ))
+        .with(limited!(
+            PolicyServiceServer<_>,
+            Policies::new(Arc::clone(counter))
+        ))
+        .with(limited!(
+            AuditServiceServer<_>,
+            Audits::new(Arc::clone(counter))
+        ))
+        .with(limited!(
+            ConsentServiceServer<_>,
+            Consents::new(Arc::clone(counter))
+        ))
+        .with(limited!(
+            FeedServiceServer<_>,
+            Feed::new(Arc::clone(counter))
+        ))
 }
 
 /// What has been put together before the door opens.
@@ -374,26 +392,37 @@ fn connections(
         .collect()
 }
 
-/// Deadlines, notices, old outcomes, old wraps and day keys, until the process is told to stop.
+/// Deadlines, notices, old outcomes, old wraps and day keys, until the process is told to stop. Of several
+/// brokers on one database the one that has the lead does what is done to rows; each has its own keys.
 async fn own_work(
     counter: Arc<Counter>,
+    candidate: Candidate,
     chain: Arc<Chain>,
     days: DayKeyFolder,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut timers = tokio::time::interval(TIMERS_INTERVAL);
-    timers.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut day_keys = tokio::time::interval(DAY_KEYS_INTERVAL);
-    day_keys.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let interval = |period| {
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    let mut lead = interval(LEAD_INTERVAL);
+    let mut timers = interval(TIMERS_INTERVAL);
+    let mut day_keys = interval(DAY_KEYS_INTERVAL);
+    let mut term = None;
     loop {
         tokio::select! {
+            biased;
             () = serving::stop(&mut stopping) => return,
+            _ = lead.tick() => term = look_for_lead(&counter, candidate, term).await,
             _ = timers.tick() => {
                 chain.follow(&counter.in_force().directory);
-                match counter.run_timers().await {
-                    Ok(round) => tracing::debug!(?round, "looked at what is due"),
-                    Err(fault) => {
-                        tracing::error!(causes = causes(&fault), "the broker's own work failed");
+                if term.is_some() {
+                    match counter.run_timers().await {
+                        Ok(round) => tracing::debug!(?round, "looked at what is due"),
+                        Err(fault) => {
+                            tracing::error!(causes = causes(&fault), "the broker's own work failed");
+                        }
                     }
                 }
             }
@@ -404,4 +433,29 @@ async fn own_work(
             }
         }
     }
+}
+
+/// Takes the lead or keeps it; gives the term while this process has it. Without the database nobody has it.
+async fn look_for_lead(
+    counter: &Counter,
+    candidate: Candidate,
+    before: Option<i64>,
+) -> Option<i64> {
+    let term = match counter.take_lead(candidate).await {
+        Ok(term) => term,
+        Err(fault) => {
+            tracing::warn!(causes = causes(&fault), "who has the lead cannot be found");
+            None
+        }
+    };
+    match (before, term) {
+        (before, Some(term)) if before != Some(term) => {
+            tracing::info!(term, "does the broker's own work from now on");
+        }
+        (Some(before), None) => {
+            tracing::info!(term = before, "does the broker's own work no longer");
+        }
+        _ => {}
+    }
+    term
 }

@@ -50,12 +50,13 @@ async fn every_statement_of_the_broker_can_be_prepared() {
         crate::feed::STATEMENTS,
         crate::handover::STATEMENTS,
         crate::inbox::STATEMENTS,
+        crate::lease::STATEMENTS,
         crate::link::STATEMENTS,
         crate::notice::STATEMENTS,
         crate::pseudonym::STATEMENTS,
         crate::request::STATEMENTS,
     ]);
-    check(Role::Broker, all, 63).await;
+    check(Role::Broker, all, 67).await;
 }
 
 #[tokio::test]

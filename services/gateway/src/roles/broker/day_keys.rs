@@ -48,7 +48,12 @@ impl DayKeyFolder {
         let mut keys = DayKeys::new(days);
         for day in wanted(now) {
             if keys.current(day).is_none() {
-                keys.insert(DayKey::from_secret(day, &self.make(day)?));
+                let made = match self.make(day) {
+                    // Another broker on the same folder was first.
+                    Err(FileError::There { path }) => files::seed(&path)?,
+                    made => made?,
+                };
+                keys.insert(DayKey::from_secret(day, &made));
             }
         }
         Ok(keys)
@@ -83,7 +88,11 @@ impl DayKeyFolder {
             source,
         };
         std::fs::write(&path, [b'0'; 64]).map_err(io)?;
-        std::fs::remove_file(&path).map_err(io)
+        match std::fs::remove_file(&path) {
+            // Another broker on the same folder was first.
+            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(io),
+        }
     }
 
     fn days(&self) -> Result<Vec<u32>, FileError> {
@@ -121,6 +130,7 @@ fn is_too_old(day: u32, now: Timestamp) -> bool {
 mod tests {
     use super::*;
     use rules::limits::DAY_MILLIS;
+    use vault::rest::{DataKey, Place};
 
     #[test]
     fn keys_are_made_kept_and_destroyed() {
@@ -136,6 +146,39 @@ mod tests {
         check(101, &[100, 101, 102]);
         check(131, &[100, 101, 102, 131, 132]);
         check(133, &[102, 131, 132, 133, 134]);
+        std::fs::remove_dir_all(&path).expect("removed");
+    }
+
+    #[test]
+    fn brokers_that_share_a_folder_have_the_same_keys() {
+        let path =
+            std::env::temp_dir().join(format!("sluis-day-keys-shared-{}", std::process::id()));
+        let place = Place {
+            table: "handover",
+            row: &[1; 16],
+            column: "wrapped_key",
+        };
+        let at = Timestamp::from_millis(200 * DAY_MILLIS);
+        let keys: Vec<DayKeys> = std::thread::scope(|scope| {
+            let brokers: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| DayKeyFolder::open(&path).expect("a folder").load(at)))
+                .collect();
+            let loaded = brokers
+                .into_iter()
+                .map(|broker| broker.join().expect("no panic"));
+            loaded.map(|keys| keys.expect("keys")).collect()
+        });
+        for one in &keys {
+            let wrapped = one
+                .current(200)
+                .expect("today's")
+                .wrap(&place, &DataKey::generate());
+            let wrapped = wrapped.expect("a wrapped key");
+            assert!(
+                keys.iter()
+                    .all(|other| other.unwrap(&place, &wrapped).is_ok())
+            );
+        }
         std::fs::remove_dir_all(&path).expect("removed");
     }
 }

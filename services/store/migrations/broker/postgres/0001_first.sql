@@ -171,6 +171,12 @@ CREATE TABLE inbox (
     body       BYTEA   NOT NULL,
     PRIMARY KEY (party_tag, position)
 );
+-- Up to which item a party has shown that it has them, by coming back with a later place. Apart from the head,
+-- which everybody who tells the party something waits for.
+CREATE TABLE inbox_place (
+    party_tag BYTEA   NOT NULL PRIMARY KEY,
+    confirmed BIGINT  NOT NULL
+);
 
 -- Outcomes of changing calls, so that a repeat gets the same answer.
 CREATE TABLE request_outcome (
@@ -208,3 +214,12 @@ CREATE INDEX audit_entry_caller ON audit_entry (caller_tag, entry_id);
 CREATE INDEX audit_entry_purpose ON audit_entry (purpose_tag, entry_id) WHERE purpose_tag IS NOT NULL;
 CREATE INDEX audit_entry_finding ON audit_entry (finding_tag, entry_id) WHERE finding_tag IS NOT NULL;
 CREATE INDEX audit_entry_subject ON audit_entry (subject_tag, entry_id) WHERE subject_tag IS NOT NULL;
+
+-- Which process does the broker's own work: deadlines, sweeps. One row for each kind of work, locked by whoever
+-- looks. The holder is a number that a process drew when it started; the term counts how often it changed.
+CREATE TABLE lease (
+    work       TEXT   NOT NULL PRIMARY KEY,
+    holder     BYTEA  NOT NULL,
+    term       BIGINT NOT NULL,
+    held_until BIGINT NOT NULL
+);
