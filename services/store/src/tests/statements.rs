@@ -55,7 +55,7 @@ async fn every_statement_of_the_broker_can_be_prepared() {
         crate::pseudonym::STATEMENTS,
         crate::request::STATEMENTS,
     ]);
-    check(Role::Broker, all, 63).await;
+    check(Role::Broker, all, 64).await;
 }
 
 #[tokio::test]
