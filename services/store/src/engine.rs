@@ -53,8 +53,8 @@ const SELECT_POSTGRES_SCHEMA: &str = "SELECT COUNT(*) FROM information_schema.ta
 const SELECT_SERVER: &str = "SELECT CAST(current_setting('server_version_num') AS BIGINT) AS version, \
      CAST(CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END AS BIGINT) AS read_only, \
      CAST(CASE current_setting('sluis.session', true) WHEN 'kept' THEN 1 ELSE 0 END AS BIGINT) AS kept";
-/// Takes the right to write, and gives it back: SQLite opens a file that it may not write without a word.
-const PROBE_WRITING: &str = "BEGIN IMMEDIATE; ROLLBACK";
+/// Writes nothing, and gives it back: SQLite opens a file that it may not write without a word.
+const PROBE_WRITING: &str = "BEGIN IMMEDIATE; PRAGMA user_version = 0; ROLLBACK";
 const SELECT_MIGRATIONS: &str =
     "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
 
@@ -249,16 +249,23 @@ pub(crate) async fn check_server(
     let row = row.map_err(refused)?;
     let number = |name| row.try_get::<i64, _>(name).map_err(refused);
     let version = number("version")?;
-    let fault = if version < SERVER_VERSION_MIN {
-        OpenFault::TooOld(version)
-    } else if number("kept")? == 0 {
-        OpenFault::Pooler
-    } else if number("read_only")? == 1 {
-        OpenFault::ReadOnlyServer
+    match server_fault(version, number("kept")? == 1, number("read_only")? == 1) {
+        None => Ok(version),
+        Some(fault) => Err(Error::unfit(server, fault)),
+    }
+}
+
+/// What is wrong with a server of this version, if something is.
+fn server_fault(version: i64, is_kept: bool, is_read_only: bool) -> Option<OpenFault> {
+    if version < SERVER_VERSION_MIN {
+        Some(OpenFault::TooOld(version))
+    } else if !is_kept {
+        Some(OpenFault::Pooler)
+    } else if is_read_only {
+        Some(OpenFault::ReadOnlyServer)
     } else {
-        return Ok(version);
-    };
-    Err(Error::unfit(server, fault))
+        None
+    }
 }
 
 /// The migrations that made the tables in a file, with their checksums; none in a new one.
@@ -409,4 +416,31 @@ fn postgres(server: &Server) -> Result<PgConnectOptions, Error> {
         Some(password) => options.password(password.expose()),
         None => options,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one fault that cannot be made where there is no old server.
+    #[test]
+    fn a_server_older_than_15_is_told_its_version() {
+        let old = server_fault(140_012, true, false).unwrap();
+        assert_eq!(old, OpenFault::TooOld(140_012));
+        assert!(old.to_string().contains("PostgreSQL 14, and 15 is needed"));
+        assert_eq!(server_fault(SERVER_VERSION_MIN, true, false), None);
+    }
+
+    #[test]
+    fn a_place_never_has_a_password() {
+        let url = "postgres://sluis:hush@db.internal:6543/sluis?password=hush";
+        let server = Server {
+            url: url.to_owned(),
+            password: Some(Secret::new("hush".to_owned())),
+            schema: Some("broker".to_owned()),
+            connections_max: 1,
+        };
+        let place = server.to_string();
+        assert_eq!(place, "sluis@db.internal:6543/sluis schema broker");
+    }
 }

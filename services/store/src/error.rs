@@ -18,7 +18,7 @@ pub enum Error {
     #[error("the database is busy or cannot be reached")]
     Unavailable(#[source] Arc<sqlx::Error>),
     /// The database cannot be opened. Nothing was changed in it.
-    #[error("the database {place} {fault}; {}", fault.remedy())]
+    #[error("the database `{place}` {fault}; {}", fault.remedy())]
     Open {
         /// The file or the server, without a password.
         place: String,
@@ -29,7 +29,7 @@ pub enum Error {
     },
     /// A migration failed.
     #[error(
-        "a migration of the database {place} failed, and nothing of it was kept; repair the cause and \
+        "a migration of the database `{place}` failed, and nothing of it was kept; repair the cause and \
          run `sluis migrate` again"
     )]
     Migration {

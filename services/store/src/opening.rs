@@ -230,17 +230,15 @@ impl fmt::Display for File {
 impl fmt::Display for Server {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Ok(options) = self.url.parse::<PgConnectOptions>() else {
-            return out.write_str("of `url`");
+            return out.write_str("[database] url");
         };
+        write!(out, "{}@", options.get_username())?;
         match options.get_socket() {
-            Some(socket) => write!(out, "{} on {}", options.get_username(), socket.display())?,
-            None => {
-                let (user, host) = (options.get_username(), options.get_host());
-                write!(out, "{user}@{host}:{}", options.get_port())?;
-            }
+            Some(socket) => write!(out, "{}", socket.display())?,
+            None => out.write_str(options.get_host())?,
         }
         let database = options.get_database().unwrap_or_default();
         let schema = self.schema.as_deref().unwrap_or("public");
-        write!(out, "/{database} schema {schema}")
+        write!(out, ":{}/{database} schema {schema}", options.get_port())
     }
 }

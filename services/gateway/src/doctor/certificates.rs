@@ -127,3 +127,45 @@ pub(super) fn known(
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Outcome;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    /// 2030-01-01T00:00:00Z.
+    const END_MILLIS: i64 = 1_893_456_000_000;
+
+    #[test]
+    fn a_file_is_judged_by_the_certificate_that_ends_first() {
+        let issue = |begins, ends| {
+            let mut parameters = CertificateParams::default();
+            parameters.not_before = date_time_ymd(begins, 1, 1);
+            parameters.not_after = date_time_ymd(ends, 1, 1);
+            let key = KeyPair::generate().expect("a key");
+            let certificate = parameters.self_signed(&key).expect("a certificate");
+            certificate.der().clone()
+        };
+        let file = [issue(2026, 2040), issue(2027, 2030)];
+        for (days_left, expected) in [
+            (31, Outcome::Ok),
+            (30, Outcome::Ok),
+            (29, Outcome::Warning),
+            (3, Outcome::Warning),
+            (2, Outcome::Fault),
+            (0, Outcome::Fault),
+            (-5, Outcome::Fault),
+            (5 * 366, Outcome::Fault),
+        ] {
+            let now = Timestamp::from_millis(END_MILLIS - days_left * DAY_MILLIS);
+            let check = judge("certificate", "file", &file, now);
+            assert_eq!(check.outcome, expected, "{days_left}: {}", check.text);
+        }
+        let now = Timestamp::from_millis(END_MILLIS);
+        assert_eq!(
+            judge("certificate", "file", &[], now).outcome,
+            Outcome::Fault
+        );
+    }
+}

@@ -12,9 +12,10 @@ use counter::directory::{ControllerSignature, Signed, decode_signatures, verify_
 use rules::clock::{Clock as _, Timestamp};
 use rules::directory::Directory;
 use rules::limits::{DAY_MILLIS, HOUR_MILLIS, MINUTE_MILLIS};
+use std::path::Path;
 use store::directory::SignedFile;
 use store::examine::Examination;
-use store::{Error, Tx, Work};
+use store::{Error, OpenFault, Settings, Tx, Work};
 
 /// Age of a line of the feed at which somebody should look, and at which the portal does not take it over:
 /// it asks every second.
@@ -58,6 +59,10 @@ pub(super) async fn look(configuration: &Configuration, now: Timestamp) -> Looke
             Ok(Some(version)) => {
                 let version = version / 10_000;
                 Check::ok(name, format!("{settings}, PostgreSQL {version}"))
+            }
+            Ok(None) if may_not_write(&settings) => {
+                let fault = OpenFault::Permission;
+                Check::fault(name, format!("`{settings}` {fault}"), fault.remedy())
             }
             Ok(None) => Check::ok(name, format!("{settings}, SQLite")),
             Err(error) => fault(name, &error),
@@ -106,6 +111,20 @@ fn unopened(configuration: &Configuration, opened: Check) -> Looked {
     }
 }
 
+/// Whether the file or its folder may not be written by whoever runs this.
+fn may_not_write(settings: &Settings) -> bool {
+    let Settings::Sqlite(file) = settings else {
+        return false;
+    };
+    let folder = file
+        .path
+        .parent()
+        .filter(|path| !path.as_os_str().is_empty());
+    [file.path.as_path(), folder.unwrap_or(Path::new("."))]
+        .into_iter()
+        .any(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_err())
+}
+
 /// What the store says is wrong, with its remedy apart.
 fn fault(name: &str, error: &Error) -> Check {
     match error {
@@ -115,7 +134,7 @@ fn fault(name: &str, error: &Error) -> Check {
             source,
         } => {
             let said = source.as_ref().map(|source| format!(" ({source})"));
-            let text = format!("{place} {fault}{}", said.unwrap_or_default());
+            let text = format!("`{place}` {fault}{}", said.unwrap_or_default());
             Check::fault(name, text, fault.remedy())
         }
         other => Check::fault(name, causes(other), "see what the database's own log says"),

@@ -134,9 +134,14 @@ pub(super) fn disk(configuration: &Configuration) -> Check {
             }
         }
     }
-    let Some((folder, free)) = rooms.into_iter().min_by_key(|(_, free)| *free) else {
-        return Check::not_applicable(name, "this role writes on no disk of this machine");
-    };
+    match rooms.into_iter().min_by_key(|(_, free)| *free) {
+        Some((folder, free)) => room(name, &folder, free),
+        None => Check::not_applicable(name, "this role writes on no disk of this machine"),
+    }
+}
+
+/// Judges the disk with the least room, in bytes.
+fn room(name: &str, folder: &Path, free: u64) -> Check {
     let text = format!("{}: {} MiB free", folder.display(), free / MEBIBYTE);
     if free < FREE_BYTES_FAULT {
         Check::fault(name, text, "make room: the role is about to refuse")
@@ -181,4 +186,23 @@ fn written_at(path: &Path) -> Option<Timestamp> {
     let written = std::fs::metadata(path).ok()?.modified().ok()?;
     let since = written.duration_since(UNIX_EPOCH).ok()?;
     Some(Timestamp::from_millis(since.as_millis().try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Outcome;
+
+    #[test]
+    fn room_is_judged_before_it_is_gone() {
+        for (free, expected) in [
+            (FREE_BYTES_WARNING, Outcome::Ok),
+            (FREE_BYTES_WARNING - 1, Outcome::Warning),
+            (FREE_BYTES_FAULT, Outcome::Warning),
+            (FREE_BYTES_FAULT - 1, Outcome::Fault),
+        ] {
+            let check = room("disk", Path::new("/data"), free);
+            assert_eq!(check.outcome, expected, "{}", check.text);
+        }
+    }
 }
