@@ -174,7 +174,14 @@ async fn a_server_that_cannot_be_reached_or_entered_is_named() {
         }
         laid.configure(ROLE, &format!("\"{url}\""), &format!("\"{good}\""));
     }
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_no_room_for_this_user_or_takes_no_changes_is_named() {
+    let server = PrivateServer::start();
+    let laid = Laid::lay_at(&server.url());
+    laid.migrate(ROLE);
+    let (good, at) = (server.url(), server.folder().display().to_string());
     server
         .run(&["CREATE ROLE crowded LOGIN CONNECTION LIMIT 0"])
         .await;

@@ -129,6 +129,22 @@ async fn what_is_in_order_is_found_in_order_in_every_role() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn looking_leaves_no_line_in_the_log() {
+    let mut laid = Laid::open().await;
+    // It takes over the feed every second.
+    laid.kill("portal");
+    let mut beside = Beside::of(laid.home("broker")).await;
+    let count = "SELECT COUNT(*) FROM audit_entry";
+    let before = beside.number(count).await;
+    for server in SERVERS {
+        let (code, found) = examine(&laid, server).await;
+        assert_eq!(code, 0, "{found:#?}");
+    }
+    assert_eq!(beside.number(count).await, before);
+    beside.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_reached_is_named() {
     let mut laid = Laid::open().await;
     laid.kill("holder-2");
@@ -311,7 +327,7 @@ async fn what_waits_too_long_is_found_and_said_without_a_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_forgets_and_a_pooler_that_mixes_sessions_are_found() {
+async fn a_server_that_forgets_or_takes_no_changes_is_found() {
     let server = PrivateServer::start();
     let laid = Laid::lay_at(&server.url());
     laid.migrate("holder-1");
@@ -364,7 +380,13 @@ async fn a_server_that_forgets_and_a_pooler_that_mixes_sessions_are_found() {
     server
         .run(&["SET default_transaction_read_only = off", mend])
         .await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_mixes_sessions_or_drops_their_settings_is_found() {
+    let server = PrivateServer::start();
+    let laid = Laid::lay_at(&server.url());
+    laid.migrate("holder-1");
     laid.configure("holder-1", "/postgres?host", "/postgres?port=6432&host");
     let ignoring = "ignore_startup_parameters = extra_float_digits,options\n";
     for (settings, is_mixed) in [

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Where Debian puts it, which is outside the path of an ordinary user.
+const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 /// How long PgBouncer may take to listen.
 const LISTENING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -86,10 +88,10 @@ impl PrivateServer {
         let mut command = if is_root() {
             let mut command = Command::new("setpriv");
             command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
-            command.arg("pgbouncer");
+            command.arg(PGBOUNCER);
             command
         } else {
-            Command::new("pgbouncer")
+            Command::new(PGBOUNCER)
         };
         let socket = folder.join(".s.PGSQL.6432");
         drop(std::fs::remove_file(&socket));

@@ -147,7 +147,7 @@ pub async fn run(path: &Path, json: bool) -> ExitCode {
             println!("{}", check.line());
         }
         println!(
-            "{} checks: {faults} faults, {warnings} warnings",
+            "{} checks; faults: {faults}, warnings: {warnings}",
             checks.len()
         );
     }
