@@ -164,6 +164,39 @@ async fn who_is_not_reached_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_is_found() {
+    let laid = Laid::open().await;
+    let peer = "clock of holder 00000099000000011000";
+    for (shift, outcome, words) in [
+        ("+8s", "warning", "s behind this machine's"),
+        ("-50s", "fault", "s ahead of this machine's"),
+    ] {
+        let said = Command::new("faketime")
+            .args(["-f", shift])
+            .arg(program())
+            .args(["doctor", "--json", "--config"])
+            .arg(laid.home("broker").join("sluis.toml"))
+            .output()
+            .expect("faketime is there: on Debian, apt-get install faketime");
+        let report: Value = serde_json::from_slice(&said.stdout).unwrap();
+        let found = |name: &str| {
+            let mut checks = report["checks"].as_array().unwrap().iter();
+            checks.find(|check| check["name"] == name).unwrap().clone()
+        };
+        for name in [peer, "database clock"] {
+            let check = found(name);
+            // A file has no clock.
+            if check["outcome"] != "not applicable" {
+                assert_eq!(check["outcome"], outcome, "{check}");
+                assert!(check["text"].as_str().unwrap().contains(words), "{check}");
+            }
+        }
+        assert_eq!(found(peer)["outcome"], outcome);
+        assert_eq!(said.status.code(), Some(i32::from(outcome == "fault")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_others_may_read_and_one_that_is_too_old_are_found() {
     let mut laid = Laid::open().await;
     let home = laid.home("broker").to_owned();

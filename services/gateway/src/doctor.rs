@@ -202,8 +202,7 @@ fn compare_clocks(name: &str, before: Timestamp, theirs: Timestamp, after: Times
     let side = if ahead > 0 { "ahead of" } else { "behind" };
     let remedy = "let both machines follow the same time servers (NTP)";
     if skew > rules::limits::CLOCK_SKEW_MILLIS_MAX {
-        let text = format!("{} {side} this machine's; orders are refused", age(skew));
-        Check::fault(name, text, remedy)
+        Check::fault(name, format!("{} {side} this machine's", age(skew)), remedy)
     } else if skew > CLOCK_SKEW_MILLIS_WARNING {
         Check::warning(name, format!("{} {side} this machine's", age(skew)), remedy)
     } else {

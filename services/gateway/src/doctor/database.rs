@@ -2,7 +2,7 @@
 //!
 //! Must never read more from a row than a moment, and must never write.
 
-use super::{Check, age, compare_clocks, in_time};
+use super::{CHECK_TIMEOUT, Check, age, compare_clocks, in_time};
 use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role};
 use crate::files;
@@ -323,7 +323,9 @@ async fn directory(
     examination: &mut Examination<'_>,
 ) -> Result<Directory, String> {
     let role = configuration.role.of_store();
-    let read = examination.read(&ReadDirectory { role }).await;
+    let work = ReadDirectory { role };
+    let read = tokio::time::timeout(CHECK_TIMEOUT, examination.read(&work)).await;
+    let read = read.map_err(|_| "the database does not give the directory in time".to_owned())?;
     match read.map_err(|error| causes(&error))? {
         Some(file) => {
             let signatures = decode_signatures(&file.signatures);

@@ -136,7 +136,7 @@ pub(super) fn disk(configuration: &Configuration) -> Check {
     }
     match rooms.into_iter().min_by_key(|(_, free)| *free) {
         Some((folder, free)) => room(name, &folder, free),
-        None => Check::not_applicable(name, "this role writes on no disk of this machine"),
+        None => Check::not_applicable(name, "the database server's own disk is not seen from here"),
     }
 }
 
