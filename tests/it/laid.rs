@@ -5,6 +5,7 @@
 
 use crate::database::engine_arguments;
 use crate::house::{Folder, READY_TIMEOUT, program};
+use crate::private::is_root;
 use client::Connection;
 use std::fs::File;
 use std::ops::Deref;
@@ -78,6 +79,14 @@ impl Deref for Laid {
     }
 }
 
+/// What a verb printed, complained of and ended with, and how long it took.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) took: Duration,
+}
+
 impl Laid {
     /// Makes the folder; nothing runs yet.
     pub(crate) fn lay() -> Self {
@@ -87,6 +96,11 @@ impl Laid {
     /// Makes the folder with files of SQLite, whatever the suite runs on: for what only a file can do.
     pub(crate) fn lay_files() -> Self {
         Self::lay_on(&[])
+    }
+
+    /// Makes the folder with schemas on this server of PostgreSQL, whatever the suite runs on.
+    pub(crate) fn lay_at(url: &str) -> Self {
+        Self::lay_on(&["--postgres".to_owned(), url.to_owned()])
     }
 
     fn lay_on(engine: &[String]) -> Self {
@@ -181,19 +195,39 @@ impl Laid {
 
     /// Starts a server that is to refuse to start, and gives what it said.
     pub(crate) async fn refusal_to_start(&self, name: &str) -> String {
-        let server = self.server(name);
-        let serve = tokio::process::Command::new(program())
-            .args(["serve", "--config"])
-            .arg(&server.configuration)
+        let said = self.say(name, &["serve"]).await;
+        assert_ne!(said.code, 0, "{name} ended as if all were well");
+        said.err
+    }
+
+    /// Gives a server's configuration to a verb that ends by itself. Where the test runs as root, the right
+    /// of root to write everywhere is left behind.
+    pub(crate) async fn say(&self, name: &str, verb: &[&str]) -> Said {
+        let mut command = if is_root() {
+            let mut command = tokio::process::Command::new("setpriv");
+            command.arg("--bounding-set=-dac_override,-dac_read_search");
+            command.arg(program());
+            command
+        } else {
+            tokio::process::Command::new(program())
+        };
+        command
+            .args(verb)
+            .arg("--config")
+            .arg(&self.server(name).configuration)
             .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let ended = tokio::time::timeout(READY_TIMEOUT, serve).await;
+            .kill_on_drop(true);
+        let begun = Instant::now();
+        let ended = tokio::time::timeout(READY_TIMEOUT, command.output()).await;
         let ended = ended
-            .unwrap_or_else(|_| panic!("{name} does not end by itself"))
+            .unwrap_or_else(|_| panic!("{verb:?} of {name} does not end by itself"))
             .unwrap();
-        assert!(!ended.status.success(), "{name} ended as if all were well");
-        String::from_utf8(ended.stderr).unwrap()
+        Said {
+            code: ended.status.code().unwrap(),
+            out: String::from_utf8(ended.stdout).unwrap(),
+            err: String::from_utf8(ended.stderr).unwrap(),
+            took: begun.elapsed(),
+        }
     }
 
     /// Puts `to` in the place of `from` in a server's configuration.

@@ -60,7 +60,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("proptest", TESTS_ONLY),
     ("tempfile", TESTS_ONLY),
     ("aho-corasick", TESTS_ONLY),
-    ("rustix", TESTS_ONLY),
+    ("rustix", &["gateway"]),
     ("stateright", TESTS_ONLY),
     ("jsonwebtoken", TESTS_ONLY),
 ];

@@ -31,6 +31,12 @@ pub enum OperatorVerb {
     /// Brings a role's database to this program's schema; makes it when there is none.
     #[command(after_help = "Example: sluis migrate --config broker.toml")]
     Migrate(ConfigurationFile),
+    /// Looks a role over: its files, keys, certificates, database, disk, clock, and whom it calls. Changes
+    /// nothing.
+    #[command(after_help = "Example: sluis doctor --config broker.toml\n\n\
+        One line for each check: ok, warning, fault or not applicable. Exit code 0 without a fault, 1 with\n\
+        one, 2 when the configuration cannot be read.")]
+    Doctor(ConfigurationFile),
     /// Looks at configuration files.
     #[command(subcommand)]
     Config(ConfigVerb),

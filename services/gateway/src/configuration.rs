@@ -41,6 +41,16 @@ impl Role {
             Self::Portal(_) => "portal",
         }
     }
+
+    /// The role, as the store knows it.
+    #[must_use]
+    pub const fn of_store(&self) -> store::Role {
+        match self {
+            Self::Broker(_) => store::Role::Broker,
+            Self::Holder(_) => store::Role::Holder,
+            Self::Portal(_) => store::Role::Portal,
+        }
+    }
 }
 
 /// What only a broker needs.

@@ -15,7 +15,7 @@ use vault::sign::SigningKey;
 /// Only the owner reads and writes.
 const SECRET_MODE: u32 = 0o600;
 /// The bits that a secret file must not have.
-const OTHERS_MASK: u32 = 0o077;
+pub(crate) const OTHERS_MASK: u32 = 0o077;
 /// Most files in a policies folder.
 const POLICY_FILES_MAX: usize = 1_000;
 /// Deepest folder in a policies folder.

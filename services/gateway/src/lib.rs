@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod cli;
 pub mod clock;
 pub mod configuration;
+pub mod doctor;
 pub mod door;
 pub mod files;
 pub mod grpc;

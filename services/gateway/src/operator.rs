@@ -7,8 +7,9 @@ use crate::arguments::{
     ActivateArguments, ConfigVerb, ExplainArguments, KeyOwner, KeysVerb, OperatorVerb, PolicyVerb,
 };
 use crate::configuration::{Configuration, Role};
+use crate::doctor;
 use crate::door::reload::DoorKeys;
-use crate::files;
+use crate::files::{self, FileError};
 use crate::grpc::status::causes;
 use crate::logging;
 use crate::policies::{self, PolicyCommandError, Words};
@@ -27,6 +28,7 @@ use vault::sign::SigningKey;
 /// Does what was asked and says how it went.
 pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
     let answer = match verb {
+        OperatorVerb::Doctor(file) => return doctor::run(&file.config, json).await,
         OperatorVerb::Serve {
             file,
             until_input_ends,
@@ -52,7 +54,7 @@ pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
     }
 }
 
-type Fault = Box<dyn std::error::Error>;
+pub(crate) type Fault = Box<dyn std::error::Error>;
 
 /// What a command has to say, for people and for programs.
 struct Answer {
@@ -108,14 +110,9 @@ fn end_with_input() {
 
 async fn migrate(path: &Path) -> Result<Answer, Fault> {
     let configuration = Configuration::load(path)?;
-    let role = match &configuration.role {
-        Role::Broker(_) => store::Role::Broker,
-        Role::Holder(_) => store::Role::Holder,
-        Role::Portal(_) => store::Role::Portal,
-    };
     let database = configuration.database();
     let settings = database.open()?;
-    store::engine::migrate(&settings, role).await?;
+    store::engine::migrate(&settings, configuration.role.of_store()).await?;
     let place = database.to_string();
     let text = format!("{place} has this program's schema");
     Ok(Answer::new(text, json!({ "database": place })))
@@ -124,13 +121,25 @@ async fn migrate(path: &Path) -> Result<Answer, Fault> {
 /// Reads the configuration and, beyond it, the door's files and the key file.
 fn check(path: &Path) -> Result<Answer, Fault> {
     let configuration = Configuration::load(path)?;
-    DoorKeys::load(&configuration.tls)?;
+    read_key_file(&configuration)?;
+    read_files(&configuration)?;
+    let value = json!({ "ok": true, "role": configuration.role.name() });
+    Ok(Answer::new(format!("in order: {configuration}"), value))
+}
+
+/// Reads the role's key file.
+pub(crate) fn read_key_file(configuration: &Configuration) -> Result<KeyFile, FileError> {
     let role = match &configuration.role {
         Role::Broker(_) => KeyRole::Broker,
         Role::Holder(_) => KeyRole::Holder,
         Role::Portal(_) => KeyRole::Portal,
     };
-    files::key_file(&configuration.key_file, role)?;
+    files::key_file(&configuration.key_file, role)
+}
+
+/// Reads the other files that the configuration names.
+pub(crate) fn read_files(configuration: &Configuration) -> Result<(), Fault> {
+    DoorKeys::load(&configuration.tls)?;
     files::signatures(&configuration.directory.signatures)?;
     let policies = match &configuration.role {
         Role::Broker(settings) => Some(&settings.policies),
@@ -141,8 +150,7 @@ fn check(path: &Path) -> Result<Answer, Fault> {
         policies::load(&set.path)?;
         files::signatures(&set.signatures)?;
     }
-    let value = json!({ "ok": true, "role": configuration.role.name() });
-    Ok(Answer::new(format!("in order: {configuration}"), value))
+    Ok(())
 }
 
 fn new_keys(owner: KeyOwner, out: &Path) -> Result<Answer, Fault> {

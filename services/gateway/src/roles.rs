@@ -37,7 +37,7 @@ pub enum StartError {
     #[error("the key file cannot be used: {0}")]
     KeyFile(#[from] KeyFileError),
     /// The database cannot be used.
-    #[error("the database cannot be used; run `sluis migrate` after an upgrade")]
+    #[error("the role does not start")]
     Store(#[from] store::Error),
     /// The counter failed.
     #[error("what is stored cannot be used")]

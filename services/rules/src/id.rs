@@ -3,7 +3,7 @@
 //! Parsed once at the edge and typed from then on. Must never accept a name outside its alphabet:
 //! labels of the pseudonym protocol are built from these without escaping.
 
-use crate::clock::{Clock, Random};
+use crate::clock::{Clock, Random, Timestamp};
 use std::fmt;
 use std::str::FromStr;
 
@@ -262,6 +262,13 @@ macro_rules! id {
                 Self(draw_uuid_v7(clock, random))
             }
 
+            /// The moment at which we drew it; it means nothing of an id that somebody else made.
+            #[must_use]
+            pub fn drawn_at(&self) -> Timestamp {
+                let millis = self.0.iter().take(6).fold(0, |sum, byte| sum << 8 | i64::from(*byte));
+                Timestamp::from_millis(millis)
+            }
+
             /// The 16 octets.
             #[must_use]
             pub const fn bytes(&self) -> &[u8; 16] {
@@ -381,6 +388,16 @@ mod tests {
         assert!("handover".parse::<Purpose>().is_err());
         assert!("00000099000000001000/main".parse::<Party>().is_ok());
         assert!("00000099000000001000".parse::<Party>().is_err());
+    }
+
+    #[test]
+    fn an_id_knows_when_it_was_drawn() {
+        let octets: Vec<u8> = [0x01, 0x9e, 0, 0, 0, 0x05]
+            .into_iter()
+            .chain([0xff; 10])
+            .collect();
+        let id = EntryId::from_slice(&octets).expect("an id");
+        assert_eq!(id.drawn_at(), Timestamp::from_millis(0x019e_0000_0005));
     }
 
     #[test]

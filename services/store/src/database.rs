@@ -10,12 +10,16 @@ use crate::{Error, Role, Tx};
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a command is begun anew after a transient fault before the caller hears of it.
 const ATTEMPTS_MAX: u32 = 6;
 /// How long to wait before the second attempt; each further one waits twice as long.
 const PAUSE: Duration = Duration::from_millis(2);
+/// How long a command may have taken and still be begun anew. What comes later than that is a limit of the
+/// database that was reached (a lock, a statement, no free connection): the caller is told at once, and not
+/// after so many times that limit that its own deadline has passed.
+const ANEW_MAX: Duration = Duration::from_secs(2);
 
 /// A role's database. Cheap to share; the pools are private so that [`Tx`] stays the only door.
 #[derive(Debug)]
@@ -66,8 +70,8 @@ impl Database {
     /// Opens a migrated database.
     ///
     /// # Errors
-    /// [`Error::Schema`] when it has another schema than this program's: older, newer, edited, or
-    /// another role's; otherwise when it cannot be opened.
+    /// [`Error::Open`] with what is wrong: it cannot be reached or used, or has another schema than this
+    /// program's (older, newer, edited, or another role's).
     pub async fn open(settings: &Settings, role: Role) -> Result<Self, Error> {
         let pools = match settings {
             Settings::Sqlite(file) => {
@@ -93,6 +97,7 @@ impl Database {
     pub async fn write<W: Work>(&self, work: &W) -> Result<W::Output, W::Error> {
         let mut attempt = 1;
         let mut pause = PAUSE;
+        let begun = Instant::now();
         loop {
             let result = match &self.pools {
                 Pools::Sqlite { writer, .. } => writer.run(work).await,
@@ -105,7 +110,11 @@ impl Database {
                 }
             };
             match result {
-                Err(error) if attempt < ATTEMPTS_MAX && W::is_transient(&error) => {
+                Err(error)
+                    if attempt < ATTEMPTS_MAX
+                        && begun.elapsed() < ANEW_MAX
+                        && W::is_transient(&error) =>
+                {
                     tracing::info!(
                         transaction = work.name(),
                         attempt,

@@ -5,13 +5,15 @@
 //! into an error or a log.
 
 use crate::Error;
+use crate::opening::{OpenFault, of_file, of_server};
 use rules::secret::Secret;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,12 +23,18 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
 /// How long a command waits for a connection to PostgreSQL.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may take to let a first connection in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The oldest server (`server_version_num`).
+const SERVER_VERSION_MIN: i64 = 150_000;
 /// Bounds on PostgreSQL's side: a statement, the wait for a lock, and a transaction of a client that is
-/// gone, in milliseconds.
-const SERVER_LIMITS: [(&str, &str); 3] = [
+/// gone, in milliseconds; and a mark.
+const SERVER_LIMITS: [(&str, &str); 4] = [
     ("statement_timeout", "5000"),
     ("lock_timeout", "4000"),
     ("idle_in_transaction_session_timeout", "10000"),
+    // By this the session knows that it got the others.
+    ("sluis.session", "kept"),
 ];
 
 /// Makes the schema that the connection's own setting names: a name cannot be an argument.
@@ -40,6 +48,13 @@ const SELECT_SQLITE_SCHEMA: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
 const SELECT_POSTGRES_SCHEMA: &str = "SELECT COUNT(*) FROM information_schema.tables \
      WHERE table_schema = current_schema() AND table_name = '_sqlx_migrations'";
+/// What a server must be before anything is asked of it: its version, whether it takes changes, and
+/// whether it kept the settings with which the session began.
+const SELECT_SERVER: &str = "SELECT CAST(current_setting('server_version_num') AS BIGINT) AS version, \
+     CAST(CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END AS BIGINT) AS read_only, \
+     CAST(CASE current_setting('sluis.session', true) WHEN 'kept' THEN 1 ELSE 0 END AS BIGINT) AS kept";
+/// Writes nothing, and gives it back: SQLite opens a file that it may not write without a word.
+const PROBE_WRITING: &str = "BEGIN IMMEDIATE; PRAGMA user_version = 0; ROLLBACK";
 const SELECT_MIGRATIONS: &str =
     "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
 
@@ -55,7 +70,19 @@ pub enum Role {
 }
 
 impl Role {
-    fn on_sqlite(self) -> Migrator {
+    const ALL: [Self; 3] = [Self::Broker, Self::Holder, Self::Portal];
+
+    /// The role's name, as in a configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Holder => "holder",
+            Self::Portal => "portal",
+        }
+    }
+
+    pub(crate) fn on_sqlite(self) -> Migrator {
         match self {
             Self::Broker => sqlx::migrate!("migrations/broker/sqlite"),
             Self::Holder => sqlx::migrate!("migrations/holder/sqlite"),
@@ -63,7 +90,7 @@ impl Role {
         }
     }
 
-    fn on_postgres(self) -> Migrator {
+    pub(crate) fn on_postgres(self) -> Migrator {
         match self {
             Self::Broker => sqlx::migrate!("migrations/broker/postgres"),
             Self::Holder => sqlx::migrate!("migrations/holder/postgres"),
@@ -107,22 +134,38 @@ pub struct Server {
 /// Brings the database at `settings` to this program's schema, making the file when there is none.
 ///
 /// # Errors
-/// When it cannot be opened or a migration fails; a failed migration leaves what was.
+/// When it cannot be opened, has another role's or a newer program's tables, or a migration fails; what was
+/// there stays as it was.
 pub async fn migrate(settings: &Settings, role: Role) -> Result<(), Error> {
+    let failed = |source| Error::Migration {
+        place: settings.to_string(),
+        source,
+    };
     match settings {
         Settings::Sqlite(file) => {
-            let mut connection = sqlite(file).create_if_missing(true).connect().await?;
+            let refused = |source| Error::open(file, of_file(&file.path, &source), source);
+            let options = sqlite(file).create_if_missing(true);
+            let mut connection = options.connect().await.map_err(refused)?;
+            let probed = sqlx::raw_sql(PROBE_WRITING).execute(&mut connection).await;
+            probed.map_err(refused)?;
+            let found = sqlite_migrations(file, &mut connection).await?;
+            may_migrate(settings, role, Role::on_sqlite, &found)?;
             let done = role.on_sqlite().run(&mut connection).await;
-            done.map_err(Error::Migration)?;
+            done.map_err(failed)?;
             connection.close().await?;
         }
         Settings::Postgres(server) => {
-            let mut connection = postgres(server)?.connect().await?;
+            let refused = |source| Error::open(server, of_server(&source), source);
+            let mut connection = connect_postgres(server).await?;
+            check_server(server, &mut connection).await?;
             if server.schema.is_some() {
-                sqlx::query(CREATE_SCHEMA).execute(&mut connection).await?;
+                let made = sqlx::query(CREATE_SCHEMA).execute(&mut connection).await;
+                made.map_err(refused)?;
             }
+            let found = postgres_migrations(server, &mut connection).await?;
+            may_migrate(settings, role, Role::on_postgres, &found)?;
             let done = role.on_postgres().run(&mut connection).await;
-            done.map_err(Error::Migration)?;
+            done.map_err(failed)?;
             connection.close().await?;
         }
     }
@@ -139,7 +182,7 @@ pub async fn remove_schema(settings: &Settings) -> Result<(), Error> {
         return Ok(());
     };
     if server.schema.is_some() {
-        let mut connection = postgres(server)?.connect().await?;
+        let mut connection = connect_postgres(server).await?;
         sqlx::query(DROP_SCHEMA).execute(&mut connection).await?;
         connection.close().await?;
     }
@@ -151,56 +194,180 @@ pub(crate) async fn open_sqlite(
     file: &File,
     role: Role,
 ) -> Result<(SqlitePool, SqlitePool), Error> {
-    let writer = sqlite_pool(1).connect_with(sqlite(file)).await?;
+    let refused = |source| Error::open(file, of_file(&file.path, &source), source);
+    let writer = sqlite_pool(1).connect_with(sqlite(file)).await;
+    let writer = writer.map_err(refused)?;
+    let probed = sqlx::raw_sql(PROBE_WRITING).execute(&writer).await;
+    probed.map_err(refused)?;
     let readers = sqlite_pool(READERS_MAX)
         .connect_with(sqlite(file).read_only(true))
-        .await?;
-    let tables: i64 = sqlx::query_scalar(SELECT_SQLITE_SCHEMA)
-        .fetch_one(&readers)
-        .await?;
-    let found = if tables == 0 {
-        Vec::new()
-    } else {
-        sqlx::query_as(SELECT_MIGRATIONS)
-            .fetch_all(&readers)
-            .await?
-    };
-    check_schema(&role.on_sqlite(), &found)?;
+        .await
+        .map_err(refused)?;
+    let mut reader = readers.acquire().await.map_err(refused)?;
+    let found = sqlite_migrations(file, &mut reader).await?;
+    check_schema(file, role, Role::on_sqlite, &found)?;
+    drop(reader);
     Ok((writer, readers))
 }
 
 pub(crate) async fn open_postgres(server: &Server, role: Role) -> Result<PgPool, Error> {
-    let pool = PgPoolOptions::new()
+    // A connection by itself first: a pool tries again until it only knows that it waited.
+    let mut first = connect_postgres(server).await?;
+    check_server(server, &mut first).await?;
+    let found = postgres_migrations(server, &mut first).await?;
+    check_schema(server, role, Role::on_postgres, &found)?;
+    first.close().await?;
+    Ok(PgPoolOptions::new()
         .max_connections(server.connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(postgres(server)?)
-        .await?;
-    let tables: i64 = sqlx::query_scalar(SELECT_POSTGRES_SCHEMA)
-        .fetch_one(&pool)
-        .await?;
-    let found = if tables == 0 {
-        Vec::new()
-    } else {
-        sqlx::query_as(SELECT_MIGRATIONS).fetch_all(&pool).await?
-    };
-    check_schema(&role.on_postgres(), &found)?;
-    Ok(pool)
+        .connect_lazy_with(postgres(server)?))
 }
 
-/// Refuses any schema but this program's own: older, newer, edited, or another role's.
-fn check_schema(own: &Migrator, found: &[(i64, Vec<u8>)]) -> Result<(), Error> {
-    let needed: Vec<(i64, Vec<u8>)> = own
-        .iter()
+/// One connection that only reads a file, made as the program makes its own.
+pub(crate) async fn connect_sqlite(file: &File) -> Result<SqliteConnection, Error> {
+    let connected = settings_of_session(file).read_only(true).connect().await;
+    connected.map_err(|source| Error::open(file, of_file(&file.path, &source), source))
+}
+
+/// One connection to a server, within a bounded time.
+pub(crate) async fn connect_postgres(server: &Server) -> Result<PgConnection, Error> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, postgres(server)?.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(source)) => Err(Error::open(server, of_server(&source), source)),
+        Err(_) => Err(Error::unfit(server, OpenFault::Unreachable)),
+    }
+}
+
+/// Refuses a server that is too old, takes no changes, or did not get the settings of the session; gives
+/// its version (`server_version_num`).
+pub(crate) async fn check_server(
+    server: &Server,
+    connection: &mut PgConnection,
+) -> Result<i64, Error> {
+    let refused = |source| Error::open(server, of_server(&source), source);
+    let row = sqlx::raw_sql(SELECT_SERVER).fetch_one(connection).await;
+    let row = row.map_err(refused)?;
+    let number = |name| row.try_get::<i64, _>(name).map_err(refused);
+    let version = number("version")?;
+    match server_fault(version, number("kept")? == 1, number("read_only")? == 1) {
+        None => Ok(version),
+        Some(fault) => Err(Error::unfit(server, fault)),
+    }
+}
+
+/// What is wrong with a server of this version, if something is.
+fn server_fault(version: i64, is_kept: bool, is_read_only: bool) -> Option<OpenFault> {
+    if version < SERVER_VERSION_MIN {
+        Some(OpenFault::TooOld(version))
+    } else if !is_kept {
+        Some(OpenFault::Pooler)
+    } else if is_read_only {
+        Some(OpenFault::ReadOnlyServer)
+    } else {
+        None
+    }
+}
+
+/// The migrations that made the tables in a file, with their checksums; none in a new one.
+pub(crate) async fn sqlite_migrations(
+    file: &File,
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(i64, Vec<u8>)>, Error> {
+    let found = async {
+        let tables: i64 = sqlx::query_scalar(SELECT_SQLITE_SCHEMA)
+            .fetch_one(&mut *connection)
+            .await?;
+        if tables == 0 {
+            return Ok(Vec::new());
+        }
+        sqlx::query_as(SELECT_MIGRATIONS)
+            .fetch_all(connection)
+            .await
+    };
+    found
+        .await
+        .map_err(|source| Error::open(file, of_file(&file.path, &source), source))
+}
+
+/// The same on a server.
+pub(crate) async fn postgres_migrations(
+    server: &Server,
+    connection: &mut PgConnection,
+) -> Result<Vec<(i64, Vec<u8>)>, Error> {
+    let found = async {
+        let tables: i64 = sqlx::query_scalar(SELECT_POSTGRES_SCHEMA)
+            .fetch_one(&mut *connection)
+            .await?;
+        if tables == 0 {
+            return Ok(Vec::new());
+        }
+        sqlx::query_as(SELECT_MIGRATIONS)
+            .fetch_all(connection)
+            .await
+    };
+    found
+        .await
+        .map_err(|source| Error::open(server, of_server(&source), source))
+}
+
+fn versions(of: &Migrator) -> Vec<(i64, Vec<u8>)> {
+    of.iter()
         .map(|migration| (migration.version, migration.checksum.to_vec()))
-        .collect();
-    if found == needed {
-        return Ok(());
+        .collect()
+}
+
+/// What is wrong with these migrations for a role, if something is: none, older, newer, another role's, or
+/// edited.
+fn unfit(
+    role: Role,
+    migrator: fn(Role) -> Migrator,
+    found: &[(i64, Vec<u8>)],
+) -> Option<OpenFault> {
+    let own = versions(&migrator(role));
+    if found == own {
+        return None;
     }
     let last = |migrations: &[(i64, Vec<u8>)]| migrations.last().map_or(0, |(version, _)| *version);
-    Err(Error::Schema {
-        found: last(found),
-        needed: last(&needed),
+    let (is, needed) = (last(found), last(&own));
+    let others = Role::ALL.into_iter().filter(|other| *other != role);
+    let mut others = others.filter(|other| versions(&migrator(*other)).starts_with(found));
+    Some(if found.is_empty() {
+        OpenFault::NoTables
+    } else if own.starts_with(found) {
+        OpenFault::Older(is, needed)
+    } else if let Some(other) = others.next() {
+        OpenFault::OtherRole(other)
+    } else if is > needed {
+        OpenFault::Newer(is, needed)
+    } else {
+        OpenFault::Edited(is)
     })
+}
+
+/// Refuses any schema but this program's own.
+pub(crate) fn check_schema(
+    place: &impl std::fmt::Display,
+    role: Role,
+    migrator: fn(Role) -> Migrator,
+    found: &[(i64, Vec<u8>)],
+) -> Result<(), Error> {
+    match unfit(role, migrator, found) {
+        None => Ok(()),
+        Some(fault) => Err(Error::unfit(place, fault)),
+    }
+}
+
+/// Refuses to migrate what is not an older schema of this role.
+fn may_migrate(
+    place: &Settings,
+    role: Role,
+    migrator: fn(Role) -> Migrator,
+    found: &[(i64, Vec<u8>)],
+) -> Result<(), Error> {
+    match unfit(role, migrator, found) {
+        None | Some(OpenFault::NoTables | OpenFault::Older(..)) => Ok(()),
+        Some(fault) => Err(Error::unfit(place, fault)),
+    }
 }
 
 /// At most this many connections, each free of what an earlier transaction may have left.
@@ -218,9 +385,13 @@ fn sqlite_pool(connections_max: u32) -> SqlitePoolOptions {
 }
 
 fn sqlite(file: &File) -> SqliteConnectOptions {
+    settings_of_session(file).journal_mode(SqliteJournalMode::Wal)
+}
+
+/// What each connection sets for itself; the journal is a matter of the file.
+fn settings_of_session(file: &File) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new()
         .filename(&file.path)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
@@ -233,7 +404,10 @@ fn sqlite(file: &File) -> SqliteConnectOptions {
 }
 
 fn postgres(server: &Server) -> Result<PgConnectOptions, Error> {
-    let options: PgConnectOptions = server.url.parse().map_err(Error::from)?;
+    let options: PgConnectOptions = server
+        .url
+        .parse()
+        .map_err(|source| Error::open(server, OpenFault::Address, source))?;
     let mut options = options.application_name("sluis").options(SERVER_LIMITS);
     if let Some(schema) = &server.schema {
         options = options.options([("search_path", schema), ("sluis.schema", schema)]);
@@ -242,4 +416,31 @@ fn postgres(server: &Server) -> Result<PgConnectOptions, Error> {
         Some(password) => options.password(password.expose()),
         None => options,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one fault that cannot be made where there is no old server.
+    #[test]
+    fn a_server_older_than_15_is_told_its_version() {
+        let old = server_fault(140_012, true, false).unwrap();
+        assert_eq!(old, OpenFault::TooOld(140_012));
+        assert!(old.to_string().contains("PostgreSQL 14, and 15 is needed"));
+        assert_eq!(server_fault(SERVER_VERSION_MIN, true, false), None);
+    }
+
+    #[test]
+    fn a_place_never_has_a_password() {
+        let url = "postgres://sluis:hush@db.internal:6543/sluis?password=hush";
+        let server = Server {
+            url: url.to_owned(),
+            password: Some(Secret::new("hush".to_owned())),
+            schema: Some("broker".to_owned()),
+            connections_max: 1,
+        };
+        let place = server.to_string();
+        assert_eq!(place, "sluis@db.internal:6543/sluis schema broker");
+    }
 }

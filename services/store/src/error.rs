@@ -3,7 +3,9 @@
 //! Must never carry a value from a row: a database's message may, so it stays in the source and is
 //! never printed to a caller.
 
+use crate::opening::OpenFault;
 use sqlx::postgres::PgDatabaseError;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// A fault of the database.
@@ -15,20 +17,27 @@ pub enum Error {
     /// Busy, locked, closed or unreachable; the same command may succeed later.
     #[error("the database is busy or cannot be reached")]
     Unavailable(#[source] Arc<sqlx::Error>),
-    /// The database does not have the tables this program was built for.
-    #[error(
-        "the database has schema version {found} and this program needs {needed} of its own role; \
-         run `sluis migrate`, or check that the path is this role's database"
-    )]
-    Schema {
-        /// The version in the database; 0 for none.
-        found: i64,
-        /// The version of this program.
-        needed: i64,
+    /// The database cannot be opened. Nothing was changed in it.
+    #[error("the database `{place}` {fault}; {}", fault.remedy())]
+    Open {
+        /// The file or the server, without a password.
+        place: String,
+        /// What is wrong.
+        fault: OpenFault,
+        /// What the database said, where it said something.
+        source: Option<Arc<sqlx::Error>>,
     },
     /// A migration failed.
-    #[error("a migration failed")]
-    Migration(#[source] sqlx::migrate::MigrateError),
+    #[error(
+        "a migration of the database `{place}` failed, and nothing of it was kept; repair the cause and \
+         run `sluis migrate` again"
+    )]
+    Migration {
+        /// The file or the server, without a password.
+        place: String,
+        /// What went wrong.
+        source: sqlx::migrate::MigrateError,
+    },
     /// A row has a value that this program never writes.
     #[error("a row of {0} does not have the form this program writes")]
     Malformed(&'static str),
@@ -41,6 +50,7 @@ pub enum Error {
 /// low octet.
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_LOCKED: u32 = 6;
+const SQLITE_READONLY: u32 = 8;
 const SQLITE_FULL: u32 = 13;
 const SQLITE_CANTOPEN: u32 = 14;
 
@@ -59,8 +69,11 @@ fn sort_postgres(code: &str) -> Sort {
         "53100" => Sort::Full,
         // serialization_failure, deadlock_detected, lock_not_available, query_canceled (its time limit),
         // read_only_sql_transaction (a server that is no longer the first one), unique_violation (two
-        // commands wrote the same row at once: begun anew, the second one finds the first one's).
-        "40001" | "40P01" | "55P03" | "57014" | "25006" | "23505" => Sort::Unavailable,
+        // commands wrote the same row at once: begun anew, the second one finds the first one's),
+        // idle_in_transaction_session_timeout and transaction_timeout.
+        "40001" | "40P01" | "55P03" | "57014" | "25006" | "23505" | "25P03" | "25P04" => {
+            Sort::Unavailable
+        }
         _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
             Sort::Unavailable
         }
@@ -71,7 +84,7 @@ fn sort_postgres(code: &str) -> Sort {
 fn sort_sqlite(code: &str) -> Sort {
     match code.parse::<u32>().map(|code| code & 0xff) {
         Ok(SQLITE_FULL) => Sort::Full,
-        Ok(SQLITE_BUSY | SQLITE_LOCKED | SQLITE_CANTOPEN) => Sort::Unavailable,
+        Ok(SQLITE_BUSY | SQLITE_LOCKED | SQLITE_READONLY | SQLITE_CANTOPEN) => Sort::Unavailable,
         _ => Sort::Broken,
     }
 }
@@ -107,13 +120,31 @@ impl From<sqlx::Error> for Error {
 }
 
 impl Error {
+    /// That the database at `place` cannot be opened.
+    pub(crate) fn open(place: &impl Display, fault: OpenFault, source: sqlx::Error) -> Self {
+        Self::Open {
+            place: place.to_string(),
+            fault,
+            source: Some(Arc::new(source)),
+        }
+    }
+
+    /// The same, found by looking, without anything that the database said.
+    pub(crate) fn unfit(place: &impl Display, fault: OpenFault) -> Self {
+        Self::Open {
+            place: place.to_string(),
+            fault,
+            source: None,
+        }
+    }
+
     /// The same fault once more, for another of those whom it befell.
     pub(crate) fn again(&self) -> Self {
         match self {
             Self::Full(source) => Self::Full(Arc::clone(source)),
             Self::Unavailable(source) => Self::Unavailable(Arc::clone(source)),
             Self::Broken(source) => Self::Broken(Arc::clone(source)),
-            Self::Schema { .. } | Self::Migration(_) | Self::Malformed(_) => {
+            Self::Open { .. } | Self::Migration { .. } | Self::Malformed(_) => {
                 Self::Broken(Arc::new(sqlx::Error::WorkerCrashed))
             }
         }

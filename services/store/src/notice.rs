@@ -28,6 +28,10 @@ const SELECT_OVERDUE: Sql = sql!(
      ORDER BY due_at, notice_id LIMIT $3 OFFSET $4"
 );
 
+const SELECT_OLDEST_DUE: Sql = sql!(
+    "SELECT due_at FROM notice WHERE answered_at IS NULL AND due_at <= $1 ORDER BY due_at LIMIT 1"
+);
+
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[
@@ -36,6 +40,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     UPDATE_NOTICE,
     SELECT_NOTICES,
     SELECT_OVERDUE,
+    SELECT_OLDEST_DUE,
 ];
 
 /// A notice as it lies in the table.
@@ -150,6 +155,18 @@ impl Tx<'_> {
         .iter()
         .map(notice_id)
         .collect()
+    }
+
+    /// When the answer was due that is waited for longest; none when every answer came or may still come.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn oldest_due_notice(&mut self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        let row = self
+            .optional(SELECT_OLDEST_DUE, &[Arg::from(now.millis())])
+            .await?;
+        row.map(|row| Ok(Timestamp::from_millis(column(&row, "due_at")?)))
+            .transpose()
     }
 }
 

@@ -42,6 +42,18 @@ impl PeerCertificate {
     }
 }
 
+/// First and last moment at which a certificate is valid; `None` when it is not one.
+#[must_use]
+pub fn validity(der: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let validity = certificate.validity();
+    let moment = |seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1_000));
+    Some((
+        moment(validity.not_before.timestamp()),
+        moment(validity.not_after.timestamp()),
+    ))
+}
+
 fn subject_oin(certificate: &X509Certificate<'_>, element: OinElement) -> Option<Oin> {
     let wanted: Oid<'_> = match element {
         OinElement::SerialNumber => oid!(2.5.4.5),

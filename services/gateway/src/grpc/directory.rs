@@ -4,9 +4,11 @@
 //! Must never answer from anything but the verified directory in force.
 
 use super::status;
+use crate::clock::SystemClock;
 use crate::door::certificate::PeerCertificate;
 use counter::Caller;
 use counter::directory::ControllerSignature;
+use rules::clock::Clock as _;
 use rules::directory::Right;
 use rules::id::Oin;
 use rules::reason::{Reason, Refusal};
@@ -134,6 +136,7 @@ impl DirectoryService for Directories {
                 .map_or(0, |certificate| certificate.valid_until.millis()),
             trust_level: self.standing.status().trust_level,
             directory_version: self.standing.directory_version(),
+            time_millis: SystemClock.now().millis(),
         }))
     }
 

@@ -71,7 +71,11 @@ pub async fn level(
     Ok(u32::try_from(operators.len()).unwrap_or(u32::MAX))
 }
 
-async fn show(
+/// The certificate that a key holder shows.
+///
+/// # Errors
+/// When it is away, or its certificate is not from a trusted issuer.
+pub(crate) async fn show(
     connector: &TlsConnector,
     holder: &HolderAddress,
     configuration: &Configuration,
@@ -95,7 +99,11 @@ async fn show(
         .ok_or_else(|| refused("the certificate cannot be read"))
 }
 
-fn connector(configuration: &Configuration) -> Result<TlsConnector, StartError> {
+/// What shakes hands with the own certificate.
+///
+/// # Errors
+/// When the door's files are not good.
+pub(crate) fn connector(configuration: &Configuration) -> Result<TlsConnector, StartError> {
     let identity = Identity::load(&configuration.tls)?;
     let mut roots = RootCertStore::empty();
     for issuer in identity.issuers {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// The attribute `serialNumber` of a subject (X.520, 2.5.4.5), in which PKIoverheid puts the OIN.
 const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
 /// Days for which a certificate of the sandbox is valid.
-const VALID_DAYS: i64 = 30;
+const VALID_DAYS: i64 = 90;
 /// The name under which every server of the sandbox is known.
 pub(crate) const SERVER_NAME: &str = "localhost";
 

@@ -5,6 +5,7 @@
 
 mod alike;
 mod groups;
+mod limits;
 mod room;
 mod statements;
 

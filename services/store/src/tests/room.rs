@@ -4,7 +4,7 @@
 
 use super::{CountEntries, WriteEntries, both, file, open, schema};
 use crate::engine::migrate;
-use crate::{Database, Error, Role, Server, Settings};
+use crate::{Database, Error, OpenFault, Role, Server, Settings};
 
 #[tokio::test]
 async fn a_database_without_this_schema_is_not_opened() {
@@ -16,7 +16,13 @@ async fn a_database_without_this_schema_is_not_opened() {
             .await
             .unwrap_err();
         assert!(
-            matches!(wrong, Error::Schema { .. }),
+            matches!(
+                wrong,
+                Error::Open {
+                    fault: OpenFault::OtherRole(Role::Holder),
+                    ..
+                }
+            ),
             "a holder's tables are not a broker's: {wrong:?}"
         );
         // Twice is once.
@@ -35,7 +41,11 @@ async fn a_server_that_is_not_there_is_unavailable() {
         connections_max: 1,
     });
     let away = Database::open(&settings, Role::Broker).await.unwrap_err();
-    assert!(matches!(away, Error::Unavailable(_)), "{away:?}");
+    let unreachable = OpenFault::Unreachable;
+    assert!(
+        matches!(away, Error::Open { fault, .. } if fault == unreachable),
+        "{away:?}"
+    );
 }
 
 #[tokio::test]

@@ -32,6 +32,12 @@ impl DayKeyFolder {
         Ok(Self(path.to_owned()))
     }
 
+    /// The folder at this path, as it is.
+    #[must_use]
+    pub(crate) fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     /// Reads every key, after making those of today and tomorrow and destroying those that are too old.
     ///
     /// # Errors
@@ -69,7 +75,8 @@ impl DayKeyFolder {
         Ok(())
     }
 
-    fn path(&self, day: u32) -> PathBuf {
+    /// Where the key of a day lies, or would lie.
+    pub(crate) fn path(&self, day: u32) -> PathBuf {
         self.0.join(format!("{day}.{EXTENSION}"))
     }
 
@@ -95,7 +102,8 @@ impl DayKeyFolder {
         }
     }
 
-    fn days(&self) -> Result<Vec<u32>, FileError> {
+    /// The days of which there is a key, the oldest first.
+    pub(crate) fn days(&self) -> Result<Vec<u32>, FileError> {
         let io = |source| FileError::Io {
             path: self.0.clone(),
             source,
