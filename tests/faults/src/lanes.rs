@@ -12,6 +12,7 @@ use client::{Connection, PersonKey, Preparation};
 use gateway::cli::identity::Identity;
 use rules::handover::{CancelCode, DeclineCode, ReturnCode, State};
 use rules::id::{ConsentId, HandoverId};
+use rules::reason::Reason;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -66,6 +67,13 @@ struct Course {
     handover: OnceLock<HandoverId>,
 }
 
+/// A member of a vakbond, who is known there by a link.
+struct Member {
+    number: usize,
+    who: PersonKey,
+    visitor: Visitor,
+}
+
 impl World {
     pub(crate) fn new(
         journal: Arc<Journal>,
@@ -118,10 +126,17 @@ impl World {
     }
 
     async fn lane(&self, lane: usize, on_consent: bool, mut dice: Dice) {
+        let mut member = None;
         while !self.closing.load(Ordering::SeqCst) {
             let number = self.next.fetch_add(1, Ordering::SeqCst);
             if on_consent {
-                self.by_consent(lane, number, &mut dice).await;
+                let linked = self.member(lane, number).await;
+                member = linked.or(member);
+                if let Some(member) = &mut member {
+                    self.by_consent(lane, member, &mut dice).await;
+                } else {
+                    tokio::time::sleep(PAUSE).await;
+                }
             } else {
                 self.by_law(lane, number, &mut dice).await;
             }
@@ -158,20 +173,40 @@ impl World {
         self.carry(&course, number, dice).await;
     }
 
-    async fn by_consent(&self, lane: usize, number: usize, dice: &mut Dice) {
+    /// A new person, linked to the lane's vakbond; none when the desk may try no more codes for now: a clock
+    /// that is wrong makes codes expire, and those count as wrong ones.
+    async fn member(&self, lane: usize, number: usize) -> Option<Member> {
         let union = &self.unions[lane % self.unions.len()];
         let who = person(&format!("consent-{number}"));
         let mut visitor = self.visitor(number);
         loop {
-            let Some(code) = visitor.link_code(&self.union.oin).await else {
-                return self.stuck("a person cannot be linked", number);
-            };
+            let code = visitor.link_code(&self.union.oin).await?;
             match union.client.redeem_link(&who, &code.parse().unwrap()).await {
                 Ok(()) => break,
-                Err(error) => self.journal.refused("RedeemLink", &error),
+                Err(error) => {
+                    self.journal.refused("RedeemLink", &error);
+                    if error.reason() == Some(Reason::TriesExhausted) {
+                        return None;
+                    }
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
+        Some(Member {
+            number,
+            who,
+            visitor,
+        })
+    }
+
+    async fn by_consent(&self, lane: usize, member: &mut Member, dice: &mut Dice) {
+        let union = &self.unions[lane % self.unions.len()];
+        let Member {
+            number,
+            who,
+            visitor,
+        } = member;
+        let number = *number;
         let parties = (self.union.party(), self.recipient.party());
         let Some(given) = visitor.give(&parties.0, &parties.1).await else {
             return self.stuck("no consent can be given", number);
@@ -179,7 +214,7 @@ impl World {
         let course = Course {
             sender: Arc::clone(union),
             recipient: Arc::clone(dice.one(&self.recipients)),
-            who,
+            who: who.clone(),
             asked: consent_preparation(&self.recipient),
             summary: CONSENT_SUMMARY,
             dossier: CONSENT_DOSSIER,
@@ -191,7 +226,7 @@ impl World {
         let stopping = async {
             if stops {
                 tokio::time::sleep(wait).await;
-                self.stop(&mut visitor, (&given, by_code), &course).await;
+                self.stop(visitor, (&given, by_code), &course).await;
             }
         };
         tokio::join!(self.carry(&course, number, dice), stopping);
