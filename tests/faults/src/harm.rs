@@ -19,7 +19,7 @@ const DATABASE_PATH: &str = "path = \"broker.sqlite\"";
 /// Pages that are left when the disk becomes full.
 const PAGES_LEFT: usize = 60;
 /// The furthest that a clock jumps, in minutes.
-const JUMP_MINUTES: usize = 180;
+const JUMP_MINUTES: usize = 600;
 
 /// A kind of harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
