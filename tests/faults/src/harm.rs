@@ -80,6 +80,13 @@ impl Yard {
         *self.done.lock().unwrap().entry(what).or_default() += 1;
     }
 
+    /// How often something was done whose name begins so.
+    pub(crate) fn times(&self, begins: &str) -> u64 {
+        let done = self.done.lock().unwrap();
+        let found = done.iter().filter(|(what, _)| what.starts_with(begins));
+        found.map(|(_, times)| times).sum()
+    }
+
     async fn one(&self, kind: Kind, dice: &mut Dice) {
         match kind {
             Kind::Kill => self.kill(dice).await,

@@ -51,6 +51,8 @@ const FEED_TIMEOUT: Duration = Duration::from_secs(60);
 const CHANGES_PER_SECOND_MIN: u64 = 1;
 /// A clock that was seen to be off by less may be one that is right, with an answer that took long.
 const CLOCK_OFF_MILLIS_MIN: i64 = 45_000;
+/// So many jumps cannot all have gone unseen.
+const CLOCK_JUMPS_MIN: u64 = 3;
 /// People whose overview is looked at.
 const OVERVIEWS: usize = 10;
 
@@ -179,7 +181,7 @@ async fn run(arguments: &Arguments) -> bool {
     let taken = std::mem::take(&mut *world.journal.taken());
     let (mut wrong, checked) = Checker::new(&taken, &records).check();
     wrong.splice(0..0, taken.violations.iter().cloned());
-    wrong.extend(proved_nothing(arguments, &taken, &kinds));
+    wrong.extend(proved_nothing(arguments, &taken, yard.times("clock")));
     let run = Run {
         seed,
         seconds: arguments.seconds,
@@ -223,9 +225,9 @@ fn proved_nothing(arguments: &Arguments, taken: &journal::Taken, kinds: &[Kind])
             "only {changes} changes were acknowledged: that proves nothing"
         ));
     }
-    // A jump is of a minute at least, and it must be seen in what is promised then.
-    let jumped = kinds.contains(&Kind::Clock) && arguments.seconds >= 60;
-    (jumped && taken.clock_off_millis < CLOCK_OFF_MILLIS_MIN)
+    // A jump is of a minute at least, and what is promised then must show it; one of them may have fallen
+    // together with a broker that was down.
+    (jumps >= CLOCK_JUMPS_MIN && taken.clock_off_millis < CLOCK_OFF_MILLIS_MIN)
         .then(|| "no clock was ever seen to be wrong: that proves nothing".to_owned())
 }
 
