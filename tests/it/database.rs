@@ -108,11 +108,16 @@ impl Beside {
         let numbered = "SELECT entry_id, rowid FROM audit_entry";
         let timed = "SELECT entry_id, CAST(EXTRACT(EPOCH FROM pg_xact_commit_timestamp(xmin)) * 1000000 \
                      AS BIGINT) FROM audit_entry";
-        match self {
-            Self::Sqlite(connection) => sqlx::query_as(numbered).fetch_all(connection).await,
-            Self::Postgres(connection) => sqlx::query_as(timed).fetch_all(connection).await,
-        }
-        .unwrap()
+        let sql = match self {
+            Self::Sqlite(_) => numbered,
+            Self::Postgres(_) => timed,
+        };
+        self.numbered(sql).await
+    }
+
+    /// All rows of a column of octets and one of numbers.
+    pub(crate) async fn numbered(&mut self, sql: &'static str) -> Vec<(Vec<u8>, i64)> {
+        on!(self, sqlx::query_as(sql), fetch_all)
     }
 
     pub(crate) async fn close(self) {

@@ -6,7 +6,7 @@
 use crate::desk::{Desk, prepare_request, request_id};
 use crate::existence::shape;
 use crate::house::{
-    DOSSIER, House, SUMMARY, decisions, enrol, offer, preparation, reason_of, values,
+    DOSSIER, House, SUMMARY, bsn, decisions, enrol, offer, preparation, reason_of, values,
 };
 use client::PersonKey;
 use client::paper::{NoticeAnswer, Signed};
@@ -20,7 +20,8 @@ use rules::pseudonym::Order;
 use vault::pseudonym::Ciphertext;
 use wire::handover::v1 as message;
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
-use wire::pseudonym::v1::SignedVoucher;
+use wire::pseudonym::v1::pseudonym_service_client::PseudonymServiceClient;
+use wire::pseudonym::v1::{RedeemLinkRequest, SignedVoucher};
 
 type Service = HandoverServiceClient<tonic::transport::Channel>;
 
@@ -176,6 +177,29 @@ async fn an_order_that_expired_is_no_outcome_and_a_fresh_one_is_decided() {
     again.request_id = request_id;
     let second = service.release(again).await.unwrap().into_inner();
     assert_eq!(first, second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_code_is_redeemed_by_one_request_and_its_repeats() {
+    let house = House::start().await;
+    let desk = Desk::of(&house, "vakbond").await;
+    let portal = house.client("portal").await;
+    let party = house.identity("vakbond").party().parse().unwrap();
+    let (code, _) = portal.link(&bsn(44), &party).await.unwrap();
+    let mut service = PseudonymServiceClient::new(desk.connection.channel());
+    let redeem = |request_id: &[u8]| RedeemLinkRequest {
+        request_id: request_id.to_vec(),
+        code: code.canonical().to_owned(),
+    };
+    let id = request_id();
+    let first = service.redeem_link(redeem(&id)).await.unwrap().into_inner();
+    // More often than wrong codes may be tried: a repeat is none.
+    for _ in 0..6 {
+        let again = service.redeem_link(redeem(&id)).await.unwrap().into_inner();
+        assert_eq!(again.conversion, first.conversion);
+    }
+    let other = service.redeem_link(redeem(&request_id())).await;
+    assert_eq!(reason_of(&other.unwrap_err()), "NOT_AVAILABLE");
 }
 
 /// Two handovers of which the desk opened the summary, called off: their notices, and what they are about.

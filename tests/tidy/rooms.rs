@@ -131,6 +131,7 @@ fn dependencies() -> Vec<Dependency> {
                     ours: dependency["path"].is_string(),
                     in_tests: package["name"] == "tests"
                         || package["name"] == "bench"
+                        || package["name"] == "faults"
                         || dependency["kind"] == "dev",
                 })
         })

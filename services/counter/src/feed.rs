@@ -9,7 +9,7 @@ use crate::handover::Loaded;
 use crate::record::Record;
 use crate::rowkey::{self, SealedRow};
 use crate::serve::{Command, Room, Verdict};
-use rules::clock::Timestamp;
+use rules::clock::{Clock, Timestamp};
 use rules::feed::FeedKind;
 use rules::id::{EntryId, Label, Party, Purpose};
 use rules::reason::{Reason, Refusal};
@@ -92,13 +92,36 @@ pub fn texts<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Vec<String> {
     labels.into_iter().map(ToString::to_string).collect()
 }
 
+/// The moment by which a line takes its place in the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moment(Timestamp);
+
+impl Clock for Moment {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
+/// Where a line belongs: the one that introduces its exchange at the time in the exchange's own id, all others
+/// after it. So the portal gets the introduction first, also when a clock was set back in between or another
+/// broker's is behind.
+fn place_of(told: &Told, now: Timestamp) -> Moment {
+    let [a, b, c, d, e, f, ..] = told.exchange;
+    let begun = i64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+    Moment(if told.introduction.is_some() {
+        Timestamp::from_millis(begun)
+    } else {
+        Timestamp::from_millis(now.millis().max(begun.saturating_add(1)))
+    })
+}
+
 /// Writes a line, in the transaction of what it tells.
 ///
 /// # Errors
 /// When the database or a seal fails.
 pub async fn write(room: &Room<'_>, tx: &mut Tx<'_>, told: &Told) -> Result<(), Error> {
     let counter = room.counter;
-    let id = EntryId::draw(counter.clock(), counter.random());
+    let id = EntryId::draw(&place_of(told, counter.now()), counter.random());
     let stored = Stored {
         exchange: rules::hex::encode(&told.exchange),
         introduction: told
@@ -222,5 +245,41 @@ impl Command for AckFeed {
         let forgotten = tx.delete_feed_lines(&self.lines).await?;
         record.batch = Some((forgotten, 0));
         Ok(Verdict::permitted(forgotten, record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(exchange: [u8; 16], introduces: bool) -> Told {
+        Told {
+            exchange,
+            introduction: introduces.then_some([1; 64]),
+            kind: FeedKind::Prepared,
+            sender: "00000099000000001000/main".parse().unwrap(),
+            recipient: "00000099000000002000/main".parse().unwrap(),
+            purpose: "HANDOVER".parse().unwrap(),
+            basis: (String::new(), String::new()),
+            labels: Vec::new(),
+            code: String::new(),
+        }
+    }
+
+    #[track_caller]
+    fn check(begun: i64, now: i64, introduces: bool, expected: i64) {
+        let mut exchange = [9; 16];
+        exchange[..6].copy_from_slice(&begun.to_be_bytes()[2..]);
+        let place = place_of(&told(exchange, introduces), Timestamp::from_millis(now));
+        assert_eq!(place, Moment(Timestamp::from_millis(expected)));
+    }
+
+    #[test]
+    fn the_introduction_of_an_exchange_comes_first_whatever_the_clock_says() {
+        check(1_000, 1_005, true, 1_000);
+        check(1_000, 1_005, false, 1_005);
+        check(1_000, 1_000, false, 1_001);
+        check(1_000, 10, false, 1_001);
+        check(1_000, 10, true, 1_000);
     }
 }

@@ -251,8 +251,10 @@ impl Command for RedeemLink {
         }
         let code = vault::digest::sha256(self.code.canonical().as_bytes());
         let party = room.counter.keys().party_tag(&room.call.caller.party);
-        // Unknown, expired, used and another's are one answer.
-        let Some(row) = tx.take_link_code(&code, party, room.call.now).await? else {
+        // Unknown, expired, used and another's are one answer. A repeat is none of these: its first answer may
+        // have been lost, and is given again.
+        let taken = tx.take_link_code(&code, party, room.call.now, self.request_id);
+        let Some(row) = taken.await? else {
             count_wrong(room, tx, source).await?;
             return Ok(Verdict::hidden(Reason::NotAvailable, record));
         };

@@ -1,6 +1,6 @@
 //! Link codes that wait to be redeemed, and the count of wrong codes.
 //!
-//! Must never give a code's content twice: taking it deletes it.
+//! Must never give a code's content to two requests: the first one takes it, and only its repeats get it again.
 
 use crate::sql::{Arg, Sql, column, sql};
 use crate::{Error, Tx};
@@ -12,8 +12,8 @@ const INSERT_CODE: Sql = sql!(
      sealed) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (code_sha256) DO NOTHING"
 );
 const TAKE_CODE: Sql = sql!(
-    "DELETE FROM link_code WHERE code_sha256 = $1 AND party_tag = $2 \
-     AND expires_at > $3 RETURNING wrapped_key, sealed"
+    "UPDATE link_code SET taken_by = $4 WHERE code_sha256 = $1 AND party_tag = $2 \
+     AND expires_at > $3 AND (taken_by IS NULL OR taken_by = $4) RETURNING wrapped_key, sealed"
 );
 const DELETE_EXPIRED: Sql = sql!("DELETE FROM link_code WHERE expires_at <= $1");
 const INSERT_WRONG: Sql = sql!(
@@ -71,7 +71,7 @@ impl Tx<'_> {
         Ok(written == 1)
     }
 
-    /// Takes a code out, if it is this party's and has not expired.
+    /// Takes a code for a request, if it is this party's, has not expired and was taken by no other request.
     ///
     /// # Errors
     /// When the database fails.
@@ -80,6 +80,7 @@ impl Tx<'_> {
         code_sha256: &[u8; 32],
         party: Tag,
         now: Timestamp,
+        request: RequestId,
     ) -> Result<Option<LinkRow>, Error> {
         self.optional(
             TAKE_CODE,
@@ -87,6 +88,7 @@ impl Tx<'_> {
                 Arg::from(code_sha256.as_slice()),
                 Arg::from(party.bytes().as_slice()),
                 Arg::from(now.millis()),
+                Arg::from(request.bytes().as_slice()),
             ],
         )
         .await?

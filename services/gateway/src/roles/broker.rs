@@ -41,7 +41,7 @@ use own_context::Opening;
 use rules::clock::Clock;
 use rules::id::PeerKind;
 use rules::policy::PolicyBundle;
-use rules::reason::Outcome;
+use rules::reason::{Outcome, Reason};
 use standing::BrokerStanding;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -247,15 +247,21 @@ async fn found(
     trust_level: u32,
 ) -> Result<(), StartError> {
     if let Some(first) = first {
-        if let Outcome::Refused(refusal) =
-            counter.first_start(&first.directory, &first.policy).await?
-        {
-            return Err(StartError::Refused {
-                what: "directory and policy set",
-                refusal,
-            });
+        match counter.first_start(&first.directory, &first.policy).await? {
+            Outcome::Permitted(_) => {
+                tracing::info!("put the first directory and policy set in force");
+            }
+            // There was none when this broker looked: another one was faster.
+            Outcome::Refused(refusal) if refusal.reason == Reason::DirectoryVersionLower => {
+                tracing::info!("another broker put the first directory and policy set in force");
+            }
+            Outcome::Refused(refusal) => {
+                return Err(StartError::Refused {
+                    what: "directory and policy set",
+                    refusal,
+                });
+            }
         }
-        tracing::info!("put the first directory and policy set in force");
     }
     if settings.trust_override.is_some() && trust_level < 2 {
         counter.note(&counter.own_call(), "TrustOverride").await?;

@@ -86,7 +86,9 @@ CREATE TABLE link_code (
     party_tag   BYTEA   NOT NULL,
     expires_at  BIGINT  NOT NULL,
     wrapped_key BYTEA   NOT NULL,
-    sealed      BYTEA   NOT NULL
+    sealed      BYTEA   NOT NULL,
+    -- The request that redeemed it: its repeats get the same answer.
+    taken_by    BYTEA
 );
 CREATE INDEX link_code_expires ON link_code (expires_at);
 

@@ -86,7 +86,9 @@ CREATE TABLE link_code (
     party_tag   BLOB    NOT NULL,
     expires_at  INTEGER NOT NULL,
     wrapped_key BLOB    NOT NULL,
-    sealed      BLOB    NOT NULL
+    sealed      BLOB    NOT NULL,
+    -- The request that redeemed it: its repeats get the same answer.
+    taken_by    BLOB
 ) STRICT;
 CREATE INDEX link_code_expires ON link_code (expires_at);
 
