@@ -180,7 +180,7 @@ impl<'s> Examination<'s> {
         let mut tx = match &mut self.connection {
             Connection::Sqlite(connection) => {
                 let begun = connection.begin_with("BEGIN").await;
-                Tx::sqlite(begun.map_err(Error::from)?)
+                Tx::reader(begun.map_err(Error::from)?)
             }
             Connection::Postgres(connection) => {
                 let begun = connection.begin_with("BEGIN READ ONLY").await;
@@ -188,7 +188,7 @@ impl<'s> Examination<'s> {
             }
         };
         let output = work.perform(&mut tx).await?;
-        tx.rollback().await?;
+        tx.commit().await?;
         Ok(output)
     }
 }

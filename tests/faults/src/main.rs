@@ -218,7 +218,7 @@ fn kinds(arguments: &Arguments, stage: &Stage, not_done: &mut Vec<String>) -> Ve
 }
 
 /// A run in which nothing happened is no proof.
-fn proved_nothing(arguments: &Arguments, taken: &journal::Taken, kinds: &[Kind]) -> Option<String> {
+fn proved_nothing(arguments: &Arguments, taken: &journal::Taken, jumps: u64) -> Option<String> {
     let changes = u64::try_from(taken.acts.len()).unwrap();
     if changes < CHANGES_PER_SECOND_MIN * arguments.seconds {
         return Some(format!(
