@@ -112,7 +112,15 @@ async fn what_is_in_order_is_found_in_order_in_every_role() {
         }
     }
     let (_, broker) = examine(&laid, "broker").await;
-    for name in ["own work", "feed", "notices", "day keys", "trust level"] {
+    for name in [
+        "own work",
+        "lead",
+        "feed",
+        "notices",
+        "inboxes",
+        "day keys",
+        "trust level",
+    ] {
         assert_eq!(broker[name].0, "ok", "{name}");
     }
     for holder in ["00000099000000011000", "00000099000000012000"] {
@@ -324,7 +332,7 @@ async fn a_configuration_or_a_database_that_is_not_there_is_no_panic() {
 }
 
 /// Rows that wait, as the broker writes them, from the first millisecond of 1970.
-const WAITING: [&str; 4] = [
+const WAITING: [&str; 6] = [
     "INSERT INTO relation_subject (subject_index, relation_tag, sealed_handle, created_at) \
      VALUES ($1, $1, $1, 1)",
     "INSERT INTO handover (handover_id, revision, state, sender_tag, recipient_tag, purpose_tag, \
@@ -332,6 +340,8 @@ const WAITING: [&str; 4] = [
     "INSERT INTO notice (notice_id, handover_id, recipient_tag, kind, state, sent_at, due_at, body) \
      VALUES ($1, $1, $1, 1, 1, 1, 1, $1)",
     "INSERT INTO feed (line_id, wrapped_key, sealed) VALUES ($1, $1, $1)",
+    "INSERT INTO inbox_head (party_tag, position) VALUES ($1, 1)",
+    "INSERT INTO inbox (party_tag, position, created_at, body) VALUES ($1, 1, 1, $1)",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -350,13 +360,22 @@ async fn what_waits_too_long_is_found_and_said_without_a_name() {
     for (name, words) in [
         ("own work", "nobody ended it"),
         ("feed", "waits for the portal for 2"),
-        ("notices", "d 1"),
+        ("notices", "an answer to a notice is 2"),
+        ("inboxes", "1 organisations have not shown"),
     ] {
         let (outcome, text) = &found[name];
         assert_eq!(outcome, "fault", "{name}: {text}");
         assert!(text.contains(words), "{name}: {text}");
         assert!(!text.contains("0707"), "{text}");
     }
+    let mut beside = Beside::of(laid.home("broker")).await;
+    let expired = "UPDATE lease SET held_until = 1 WHERE $1 = $1";
+    assert_eq!(beside.execute_with(expired, &[]).await, 1);
+    beside.close().await;
+    let (_, found) = examine(&laid, "broker").await;
+    let (outcome, text) = &found["lead"];
+    assert_eq!(outcome, "warning", "{text}");
+    assert!(text.contains("no broker has done"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

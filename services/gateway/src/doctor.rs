@@ -7,6 +7,7 @@ mod certificates;
 mod database;
 mod files;
 mod peers;
+mod waiting;
 
 use crate::cli::error::EXIT_USAGE;
 use crate::clock::SystemClock;

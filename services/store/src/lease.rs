@@ -3,12 +3,13 @@
 //! Must never be what keeps two processes from doing the same thing twice: a lease only saves work. Whoever
 //! acts looks at the row it acts on, in the transaction in which it does.
 
-use crate::sql::{Arg, Sql, column, fixed, sql};
+use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 
 const LOCK_LEASE: Sql =
     sql!("SELECT holder, term, held_until FROM lease WHERE work = $1", for update);
+const SELECT_LEASE: Sql = sql!("SELECT holder, term, held_until FROM lease WHERE work = $1");
 const PUT_LEASE: Sql = sql!(
     "INSERT INTO lease (work, holder, term, held_until) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (work) DO UPDATE SET holder = excluded.holder, term = excluded.term, \
@@ -17,7 +18,7 @@ const PUT_LEASE: Sql = sql!(
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[Sql] = &[LOCK_LEASE, PUT_LEASE];
+pub(crate) const STATEMENTS: &[Sql] = &[LOCK_LEASE, SELECT_LEASE, PUT_LEASE];
 
 /// A lease as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +38,16 @@ impl Tx<'_> {
     /// When the database fails.
     pub async fn lock_lease(&mut self, work: &str) -> Result<Option<LeaseRow>, Error> {
         let row = self.optional(LOCK_LEASE, &[Arg::from(work)]).await?;
-        row.map(|row| {
-            Ok(LeaseRow {
-                holder: fixed(&row, "holder")?,
-                term: column(&row, "term")?,
-                held_until: Timestamp::from_millis(column(&row, "held_until")?),
-            })
-        })
-        .transpose()
+        row.as_ref().map(lease).transpose()
+    }
+
+    /// Reads a lease without locking it; `None` when nobody ever held it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lease(&mut self, work: &str) -> Result<Option<LeaseRow>, Error> {
+        let row = self.optional(SELECT_LEASE, &[Arg::from(work)]).await?;
+        row.as_ref().map(lease).transpose()
     }
 
     /// Writes a lease.
@@ -63,4 +66,12 @@ impl Tx<'_> {
         )
         .await
     }
+}
+
+fn lease(row: &Row) -> Result<LeaseRow, Error> {
+    Ok(LeaseRow {
+        holder: fixed(row, "holder")?,
+        term: column(row, "term")?,
+        held_until: Timestamp::from_millis(column(row, "held_until")?),
+    })
 }

@@ -1,8 +1,8 @@
-//! The database of a role: the way to it, its schema, its settings and clock, and what waits in it too long.
+//! The database of a role: the way to it, its schema, its settings and clock.
 //!
 //! Must never read more from a row than a moment, and must never write.
 
-use super::{CHECK_TIMEOUT, Check, age, compare_clocks, in_time};
+use super::{CHECK_TIMEOUT, Check, compare_clocks, in_time, waiting};
 use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role};
 use crate::files;
@@ -11,20 +11,10 @@ use crate::roles::broker::controllers;
 use counter::directory::{ControllerSignature, Signed, decode_signatures, verify_directory};
 use rules::clock::{Clock as _, Timestamp};
 use rules::directory::Directory;
-use rules::limits::{DAY_MILLIS, HOUR_MILLIS, MINUTE_MILLIS};
 use std::path::Path;
 use store::directory::SignedFile;
 use store::examine::Examination;
 use store::{Error, OpenFault, Settings, Tx, Work};
-
-/// Age of a line of the feed at which somebody should look, and at which the portal does not take it over:
-/// it asks every second.
-const FEED_MILLIS_WARNING: i64 = 10 * MINUTE_MILLIS;
-const FEED_MILLIS_FAULT: i64 = DAY_MILLIS;
-/// How long after its time an answer to a notice is more than late: the recipient must be called.
-const NOTICE_MILLIS_FAULT: i64 = 7 * DAY_MILLIS;
-/// How long a deadline may have passed while nobody ended the handover: the broker looks every few seconds.
-const OWN_WORK_MILLIS_MAX: i64 = HOUR_MILLIS;
 
 /// What was found, and the directory in force with it.
 pub(super) struct Looked {
@@ -35,9 +25,6 @@ pub(super) struct Looked {
 
 /// The names of the checks that need a connection, in their order.
 const CONNECTED: [&str; 4] = ["schema", "sync settings", "database clock", "pooler"];
-/// The names of those that need this program's tables besides. The lease of the broker's own work belongs
-/// here, beside what that work has left.
-const TABLES: [&str; 3] = ["own work", "feed", "notices"];
 
 /// Looks at the database of a configuration.
 pub(super) async fn look(configuration: &Configuration, now: Timestamp) -> Looked {
@@ -86,15 +73,15 @@ pub(super) async fn look(configuration: &Configuration, now: Timestamp) -> Looke
     checks.push(in_time("pooler", pooler(&examination)).await);
     if !has_schema {
         let why = "not looked at: the schema is not this program's";
-        checks.extend(TABLES.map(|name| Check::not_applicable(name, why)));
+        checks.extend(waiting::NAMES.map(|name| Check::not_applicable(name, why)));
         let directory = first_directory(configuration);
         return Looked { checks, directory };
     }
     match configuration.role {
-        Role::Broker(_) => checks.extend(waiting(&mut examination, now).await),
+        Role::Broker(_) => checks.extend(waiting::look(&mut examination, now).await),
         Role::Holder(_) | Role::Portal(_) => {
             let why = "only a broker has it in its database";
-            checks.extend(TABLES.map(|name| Check::not_applicable(name, why)));
+            checks.extend(waiting::NAMES.map(|name| Check::not_applicable(name, why)));
         }
     }
     let directory = directory(configuration, &mut examination).await;
@@ -103,7 +90,7 @@ pub(super) async fn look(configuration: &Configuration, now: Timestamp) -> Looke
 
 fn unopened(configuration: &Configuration, opened: Check) -> Looked {
     let why = "not looked at: the database cannot be opened";
-    let others = CONNECTED.into_iter().chain(TABLES);
+    let others = CONNECTED.into_iter().chain(waiting::NAMES);
     let others = others.map(|name| Check::not_applicable(name, why));
     Looked {
         checks: std::iter::once(opened).chain(others).collect(),
@@ -126,7 +113,7 @@ fn may_not_write(settings: &Settings) -> bool {
 }
 
 /// What the store says is wrong, with its remedy apart.
-fn fault(name: &str, error: &Error) -> Check {
+pub(super) fn fault(name: &str, error: &Error) -> Check {
     match error {
         Error::Open {
             place,
@@ -183,107 +170,6 @@ async fn pooler(examination: &Examination<'_>) -> Check {
         ),
         Ok(None) => Check::not_applicable(name, "a file has none"),
         Err(error) => fault(name, &error),
-    }
-}
-
-/// What waits at a broker: oldest first.
-struct Waiting {
-    is_work_late: bool,
-    feed_since: Option<Timestamp>,
-    notice_due: Option<Timestamp>,
-}
-
-struct FindWaiting {
-    now: Timestamp,
-}
-
-impl Work for FindWaiting {
-    type Output = Waiting;
-    type Error = Error;
-
-    fn name(&self) -> &'static str {
-        "FindWaiting"
-    }
-
-    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Waiting, Error> {
-        let late = self.now.plus_millis(-OWN_WORK_MILLIS_MAX);
-        let lines = tx.feed_lines(1).await?;
-        Ok(Waiting {
-            is_work_late: !tx.due_handovers(late, 1, 0).await?.is_empty(),
-            feed_since: lines.first().map(|line| line.line_id.drawn_at()),
-            notice_due: tx.oldest_due_notice(self.now).await?,
-        })
-    }
-
-    fn is_transient(error: &Error) -> bool {
-        error.is_transient()
-    }
-}
-
-async fn waiting(examination: &mut Examination<'_>, now: Timestamp) -> Vec<Check> {
-    let mut found = Vec::new();
-    let work = FindWaiting { now };
-    let first = in_time("own work", async {
-        match examination.read(&work).await {
-            Ok(waiting) => {
-                found = vec![
-                    feed(waiting.feed_since, now),
-                    notices(waiting.notice_due, now),
-                ];
-                own_work(waiting.is_work_late)
-            }
-            Err(error) => fault("own work", &error),
-        }
-    })
-    .await;
-    std::iter::once(first).chain(found).collect()
-}
-
-fn own_work(is_late: bool) -> Check {
-    let name = "own work";
-    let bound = age(OWN_WORK_MILLIS_MAX);
-    if is_late {
-        let text =
-            format!("a handover's deadline passed more than {bound} ago, and nobody ended it");
-        let remedy = "start the broker, or see in its log why its own work does not go on";
-        Check::fault(name, text, remedy)
-    } else {
-        Check::ok(
-            name,
-            format!("no deadline has passed for more than {bound}"),
-        )
-    }
-}
-
-fn feed(since: Option<Timestamp>, now: Timestamp) -> Check {
-    let name = "feed";
-    let Some(since) = since else {
-        return Check::ok(name, "the portal has taken over every line");
-    };
-    let millis = now.millis_since(since).max(0);
-    let text = format!("the oldest line waits for the portal for {}", age(millis));
-    let remedy = "see whether the portal runs, and run its doctor";
-    if millis > FEED_MILLIS_FAULT {
-        Check::fault(name, text, remedy)
-    } else if millis > FEED_MILLIS_WARNING {
-        Check::warning(name, text, remedy)
-    } else {
-        Check::ok(name, text)
-    }
-}
-
-fn notices(due: Option<Timestamp>, now: Timestamp) -> Check {
-    let name = "notices";
-    let Some(due) = due else {
-        return Check::ok(name, "no answer is late");
-    };
-    let millis = now.millis_since(due).max(0);
-    let text = format!("an answer to a notice is {} late", age(millis));
-    let remedy = "the log tells the officers which (MarkOverdue); the recipient must answer";
-    if millis > NOTICE_MILLIS_FAULT {
-        Check::fault(name, text, remedy)
-    } else {
-        Check::warning(name, text, remedy)
     }
 }
 

@@ -20,7 +20,8 @@ impl fmt::Display for ContactDate {
 }
 
 /// Reads the date of contact: YYYY-MM-DD, on or after the day of release, not after today, all in
-/// Europe/Amsterdam. Refuses with `CONTACT_DATE_INVALID`.
+/// Europe/Amsterdam. A release that lies ahead was made by a clock that was wrong, and must keep nobody from
+/// completing: today will do then. Refuses with `CONTACT_DATE_INVALID`.
 #[must_use]
 pub fn contact_date(
     text: &str,
@@ -30,7 +31,7 @@ pub fn contact_date(
 ) -> Outcome<ContactDate> {
     let between = |date: &Date| {
         calendar
-            .date(released_at)
+            .date(released_at.min(now))
             .is_some_and(|released| released <= *date)
             && calendar.date(now).is_some_and(|today| *date <= today)
     };
@@ -82,6 +83,19 @@ mod tests {
             ("gisteren", false),
         ] {
             let answer = contact_date(text, NOON.plus_millis(-2 * DAY_MILLIS), NOON, &calendar);
+            assert_eq!(matches!(answer, Outcome::Permitted(_)), right, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_release_by_a_clock_that_was_ahead_keeps_nobody_from_completing() {
+        let calendar = Calendar::new::<&str>(&[]).unwrap();
+        for (text, right) in [
+            ("2026-11-22", false),
+            ("2026-11-23", true),
+            ("2026-11-24", false),
+        ] {
+            let answer = contact_date(text, NOON.plus_millis(DAY_MILLIS), NOON, &calendar);
             assert_eq!(matches!(answer, Outcome::Permitted(_)), right, "{text}");
         }
     }

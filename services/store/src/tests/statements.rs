@@ -56,7 +56,7 @@ async fn every_statement_of_the_broker_can_be_prepared() {
         crate::pseudonym::STATEMENTS,
         crate::request::STATEMENTS,
     ]);
-    check(Role::Broker, all, 68).await;
+    check(Role::Broker, all, 69).await;
 }
 
 #[tokio::test]
