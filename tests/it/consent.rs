@@ -4,7 +4,7 @@
 //! Must never take the client library's word for a statement: a JWS is opened here by a library that knows
 //! nothing of Sluis.
 
-use crate::house::{House, bsn, person, reason, today, values};
+use crate::house::{Folder, House, bsn, person, reason, today, values};
 use client::{Client, PersonKey, Preparation};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use rules::clock::{Clock as _, Random as _};
@@ -18,6 +18,7 @@ use rules::limits::DAY_MILLIS;
 use rules::reason::Reason;
 use rules::register::Register;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use vault::chance::SystemChance;
 use vault::pseudonym::Bsn;
 
@@ -30,8 +31,8 @@ const DOSSIER: &[(&str, &str)] = &[
 ];
 
 /// A vakbond, a recipient and the portal in one house, and one person.
-pub(crate) struct Scene {
-    pub(crate) house: House,
+pub(crate) struct Scene<H = House> {
+    pub(crate) house: H,
     pub(crate) union: Client,
     pub(crate) desk: Client,
     pub(crate) portal: Client,
@@ -42,7 +43,13 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn set() -> Self {
-        let house = House::start().await;
+        Self::on(House::start().await).await
+    }
+}
+
+impl<H: Deref<Target = Folder>> Scene<H> {
+    /// The same where servers run already.
+    pub(crate) async fn on(house: H) -> Self {
         let text = std::fs::read_to_string(house.path().join("policies/register.toml")).unwrap();
         let scene = Self {
             union: house.client("vakbond").await,

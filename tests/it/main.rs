@@ -5,6 +5,7 @@
 
 mod agreement;
 mod authority;
+mod backup;
 mod cli;
 mod consent;
 mod controllers;

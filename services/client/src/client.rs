@@ -27,7 +27,7 @@ use crate::mutation::{Mutation, resume};
 use crate::outbox::{Beside, Outbox, Resumed};
 use crate::receipt::Settled;
 use crate::retry::RetryPolicy;
-use crate::store::{DirectoryRow, OutboxRow, Store, Table, put};
+use crate::store::{DIRECTORY_KEY, DirectoryRow, OutboxRow, Store, Table, put};
 use rules::clock::{Clock, Random, Timestamp};
 use rules::id::{HandoverId, Party};
 use rules::pseudonym::{Context, Domain};
@@ -41,8 +41,6 @@ use wire::directory::v1::{
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
 use wire::handover::v1::{GetHandoverRequest, GetHandoverResponse};
 
-/// Row key of the one directory in the store.
-const DIRECTORY_KEY: &[u8] = b"directory";
 /// Age at which the copy of the directory is asked after, in milliseconds: a new desk or key is known
 /// here this much later at most.
 const DIRECTORY_AGE_MILLIS_MAX: i64 = 15 * rules::limits::MINUTE_MILLIS;
@@ -62,8 +60,7 @@ macro_rules! ask {
         let message = $message;
         client
             .outbox
-            .policy
-            .repeat(&*client.outbox.random, || {
+            .repeat(|| {
                 let mut stub = stub!($service<_>, client.outbox.connection);
                 let message = message.clone();
                 async move {
@@ -137,6 +134,7 @@ impl Client {
             random: parts.random,
             policy: parts.retry,
             under_way: Arc::new(Mutex::new(BTreeSet::new())),
+            resending: Arc::default(),
         };
         Ok(Self {
             outbox,

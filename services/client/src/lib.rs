@@ -17,6 +17,7 @@ mod outbox;
 pub mod paper;
 pub mod person;
 pub mod receipt;
+mod resend;
 mod retry;
 pub mod store;
 

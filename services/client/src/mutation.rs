@@ -4,13 +4,15 @@
 
 use crate::connection::{Connection, stub, with_deadline};
 use crate::directory::DirectoryCopy;
-use crate::error::{ClientError, ProtocolError};
+use crate::error::{ClientError, ProtocolError, from_status};
 use crate::outbox::{Outbox, Resumed};
 use crate::paper::{Expectation, Order, Signed, Voucher, verify_vouchers};
 use crate::receipt::{
     ConsentReceipt, NoticeReceipt, Prepared, Promise, Question, Receipt, Settled, labels,
 };
-use crate::store::{Change, OutboxRow, PreparedRow, StoreError, Table, put, put_octets};
+use crate::store::{
+    Change, OutboxRow, PreparedRow, StoppedRow, StoreError, Table, put, put_octets,
+};
 use prost::Message;
 use rules::clock::Timestamp;
 use rules::consent::ConsentState;
@@ -60,6 +62,12 @@ pub(crate) trait Mutation: Message + Default + Clone + 'static {
     fn settle(&self, answer: Self::Answer, settling: &Settling<'_>) -> Settlement;
 }
 
+/// Whether a call only stops something: then it is kept for a gateway that is put back from a backup. These are
+/// ObjectToHandover, RestrictHandover, NarrowConsent, WithdrawConsent and InvalidateConsent.
+pub(crate) const fn stops(call: u32) -> bool {
+    matches!(call, 17 | 18 | 25 | 26 | 28)
+}
+
 /// How an answer is settled.
 trait Settle<Question> {
     fn settle(self, question: &Question, settling: &Settling<'_>) -> Settlement;
@@ -92,6 +100,24 @@ macro_rules! mutations {
                 }
             }
         )*
+
+        /// Sends again what was answered before, whichever call it is; what is answered now is of no use but
+        /// that it is an answer.
+        pub(crate) async fn send_again(outbox: &Outbox, row: &StoppedRow) -> Result<(), ClientError> {
+            let unreadable = || StoreError::Unreadable { kind: "stopped request" };
+            match row.call {
+                $( $number => {
+                    let message = <$request>::decode(row.message.as_slice()).map_err(|_| unreadable())?;
+                    outbox.policy.repeat(&*outbox.random, || {
+                        let sent = message.clone().send(outbox.connection.clone());
+                        async move {
+                            sent.await.map(drop).map_err(|status| from_status($name, &status))
+                        }
+                    }).await
+                } )*
+                _ => Err(unreadable().into()),
+            }
+        }
 
         /// Sends a kept request again, whichever call it is.
         pub(crate) async fn resume(

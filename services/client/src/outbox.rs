@@ -7,7 +7,7 @@ use crate::connection::Connection;
 use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, from_status};
 use crate::identity::Identity;
-use crate::mutation::{Mutation, Settling};
+use crate::mutation::{Mutation, Settling, stops};
 use crate::paper::{Order, Signed};
 use crate::receipt::Settled;
 use crate::retry::RetryPolicy;
@@ -27,6 +27,8 @@ pub(crate) struct Outbox {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) policy: RetryPolicy,
     pub(crate) under_way: Arc<Mutex<BTreeSet<RequestId>>>,
+    /// Held while what was stopped is sent again.
+    pub(crate) resending: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What `resume` made of one request that waited.
@@ -86,8 +88,7 @@ impl Outbox {
         directory: &Arc<DirectoryCopy>,
     ) -> Result<Settled, ClientError> {
         let sent = self
-            .policy
-            .repeat(&*self.random, || {
+            .repeat(|| {
                 let prepared = self.attempt(message.clone(), row);
                 let connection = self.connection.clone();
                 async move {
@@ -113,6 +114,9 @@ impl Outbox {
                     Err(error) => (Err(error), Vec::new()),
                 };
                 changes.push(done);
+                if stops(M::NUMBER) {
+                    changes.extend(self.keep_stopped(request, M::NUMBER, row.message.clone())?);
+                }
                 self.commit(changes).await?;
                 settled
             }

@@ -9,7 +9,7 @@ mod rows;
 
 pub(crate) use journal::{Change, Table};
 pub(crate) use rows::{
-    ContextRow, DirectoryRow, FieldRow, OpenedRow, OutboxRow, PreparedRow, PseudonymRow,
+    ContextRow, DirectoryRow, FieldRow, OpenedRow, OutboxRow, PreparedRow, PseudonymRow, StoppedRow,
 };
 
 use crate::person::PersonKey;
@@ -249,6 +249,15 @@ impl Store {
             .collect()
     }
 
+    /// Requests that stopped something, oldest first.
+    pub(crate) fn stopped(&self) -> Result<Vec<(RequestId, StoppedRow)>, StoreError> {
+        self.records()
+            .rows(Table::Stopped)
+            .filter_map(|(key, value)| Some((RequestId::from_slice(key)?, value)))
+            .map(|(request, value)| Ok((request, read(value, "stopped request")?)))
+            .collect()
+    }
+
     /// Reads one typed row.
     pub(crate) fn row<M: Message + Default>(
         &self,
@@ -284,6 +293,9 @@ impl Store {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Row key of the one directory.
+pub(crate) const DIRECTORY_KEY: &[u8] = b"directory";
 
 /// Puts a row.
 pub(crate) fn put(table: Table, key: &[u8], row: &impl Message) -> Change {

@@ -9,7 +9,7 @@ use crate::record::Written;
 use rules::calendar::Calendar;
 use rules::clock::{Clock, Random, Timestamp};
 use rules::directory::Directory;
-use rules::id::{Oin, Party, Purpose, Tag};
+use rules::id::{DeskName, Oin, Party, Purpose, Tag};
 use rules::policy::PolicyBundle;
 use rules::pseudonym::{Context, Order};
 use rules::reason::Outcome;
@@ -170,10 +170,13 @@ impl Keys {
     /// Tag of a caller's desk, under which its request ids count.
     #[must_use]
     pub fn caller_tag(&self, caller: &Caller) -> Tag {
-        self.tag(
-            "caller",
-            format!("{}/{}", caller.party.oin, caller.desk).as_bytes(),
-        )
+        self.desk_tag(&caller.party.oin, &caller.desk)
+    }
+
+    /// The same of a desk in the directory.
+    #[must_use]
+    pub fn desk_tag(&self, oin: &Oin, desk: &DeskName) -> Tag {
+        self.tag("caller", format!("{oin}/{desk}").as_bytes())
     }
 
     /// Tag of a purpose in handover rows.

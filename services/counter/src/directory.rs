@@ -302,6 +302,7 @@ impl Command for PutInForce<'_> {
         let mut after = before.unwrap_or(InForceRow {
             directory_version: room.in_force.directory_version(),
             policy_sha256: room.in_force.policy.hash(),
+            is_shut: false,
         });
         if let Some((directory, file)) = &self.directory {
             let version = i64::try_from(directory.version()).unwrap_or(i64::MAX);
@@ -337,6 +338,11 @@ impl Command for Note {
 
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// A line in the log is all that it does.
+    fn passes_shut_door(&self) -> bool {
+        true
     }
 
     async fn perform<'a>(
@@ -496,6 +502,33 @@ impl Counter {
         let answer = self.serve(call, &command).await?;
         self.reload().await?;
         Ok(answer)
+    }
+
+    /// Puts the directory in force that a desk kept, when it is newer than the one of the backup from which
+    /// the database was put back. Gives why it cannot be.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn take_back_directory(
+        &self,
+        call: &Call,
+        file: &Signed<Vec<u8>>,
+    ) -> Result<Outcome<()>, Error> {
+        let directory = match verify_directory(self.controllers(), file) {
+            Ok(directory) => directory,
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        };
+        let is_newer = directory.version() > self.in_force().directory.version();
+        if is_newer && self.is_shut().await? {
+            let command = PutInForce {
+                name: "ImportDirectory",
+                directory: Some((directory, file)),
+                policy: None,
+            };
+            self.serve(call, &command).await?;
+            self.reload().await?;
+        }
+        Ok(Outcome::Permitted(()))
     }
 
     /// Puts a policy set in force.

@@ -22,6 +22,7 @@ pub mod policy;
 pub mod portal;
 pub mod pseudonym;
 pub mod record;
+pub mod restoration;
 pub mod rowkey;
 pub mod serve;
 #[cfg(test)]

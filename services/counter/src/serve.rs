@@ -192,6 +192,12 @@ pub trait Command: Send + Sync {
         false
     }
 
+    /// Whether it is done also while the door is shut after a restoration: what stops something, what puts a
+    /// newer directory or policy set in force, and what is about the restoration itself.
+    fn passes_shut_door(&self) -> bool {
+        self.stops() || self.founds()
+    }
+
     /// What a repeat needs to give the same answer.
     fn receipt(&self, _reply: &Self::Reply) -> Receipt {
         Receipt::default()
@@ -254,7 +260,11 @@ impl<C: Command> Work for Serving<'_, C> {
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
         let Some((request_id, fingerprint)) = self.command.repeatable() else {
-            self.check_in_force(tx.in_force().await?)?;
+            let in_force = tx.in_force().await?;
+            self.check_in_force(in_force)?;
+            if self.is_kept_out(in_force) {
+                return self.keep_out(tx).await;
+            }
             let verdict = self.command.perform(&self.room, tx).await?;
             let entry = self
                 .room
@@ -269,6 +279,9 @@ impl<C: Command> Work for Serving<'_, C> {
         let caller = self.room.counter.keys().caller_tag(&self.room.call.caller);
         let (in_force, stored) = tx.in_force_and_outcome(caller, request_id).await?.unzip();
         self.check_in_force(in_force)?;
+        if self.is_kept_out(in_force) {
+            return self.keep_out(tx).await;
+        }
         if let Some(stored) = stored.flatten() {
             return self.repeat(tx, request_id, body_sha256, &stored).await;
         }
@@ -324,6 +337,25 @@ impl<C: Command> Serving<'_, C> {
         let same = current.directory_version == own.directory_version()
             && current.policy_sha256 == own.policy.hash();
         if same { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    /// Whether the door is shut to this command: the database was restored, and what was stopped since the
+    /// backup may still seem to stand.
+    fn is_kept_out(&self, current: Option<InForceNow>) -> bool {
+        current.is_some_and(|current| current.is_shut) && !self.command.passes_shut_door()
+    }
+
+    /// Refuses at the shut door. It is no outcome of the request: the same request is decided anew later.
+    async fn keep_out(&self, tx: &mut Tx<'_>) -> Result<Served<C::Reply>, Error> {
+        let verdict = Verdict::<C::Reply>::refused(Reason::Restoring, Record::default());
+        let entry = self
+            .room
+            .write_entry(tx, self.command.name(), &verdict.record)
+            .await?;
+        Ok(Served {
+            outcome: verdict.outcome,
+            entry,
+        })
     }
 
     /// Answers a repeat: the stored outcome for the same body, a refusal for another. It is a call

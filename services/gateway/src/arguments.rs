@@ -37,6 +37,12 @@ pub enum OperatorVerb {
         One line for each check: ok, warning, fault or not applicable. Exit code 0 without a fault, 1 with\n\
         one, 2 when the configuration cannot be read.")]
     Doctor(ConfigurationFile),
+    /// Makes, looks over and puts back backups of a role's tables.
+    #[command(subcommand)]
+    Backup(BackupVerb),
+    /// The door of a broker that was put back from a backup: how it stands, and opening it.
+    #[command(subcommand)]
+    Door(DoorVerb),
     /// Looks at configuration files.
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -54,6 +60,62 @@ pub enum ConfigVerb {
     /// Reads the file and the files that it names, and says everything that is wrong at once.
     #[command(after_help = "Example: sluis config check --config broker.toml")]
     Check(ConfigurationFile),
+}
+
+/// What can be done with backups.
+#[derive(Subcommand, Clone, Debug)]
+pub enum BackupVerb {
+    /// Makes a backup in a new folder, while the role runs.
+    #[command(
+        after_help = "Example: sluis backup create --config broker.toml --out backup-2026-11-23\n\n\
+        The folder holds tables.sqlite, whichever engine the role runs on, and manifest.json with a digest, the\n\
+        rows of each table, and what is not inside: keys above all."
+    )]
+    Create {
+        /// The role.
+        #[command(flatten)]
+        file: ConfigurationFile,
+        /// The folder to make.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
+    /// Looks a backup over: digest, pages, references, schema, rows. Needs no configuration and no keys.
+    #[command(after_help = "Example: sluis backup verify backup-2026-11-23")]
+    Verify {
+        /// The backup.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+    /// Puts a backup back into the role's database, which must be empty. The role must not run.
+    #[command(
+        after_help = "Example: sluis backup restore --config broker.toml backup-2026-11-23\n\n\
+        A broker starts with its door shut: only stopping works until portal and desks have sent again what they\n\
+        stopped since the backup, or an operator opens it (sluis door open)."
+    )]
+    Restore {
+        /// The role.
+        #[command(flatten)]
+        file: ConfigurationFile,
+        /// The backup.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+}
+
+/// What can be done with a broker's door.
+#[derive(Subcommand, Clone, Debug)]
+pub enum DoorVerb {
+    /// Tells whether it is shut, since when, and which desks have not sent again what they had stopped.
+    #[command(after_help = "Example: sluis door show --broker broker.example:7443 \
+        --server-name broker.example --certificate operator.pem --key operator.key.pem \
+        --issuer issuer.pem")]
+    Show(OperatorDesk),
+    /// Opens it though desks are missing: what they stopped since the backup stands again until they come. The
+    /// log keeps that this desk did it.
+    #[command(after_help = "Example: sluis door open --broker broker.example:7443 \
+        --server-name broker.example --certificate operator.pem --key operator.key.pem \
+        --issuer issuer.pem")]
+    Open(OperatorDesk),
 }
 
 /// Whose keys.
@@ -178,6 +240,14 @@ pub struct ActivateArguments {
     /// The file with all controllers' signatures.
     #[arg(long, value_name = "FILE")]
     pub signatures: PathBuf,
+    /// The broker, and who calls.
+    #[command(flatten)]
+    pub desk: OperatorDesk,
+}
+
+/// A desk with the right `operator`, and the broker that it calls.
+#[derive(Args, Clone, Debug)]
+pub struct OperatorDesk {
     /// The broker's address, host:port.
     #[arg(long, value_name = "ADDRESS")]
     pub broker: String,

@@ -13,4 +13,5 @@ pub mod policy;
 pub mod portal;
 pub mod pseudonym;
 pub mod reading;
+pub mod restoration;
 pub mod status;

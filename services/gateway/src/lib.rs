@@ -4,6 +4,7 @@
 //! Must never decide: it reads what comes in, asks the counter, and says what the counter said.
 
 pub mod arguments;
+mod backup;
 pub mod cli;
 pub mod clock;
 pub mod configuration;
@@ -14,6 +15,7 @@ pub mod grpc;
 pub mod logging;
 pub mod operator;
 pub mod policies;
+mod reopen;
 pub mod roles;
 pub mod sandbox;
 pub mod serving;

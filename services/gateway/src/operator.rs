@@ -4,8 +4,10 @@
 //! Must never print a secret, and must never leave a fault without what, where and what to do.
 
 use crate::arguments::{
-    ActivateArguments, ConfigVerb, ExplainArguments, KeyOwner, KeysVerb, OperatorVerb, PolicyVerb,
+    ActivateArguments, BackupVerb, ConfigVerb, DoorVerb, ExplainArguments, KeyOwner, KeysVerb,
+    OperatorDesk, OperatorVerb, PolicyVerb,
 };
+use crate::backup;
 use crate::configuration::{Configuration, Role};
 use crate::doctor;
 use crate::door::reload::DoorKeys;
@@ -13,8 +15,9 @@ use crate::files::{self, FileError};
 use crate::grpc::status::causes;
 use crate::logging;
 use crate::policies::{self, PolicyCommandError, Words};
+use crate::reopen;
 use crate::roles::{broker, holder, portal};
-use client::Connection;
+use client::{Connection, ConnectionError};
 use rules::hex;
 use rules::secret::Secret;
 use serde_json::{Value, json};
@@ -34,6 +37,8 @@ pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
             until_input_ends,
         } => serve(&file.config, until_input_ends).await,
         OperatorVerb::Migrate(file) => migrate(&file.config).await,
+        OperatorVerb::Backup(verb) => backup(verb).await,
+        OperatorVerb::Door(verb) => door(verb).await,
         OperatorVerb::Config(ConfigVerb::Check(file)) => check(&file.config),
         OperatorVerb::Keys(KeysVerb::New { role, out }) => new_keys(role, &out),
         OperatorVerb::Policy(verb) => policy(verb).await.map_err(Fault::from),
@@ -251,14 +256,51 @@ fn explained(arguments: ExplainArguments) -> Result<Answer, PolicyCommandError> 
     Ok(Answer::new(explanation.text, explanation.value))
 }
 
+/// The way to the broker as this desk.
+pub(crate) fn connection(desk: &OperatorDesk) -> Result<Connection, ConnectionError> {
+    Connection::from_files(
+        &desk.certificate,
+        &desk.key,
+        &desk.issuer,
+        &desk.server_name,
+        &desk.broker,
+    )
+}
+
+async fn backup(verb: BackupVerb) -> Result<Answer, Fault> {
+    let (what, folder, manifest) = match verb {
+        BackupVerb::Create { file, out } => {
+            let configuration = Configuration::load(&file.config)?;
+            let manifest = backup::create(&configuration, &out).await?;
+            ("made", out, manifest)
+        }
+        BackupVerb::Verify { folder } => {
+            let manifest = backup::verify(&folder).await?;
+            ("in order", folder, manifest)
+        }
+        BackupVerb::Restore { file, folder } => {
+            let configuration = Configuration::load(&file.config)?;
+            let manifest = backup::restore(&configuration, &folder).await?;
+            ("put back", folder, manifest)
+        }
+    };
+    Ok(Answer::new(
+        manifest.told(what, &folder),
+        json!({ "outcome": what, "backup": manifest }),
+    ))
+}
+
+async fn door(verb: DoorVerb) -> Result<Answer, Fault> {
+    match verb {
+        DoorVerb::Show(desk) => reopen::show(&connection(&desk)?).await,
+        DoorVerb::Open(desk) => reopen::open(&connection(&desk)?).await,
+    }
+    .map(|(text, value)| Answer::new(text, value))
+    .map_err(Fault::from)
+}
+
 async fn activated(arguments: ActivateArguments) -> Result<Answer, PolicyCommandError> {
-    let connection = Connection::from_files(
-        &arguments.certificate,
-        &arguments.key,
-        &arguments.issuer,
-        &arguments.server_name,
-        &arguments.broker,
-    )?;
+    let connection = connection(&arguments.desk)?;
     let hash = policies::activate(&connection, &arguments.folder, &arguments.signatures).await?;
     let text = format!("policy set {hash} is in force");
     Ok(Answer::new(text, json!({ "policy_set": hash })))

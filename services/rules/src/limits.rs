@@ -56,3 +56,7 @@ pub const QUESTION_MILLIS: i64 = 30 * DAY_MILLIS;
 pub const ENTRY_BYTES_MAX: usize = 64 * 1024 - 1;
 /// Oldest day key; younger ones re-wrap what is still open, in days.
 pub const DAY_KEY_DAYS_MAX: i64 = 31;
+
+/// Days that a partner keeps what it stopped, for a gateway that is put back from a backup: as long as a backup's
+/// payloads can be opened at all (`DAY_KEY_DAYS_MAX`), and some days to put it back.
+pub const STOPPED_DAYS: i64 = DAY_KEY_DAYS_MAX + 4;

@@ -330,6 +330,9 @@ reasons! {
     BrokerUnavailable, "BROKER_UNAVAILABLE", 80, Unavailable,
         "The portal cannot reach the gateway. What was asked may have been done: look at the overview later, or repeat with the same request id.",
         "Het portaal kan de gateway niet bereiken. Misschien is het wel gedaan: kijk later in het overzicht, of herhaal met hetzelfde verzoeknummer.";
+    Restoring, "RESTORING", 81, Unavailable,
+        "The gateway was put back from a backup. Its door stays shut until everybody has sent again what they had stopped since, or the operator opens it. Stopping works meanwhile. Nothing was done; repeat later with the same request id.",
+        "De gateway is teruggezet uit een back-up. Hij blijft dicht tot iedereen opnieuw heeft gestuurd wat sindsdien is gestopt, of de beheerder hem opent. Stoppen kan wel. Er is niets gebeurd; herhaal later met hetzelfde verzoeknummer.";
 }
 
 impl fmt::Display for Reason {

@@ -6,7 +6,12 @@ use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
 
-const SELECT_IN_FORCE: Sql = sql!("SELECT directory_version, policy_sha256 FROM in_force WHERE singleton = 1", for share of "in_force");
+const SELECT_IN_FORCE: Sql = sql!(
+    "SELECT directory_version, policy_sha256, \
+     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL) AS shut_at \
+     FROM in_force WHERE singleton = 1",
+    for share of "in_force"
+);
 const UPSERT_IN_FORCE: Sql = sql!(
     "INSERT INTO in_force (singleton, directory_version, policy_sha256) \
      VALUES (1, $1, $2) ON CONFLICT (singleton) DO UPDATE \
@@ -42,6 +47,8 @@ pub struct InForce {
     pub directory_version: i64,
     /// SHA-256 of the policy set.
     pub policy_sha256: [u8; 32],
+    /// Whether the tables were put back from a backup and the door has not been opened since.
+    pub is_shut: bool,
 }
 
 /// A signed file as it was imported.
@@ -63,7 +70,7 @@ impl Tx<'_> {
         row.map(|row| in_force(&row)).transpose()
     }
 
-    /// Puts a directory version and a policy set in force.
+    /// Puts a directory version and a policy set in force. Opens and shuts no door.
     ///
     /// # Errors
     /// When the database fails.
@@ -149,6 +156,7 @@ pub(crate) fn in_force(row: &Row) -> Result<InForce, Error> {
     Ok(InForce {
         directory_version: column(row, "directory_version")?,
         policy_sha256: fixed(row, "policy_sha256")?,
+        is_shut: column::<Option<i64>>(row, "shut_at")?.is_some(),
     })
 }
 

@@ -82,6 +82,12 @@ impl Role {
         }
     }
 
+    /// The role with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
     pub(crate) fn on_sqlite(self) -> Migrator {
         match self {
             Self::Broker => sqlx::migrate!("migrations/broker/sqlite"),
@@ -137,10 +143,6 @@ pub struct Server {
 /// When it cannot be opened, has another role's or a newer program's tables, or a migration fails; what was
 /// there stays as it was.
 pub async fn migrate(settings: &Settings, role: Role) -> Result<(), Error> {
-    let failed = |source| Error::Migration {
-        place: settings.to_string(),
-        source,
-    };
     match settings {
         Settings::Sqlite(file) => {
             let refused = |source| Error::open(file, of_file(&file.path, &source), source);
@@ -151,24 +153,34 @@ pub async fn migrate(settings: &Settings, role: Role) -> Result<(), Error> {
             let found = sqlite_migrations(file, &mut connection).await?;
             may_migrate(settings, role, Role::on_sqlite, &found)?;
             let done = role.on_sqlite().run(&mut connection).await;
-            done.map_err(failed)?;
+            done.map_err(|source| Error::Migration {
+                place: settings.to_string(),
+                source,
+            })?;
             connection.close().await?;
         }
-        Settings::Postgres(server) => {
-            let refused = |source| Error::open(server, of_server(&source), source);
-            let mut connection = connect_postgres(server).await?;
-            check_server(server, &mut connection).await?;
-            if server.schema.is_some() {
-                let made = sqlx::query(CREATE_SCHEMA).execute(&mut connection).await;
-                made.map_err(refused)?;
-            }
-            let found = postgres_migrations(server, &mut connection).await?;
-            may_migrate(settings, role, Role::on_postgres, &found)?;
-            let done = role.on_postgres().run(&mut connection).await;
-            done.map_err(failed)?;
-            connection.close().await?;
-        }
+        Settings::Postgres(server) => migrate_server(server, role).await?,
     }
+    Ok(())
+}
+
+/// The same on a server.
+pub(crate) async fn migrate_server(server: &Server, role: Role) -> Result<(), Error> {
+    let refused = |source| Error::open(server, of_server(&source), source);
+    let mut connection = connect_postgres(server).await?;
+    check_server(server, &mut connection).await?;
+    if server.schema.is_some() {
+        let made = sqlx::query(CREATE_SCHEMA).execute(&mut connection).await;
+        made.map_err(refused)?;
+    }
+    let found = postgres_migrations(server, &mut connection).await?;
+    may_migrate(server, role, Role::on_postgres, &found)?;
+    let done = role.on_postgres().run(&mut connection).await;
+    done.map_err(|source| Error::Migration {
+        place: server.to_string(),
+        source,
+    })?;
+    connection.close().await?;
     Ok(())
 }
 
@@ -359,7 +371,7 @@ pub(crate) fn check_schema(
 
 /// Refuses to migrate what is not an older schema of this role.
 fn may_migrate(
-    place: &Settings,
+    place: &impl std::fmt::Display,
     role: Role,
     migrator: fn(Role) -> Migrator,
     found: &[(i64, Vec<u8>)],
@@ -389,7 +401,7 @@ fn sqlite(file: &File) -> SqliteConnectOptions {
 }
 
 /// What each connection sets for itself; the journal is a matter of the file.
-fn settings_of_session(file: &File) -> SqliteConnectOptions {
+pub(crate) fn settings_of_session(file: &File) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new()
         .filename(&file.path)
         .synchronous(SqliteSynchronous::Full)

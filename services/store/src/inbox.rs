@@ -8,7 +8,7 @@ use rules::clock::Timestamp;
 use rules::id::Tag;
 
 const NEXT_POSITION: Sql = sql!(
-    "INSERT INTO inbox_head (party_tag, position) VALUES ($1, 1) \
+    "INSERT INTO inbox_head (party_tag, position) VALUES ($1, (SELECT COUNT(*) FROM restoration) * 4294967296 + 1) \
      ON CONFLICT (party_tag) DO UPDATE SET position = inbox_head.position + 1 RETURNING position"
 );
 const INSERT_ITEM: Sql =
@@ -26,8 +26,9 @@ const CONFIRM: Sql = sql!(
 const SELECT_OLDEST_WAITING: Sql = sql!(
     "SELECT COUNT(*) AS parties, MIN(created_at) AS oldest FROM inbox_head AS head \
      LEFT JOIN inbox_place AS place ON place.party_tag = head.party_tag \
-     JOIN inbox ON inbox.party_tag = head.party_tag \
-     AND inbox.position = COALESCE(place.confirmed, 0) + 1"
+     JOIN inbox ON inbox.party_tag = head.party_tag AND inbox.position = \
+     (SELECT MIN(position) FROM inbox WHERE party_tag = head.party_tag \
+     AND position > COALESCE(place.confirmed, 0))"
 );
 
 /// The statements of this file, for the test that prepares each.
@@ -52,7 +53,7 @@ pub struct Waiting {
 /// One item as it lies in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboxRow {
-    /// Place in the party's own inbox, from 1, without gaps.
+    /// Place in the party's own inbox, from 1; without gaps but for one behind each restoration.
     pub position: i64,
     /// When it was put there.
     pub created_at: Timestamp,

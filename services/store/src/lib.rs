@@ -4,6 +4,7 @@
 //! times. Must never decide anything.
 
 pub mod audit;
+pub mod backup;
 mod batch;
 pub mod consent;
 pub mod database;
@@ -23,6 +24,7 @@ mod opening;
 pub mod portal;
 pub mod pseudonym;
 pub mod request;
+pub mod restoration;
 mod sql;
 pub mod tx;
 

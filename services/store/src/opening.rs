@@ -62,6 +62,10 @@ pub enum OpenFault {
     Newer(i64, i64),
     /// The tables of another role.
     OtherRole(Role),
+    /// Pages or references are broken.
+    Damaged,
+    /// There is something already, where nothing may be.
+    NotEmpty,
     /// The migrations that made the tables are not this program's.
     Edited(i64),
     /// Anything else; the source says it.
@@ -105,6 +109,10 @@ impl OpenFault {
             Self::Pooler => {
                 "connect to the server itself: a pooler such as PgBouncer in transaction mode cannot be used"
             }
+            Self::Damaged => "restore another backup",
+            Self::NotEmpty => {
+                "name a place where nothing is: what is there is never written over; move it aside first"
+            }
             Self::NoTables | Self::Older(..) => "run `sluis migrate`",
             Self::Newer(..) => {
                 "run the newer program, or restore the backup from before its migration"
@@ -140,6 +148,8 @@ impl fmt::Display for OpenFault {
             Self::NoFile => out.write_str("is not there"),
             Self::NoFolder => out.write_str("would lie in a folder that is not there"),
             Self::Permission => out.write_str("may not be read and written by this process"),
+            Self::Damaged => out.write_str("is damaged"),
+            Self::NotEmpty => out.write_str("has something in it already"),
             Self::NotADatabase => out.write_str("is not a database of SQLite"),
             Self::Busy => out.write_str("is being written by another process"),
             Self::Full => out.write_str("has no room left"),

@@ -9,7 +9,9 @@ use rules::clock::Timestamp;
 use rules::id::{RequestId, Tag};
 
 const SELECT_IN_FORCE_AND_OUTCOME: Sql = sql!(
-    "SELECT directory_version, policy_sha256, body_sha256, outcome FROM in_force \
+    "SELECT directory_version, policy_sha256, \
+     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL) AS shut_at, \
+     body_sha256, outcome FROM in_force \
      LEFT JOIN request_outcome ON caller_tag = $1 AND request_id = $2 WHERE singleton = 1",
     for share of "in_force"
 );

@@ -4,6 +4,9 @@
 
 use ring::digest::{Context, SHA256, digest};
 
+/// Octets that are read at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+
 /// SHA-256 (FIPS 180-4) of `bytes`, 32 octets.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -19,6 +22,22 @@ pub fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
         context.update(part);
     }
     whole(context.finish().as_ref())
+}
+
+/// SHA-256 of all that a reader gives, a piece at a time.
+///
+/// # Errors
+/// Whatever reading gives.
+pub fn sha256_of(reader: &mut impl std::io::Read) -> std::io::Result<[u8; 32]> {
+    let mut context = Context::new(&SHA256);
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let count = reader.read(&mut piece)?;
+        match piece.get(..count) {
+            Some([]) | None => return Ok(whole(context.finish().as_ref())),
+            Some(read) => context.update(read),
+        }
+    }
 }
 
 /// The first octets of a ring digest or tag; both are at least as long as what we ask for.
@@ -49,5 +68,7 @@ mod tests {
             assert_eq!(rules::hex::encode(&sha256(text.as_bytes())), expected);
         }
         assert_eq!(sha256_parts(&[b"a", b"", b"bc"]), sha256(b"abc"));
+        let long = vec![7; 3 * PIECE_BYTES + 1];
+        assert_eq!(sha256_of(&mut long.as_slice()).unwrap(), sha256(&long));
     }
 }

@@ -26,5 +26,12 @@ macro_rules! packages {
 }
 
 packages!(
-    audit, consent, directory, handover, policy, portal, pseudonym
+    audit,
+    consent,
+    directory,
+    handover,
+    policy,
+    portal,
+    pseudonym,
+    restoration
 );

@@ -8,9 +8,11 @@ use super::{Client, ask};
 use crate::connection::{stub, with_deadline};
 use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError, from_status};
+use crate::mutation::Mutation as _;
 use crate::outbox::Beside;
 use crate::person::PersonKey;
 use crate::receipt::{ConsentReceipt, Promise, Question};
+use prost::Message as _;
 use rules::consent::{ConsentRecord, ConsentState, Statement, StopCode};
 use rules::id::{Category, ConsentId, Party, Purpose, RequestId};
 use rules::pseudonym::{OrderKind, Relation};
@@ -132,8 +134,8 @@ impl Client {
     }
 
     /// Anyone: stops the sharing by the stop code on the consent statement. `source` is the SHA-256 of
-    /// where the code was typed in, from the portal only. The code is kept nowhere, so nothing waits in
-    /// the outbox.
+    /// where the code was typed in, from the portal only. A code is kept only once it has stopped
+    /// something (for a gateway that is put back from a backup), so nothing waits in the outbox.
     ///
     /// # Errors
     ///
@@ -145,17 +147,22 @@ impl Client {
         source: Option<[u8; 32]>,
     ) -> Result<ConsentReceipt, ClientError> {
         let directory = self.directory().await?;
+        let request = self.request_id();
         let message = message::WithdrawConsentRequest {
-            request_id: self.request_id().bytes().to_vec(),
+            request_id: request.bytes().to_vec(),
             consent: Some(Which::StopCode(code.canonical().to_owned())),
             source_sha256: source.map(|digest| digest.to_vec()).unwrap_or_default(),
         };
+        let sent = message.encode_to_vec();
         let answer = ask!(
             self,
             "WithdrawConsent",
             ConsentServiceClient.withdraw_consent,
             message
         )?;
+        let number = message::WithdrawConsentRequest::NUMBER;
+        let kept = self.outbox.keep_stopped(&request, number, sent)?;
+        self.outbox.commit(kept).await?;
         Ok(ConsentReceipt::withdrawn(
             answer.ended_handovers,
             answer.notices,
@@ -238,8 +245,7 @@ impl Client {
             RequestId::from_slice(statement.record.id.bytes()).unwrap_or_else(|| self.request_id());
         let (statement_jws, answer) = self
             .outbox
-            .policy
-            .repeat(&*self.outbox.random, || {
+            .repeat(|| {
                 let signed = self.sign(template);
                 let mut stub = stub!(ConsentServiceClient<_>, self.outbox.connection);
                 let (request_id, ciphertext) = (request_id.bytes(), ciphertext.bytes());

@@ -188,8 +188,7 @@ impl Client {
         let request_id = RequestId::draw(&*self.outbox.clock, &*self.outbox.random);
         let (items, answer) = self
             .outbox
-            .policy
-            .repeat(&*self.outbox.random, || {
+            .repeat(|| {
                 let items = self.enrol_items(left, &domain, &context);
                 let mut stub = stub!(PseudonymServiceClient<_>, self.outbox.connection);
                 async move {

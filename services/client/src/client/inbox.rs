@@ -245,8 +245,7 @@ impl Watch {
     async fn open(&self) -> Result<Streaming<message::WatchInboxResponse>, ClientError> {
         let outbox = &self.client.outbox;
         outbox
-            .policy
-            .repeat(&*outbox.random, || {
+            .repeat(|| {
                 let mut stub = stub!(HandoverServiceClient<_>, outbox.connection);
                 // No deadline travels along: a watch is meant to last.
                 let question = message::WatchInboxRequest {

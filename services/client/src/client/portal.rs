@@ -57,8 +57,7 @@ impl Client {
         };
         let (order, answer) = self
             .outbox
-            .policy
-            .repeat(&*self.outbox.random, || {
+            .repeat(|| {
                 let signed = self.sign(&template);
                 let mut stub = stub!(PseudonymServiceClient<_>, self.outbox.connection);
                 let ciphertext = ciphertext.bytes().to_vec();
@@ -125,8 +124,7 @@ impl Client {
         let request_id = self.request_id();
         let answer = self
             .outbox
-            .policy
-            .repeat(&*self.outbox.random, || {
+            .repeat(|| {
                 let signed = self.sign(&template);
                 let mut stub = stub!(PseudonymServiceClient<_>, self.outbox.connection);
                 let message = message::LinkRequest {

@@ -50,10 +50,12 @@ pub(crate) enum Table {
     Revision = 7,
     /// The newest verified directory.
     Directory = 8,
+    /// Requests that stopped something, for a gateway that is put back from a backup.
+    Stopped = 9,
 }
 
 impl Table {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Context,
         Self::Pseudonym,
         Self::Prepared,
@@ -62,6 +64,7 @@ impl Table {
         Self::Outbox,
         Self::Revision,
         Self::Directory,
+        Self::Stopped,
     ];
 
     fn from_number(number: u8) -> Option<Self> {

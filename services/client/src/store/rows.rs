@@ -122,6 +122,24 @@ pub(crate) struct OutboxRow {
     pub(crate) person: String,
 }
 
+/// A request that stopped something and was answered.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(crate) struct StoppedRow {
+    /// Which call: the number of its kind.
+    #[prost(uint32, tag = "1")]
+    pub(crate) call: u32,
+    /// The message as it was sent, with its request id.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) message: Vec<u8>,
+    /// When it was answered, in milliseconds since 1970 UTC.
+    #[prost(int64, tag = "3")]
+    pub(crate) stopped_millis: i64,
+    /// The restoration for which it was last sent again, as its moment; 0 for none.
+    #[prost(int64, tag = "4")]
+    pub(crate) resent_for_millis: i64,
+}
+
 /// The newest directory that was verified.
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
@@ -152,5 +170,6 @@ hidden!(
     OpenedRow,
     FieldRow,
     OutboxRow,
+    StoppedRow,
     DirectoryRow
 );

@@ -167,7 +167,14 @@ async fn by_statement(
     };
     let record = record_of(&signed);
     let Some(stored) = load(room, tx, signed.statement.record.id).await? else {
-        return Ok(Err(Verdict::hidden(Reason::NotAvailable, record)));
+        return Ok(match replaced_by(room, tx, &signed).await? {
+            Some(stored) => Ok(Found {
+                stored,
+                signed: None,
+                record,
+            }),
+            None => Err(Verdict::hidden(Reason::NotAvailable, record)),
+        });
     };
     let again = has_stopped(stored.record.state);
     match check_withdrawn(&stored.record, &signed.statement, room.call.now) {
@@ -178,6 +185,30 @@ async fn by_statement(
             record,
         })),
     }
+}
+
+/// The consent that an unknown one replaced. After a restore from a backup it seems to stand again, and the
+/// portal's withdrawal of what came in its place must stop it.
+async fn replaced_by(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    signed: &Signed,
+) -> Result<Option<Stored>, Error> {
+    let new = &signed.statement.record;
+    let Some(id) = new
+        .supersedes
+        .filter(|_| new.state == ConsentState::Withdrawn)
+    else {
+        return Ok(None);
+    };
+    let found = load(room, tx, id).await?;
+    Ok(found.filter(|old| {
+        let record = &old.record;
+        record.state == ConsentState::Given
+            && record.sender == new.sender
+            && record.recipient == new.recipient
+            && record.purpose == new.purpose
+    }))
 }
 
 async fn by_code(

@@ -16,6 +16,8 @@ use tonic_types::pb;
 pub const DOMAIN: &str = "sluis";
 /// How long a caller waits before it tries an unavailable service again, in seconds.
 const RETRY_SECONDS: i64 = 1;
+/// The same while the door is shut after a restoration: others must come first, and each try is a line in the log.
+const RESTORING_SECONDS: i64 = 120;
 /// Prefix of the type URLs of details (google.protobuf.Any).
 const TYPE_PREFIX: &str = "type.googleapis.com/google.rpc.";
 
@@ -144,7 +146,10 @@ pub fn refused(refusal: &Refusal, request: Option<RequestId>, logged: Option<&Lo
             "RetryInfo",
             &pb::RetryInfo {
                 retry_delay: Some(prost_types::Duration {
-                    seconds: RETRY_SECONDS,
+                    seconds: match reason {
+                        Reason::Restoring => RESTORING_SECONDS,
+                        _ => RETRY_SECONDS,
+                    },
                     nanos: 0,
                 }),
             },

@@ -24,6 +24,7 @@ use crate::grpc::feed::Feed;
 use crate::grpc::handover::Handovers;
 use crate::grpc::policy::Policies;
 use crate::grpc::pseudonym::Pseudonyms;
+use crate::grpc::restoration::Restorations;
 use crate::grpc::status::causes;
 use crate::limited;
 use crate::serving::{self, Mounted};
@@ -61,6 +62,7 @@ use wire::handover::v1::handover_service_server::HandoverServiceServer;
 use wire::policy::v1::policy_service_server::PolicyServiceServer;
 use wire::portal::v1::feed_service_server::FeedServiceServer;
 use wire::pseudonym::v1::pseudonym_service_server::PseudonymServiceServer;
+use wire::restoration::v1::restoration_service_server::RestorationServiceServer;
 
 /// How often deadlines and notices are looked at.
 const TIMERS_INTERVAL: Duration = Duration::from_secs(5);
@@ -158,6 +160,10 @@ fn mounted(
         .with(limited!(
             FeedServiceServer<_>,
             Feed::new(Arc::clone(counter))
+        ))
+        .with(limited!(
+            RestorationServiceServer<_>,
+            Restorations::new(Arc::clone(counter))
         ))
 }
 

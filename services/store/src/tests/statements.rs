@@ -55,8 +55,9 @@ async fn every_statement_of_the_broker_can_be_prepared() {
         crate::notice::STATEMENTS,
         crate::pseudonym::STATEMENTS,
         crate::request::STATEMENTS,
+        crate::restoration::STATEMENTS,
     ]);
-    check(Role::Broker, all, 69).await;
+    check(Role::Broker, all, 76).await;
 }
 
 #[tokio::test]

@@ -225,3 +225,19 @@ CREATE TABLE lease (
     term       BIGINT NOT NULL,
     held_until BIGINT NOT NULL
 );
+
+-- Each time these tables were put back from a backup. The door is shut while one has not been opened, and
+-- inboxes go on so far ahead after each that no place from before can be ahead of them.
+CREATE TABLE restoration (
+    restored_at BIGINT  NOT NULL PRIMARY KEY,
+    backup_at   BIGINT  NOT NULL,
+    opened_at   BIGINT 
+);
+
+-- Desks that have sent again, since a restoration, all that they had stopped.
+CREATE TABLE resent (
+    restored_at BIGINT  NOT NULL REFERENCES restoration (restored_at),
+    caller_tag  BYTEA  NOT NULL,
+    resent_at   BIGINT  NOT NULL,
+    PRIMARY KEY (restored_at, caller_tag)
+);

@@ -225,3 +225,19 @@ CREATE TABLE lease (
     term       INTEGER NOT NULL,
     held_until INTEGER NOT NULL
 ) STRICT;
+
+-- Each time these tables were put back from a backup. The door is shut while one has not been opened, and
+-- inboxes go on so far ahead after each that no place from before can be ahead of them.
+CREATE TABLE restoration (
+    restored_at INTEGER NOT NULL PRIMARY KEY,
+    backup_at   INTEGER NOT NULL,
+    opened_at   INTEGER
+) STRICT;
+
+-- Desks that have sent again, since a restoration, all that they had stopped.
+CREATE TABLE resent (
+    restored_at INTEGER NOT NULL REFERENCES restoration (restored_at),
+    caller_tag  BLOB    NOT NULL,
+    resent_at   INTEGER NOT NULL,
+    PRIMARY KEY (restored_at, caller_tag)
+) STRICT;

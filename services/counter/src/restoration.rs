@@ -1,0 +1,264 @@
+//! After the database was put back from a backup: the door stays shut until every desk has sent again what it
+//! had stopped since, or the operator opens it (DESIGN 12.9).
+//!
+//! Must never open because nobody is known to be missing: each desk of the directory in force has to say so
+//! itself. Must never tell anybody but the operator who is missing.
+
+use crate::Error;
+use crate::call::{Answer, Call};
+use crate::counter::{Counter, Keys};
+use crate::directory::Signed;
+use crate::record::Record;
+use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::clock::Timestamp;
+use rules::directory::{Directory, Right};
+use rules::id::{DeskName, Oin, PeerKind, RequestId, Tag};
+use rules::reason::{Outcome, Reason};
+use store::restoration::Shut;
+use store::{Tx, Work};
+
+/// What the log says of a door that opened by itself.
+const OPENED: &str = "EVERYBODY_SENT_AGAIN";
+
+/// How the door stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The restoration after which the door is still shut; `None` when it is open.
+    pub shut: Option<Moments>,
+    /// To the operator: desks that have not sent again what they had stopped.
+    pub missing: Vec<(Oin, DeskName)>,
+}
+
+/// Two moments of a restoration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moments {
+    /// When the backup was made.
+    pub backup_at: Timestamp,
+    /// When it was put back.
+    pub restored_at: Timestamp,
+}
+
+impl From<Shut> for Moments {
+    fn from(shut: Shut) -> Self {
+        Self {
+            backup_at: shut.backup_at,
+            restored_at: shut.restored_at,
+        }
+    }
+}
+
+/// Tells how the door stands.
+#[derive(Clone, Copy, Debug)]
+pub struct GetRestoration;
+
+impl Command for GetRestoration {
+    type Reply = Standing;
+
+    fn name(&self) -> &'static str {
+        "GetRestoration"
+    }
+
+    fn passes_shut_door(&self) -> bool {
+        true
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx<'_>,
+    ) -> Result<Verdict<Standing>, Error> {
+        let Some(shut) = tx.is_shut().await? else {
+            return Ok(Verdict::permitted(Standing::default(), Record::default()));
+        };
+        let missing = if room.call.caller.may(Right::Operator) {
+            missing(room, tx, shut, None).await?
+        } else {
+            Vec::new()
+        };
+        let standing = Standing {
+            shut: Some(shut.into()),
+            missing,
+        };
+        Ok(Verdict::permitted(standing, Record::default()))
+    }
+}
+
+/// A desk says that it has sent again all that it had stopped since the backup. With the last desk the door
+/// opens. Gives whether it is open.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfirmResent {
+    /// The restoration that the desk means.
+    pub restored_at: Timestamp,
+}
+
+impl Command for ConfirmResent {
+    type Reply = bool;
+
+    fn name(&self) -> &'static str {
+        "ConfirmResent"
+    }
+
+    fn passes_shut_door(&self) -> bool {
+        true
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx<'_>,
+    ) -> Result<Verdict<bool>, Error> {
+        let mut record = Record::default();
+        let Some(shut) = tx.is_shut().await? else {
+            return Ok(Verdict::permitted(true, record));
+        };
+        if shut.restored_at != self.restored_at {
+            // Of an earlier restoration: what was stopped between the two may not have been sent.
+            return Ok(Verdict::permitted(false, record));
+        }
+        let now = room.call.now;
+        let own = room.counter.keys().caller_tag(&room.call.caller);
+        tx.insert_resent(shut.restored_at, own, now).await?;
+        let is_open = missing(room, tx, shut, Some(own)).await?.is_empty();
+        if is_open {
+            record.event_code = Some(OPENED);
+            tx.open_door(now).await?;
+        }
+        Ok(Verdict::permitted(is_open, record))
+    }
+}
+
+/// The operator opens the door though somebody is missing. Gives how many desks are.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenDoor {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+}
+
+impl Command for OpenDoor {
+    type Reply = u32;
+
+    fn name(&self) -> &'static str {
+        "OpenDoor"
+    }
+
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.add(b"OpenDoor");
+        Some((self.request_id, fingerprint))
+    }
+
+    fn passes_shut_door(&self) -> bool {
+        true
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx<'_>,
+    ) -> Result<Verdict<u32>, Error> {
+        let record = Record::default();
+        if !room.call.caller.may(Right::Operator) {
+            return Ok(Verdict::refused(Reason::RightMissing, record));
+        }
+        let Some(shut) = tx.is_shut().await? else {
+            return Ok(Verdict::permitted(0, record));
+        };
+        let missing = missing(room, tx, shut, None).await?.len();
+        tx.open_door(room.call.now).await?;
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        Ok(Verdict::permitted(missing, record))
+    }
+
+    fn receipt(&self, reply: &u32) -> Receipt {
+        Receipt {
+            state: i64::from(*reply),
+            ..Receipt::default()
+        }
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<u32, Error> {
+        u32::try_from(receipt.state).map_err(|_| Error::Malformed("a stored outcome"))
+    }
+}
+
+/// Who has not sent again what they had stopped; `own` counts as having done so.
+async fn missing(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    shut: Shut,
+    own: Option<Tag>,
+) -> Result<Vec<(Oin, DeskName)>, Error> {
+    let resent = tx.resent(shut.restored_at).await?;
+    let keys: &Keys = room.counter.keys();
+    let mut desks = who_can_stop(&room.in_force.directory);
+    desks.retain(|(oin, desk)| {
+        let tag = keys.desk_tag(oin, desk);
+        !resent.contains(&tag) && own != Some(tag)
+    });
+    Ok(desks)
+}
+
+/// Every desk from which a consent can have been stopped or an objection made: all but those of the broker and
+/// the key holders.
+fn who_can_stop(directory: &Directory) -> Vec<(Oin, DeskName)> {
+    let peers = directory
+        .peers()
+        .filter(|peer| !matches!(peer.kind(), PeerKind::Broker | PeerKind::Holder));
+    peers
+        .flat_map(|peer| {
+            let oin = peer.oin().clone();
+            peer.desks()
+                .map(move |desk| (oin.clone(), desk.name.clone()))
+        })
+        .collect()
+}
+
+struct IsShut;
+
+impl Work for IsShut {
+    type Output = bool;
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "IsShut"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<bool, Error> {
+        Ok(tx.is_shut().await?.is_some())
+    }
+
+    fn is_transient(error: &Error) -> bool {
+        error.is_transient()
+    }
+}
+
+impl Counter {
+    /// A desk has sent everything again; with the directory that it kept, if it kept one.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn confirm_resent(
+        &self,
+        call: &Call,
+        (command, directory): &(ConfirmResent, Option<Signed<Vec<u8>>>),
+    ) -> Result<Answer<bool>, Error> {
+        if let Some(file) = directory
+            && let Outcome::Refused(refusal) = self.take_back_directory(call, file).await?
+        {
+            let answer = self.refuse(call, command.name(), refusal.clone()).await?;
+            return Ok(Answer {
+                outcome: Outcome::Refused(refusal),
+                promise: answer.promise,
+            });
+        }
+        self.serve(call, command).await
+    }
+
+    /// Whether the door is shut after a restoration.
+    ///
+    /// # Errors
+    /// A fault of the database.
+    pub async fn is_shut(&self) -> Result<bool, Error> {
+        self.database().read(&IsShut).await
+    }
+}

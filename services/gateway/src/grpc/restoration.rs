@@ -1,0 +1,116 @@
+//! `RestorationService`: how the door of a restored broker opens again.
+//!
+//! Must never tell anybody but the operator who is missing; the counter sees to it.
+
+use super::call::{Incoming, answer, arrived, serve};
+use super::directory::signatures;
+use super::reading::Reading;
+use counter::Counter;
+use counter::directory::Signed;
+use counter::restoration::{ConfirmResent, GetRestoration, OpenDoor};
+use rules::clock::Timestamp;
+use rules::id::RequestId;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+use wire::restoration::v1 as message;
+use wire::restoration::v1::restoration_service_server::RestorationService;
+
+/// The restoration service of a broker.
+pub struct Restorations {
+    counter: Arc<Counter>,
+}
+
+impl Restorations {
+    /// The service at this counter.
+    #[must_use]
+    pub const fn new(counter: Arc<Counter>) -> Self {
+        Self { counter }
+    }
+}
+
+impl Incoming for message::GetRestorationRequest {
+    type Command = GetRestoration;
+    const NAME: &'static str = "GetRestoration";
+
+    fn read(self, _reading: &mut Reading) -> Option<GetRestoration> {
+        Some(GetRestoration)
+    }
+}
+
+impl Incoming for message::ConfirmResentRequest {
+    type Command = (ConfirmResent, Option<Signed<Vec<u8>>>);
+    const NAME: &'static str = "ConfirmResent";
+
+    fn read(self, _reading: &mut Reading) -> Option<Self::Command> {
+        let command = ConfirmResent {
+            restored_at: Timestamp::from_millis(self.restored_at_millis),
+        };
+        let directory = Signed {
+            content: self.directory_toml,
+            signatures: signatures(self.signatures),
+        };
+        Some((
+            command,
+            Some(directory).filter(|file| !file.content.is_empty()),
+        ))
+    }
+}
+
+impl Incoming for message::OpenDoorRequest {
+    type Command = OpenDoor;
+    const NAME: &'static str = "OpenDoor";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<OpenDoor> {
+        let request_id = reading.request_id(&self.request_id)?;
+        Some(OpenDoor { request_id })
+    }
+}
+
+#[tonic::async_trait]
+impl RestorationService for Restorations {
+    async fn get_restoration(
+        &self,
+        request: Request<message::GetRestorationRequest>,
+    ) -> Result<Response<message::GetRestorationResponse>, Status> {
+        let (standing, _) = serve(&self.counter, request).await?;
+        let moments = standing.shut;
+        let millis = |moment: Option<Timestamp>| moment.map_or(0, Timestamp::millis);
+        let missing = standing.missing.into_iter();
+        Ok(Response::new(message::GetRestorationResponse {
+            shut: moments.is_some(),
+            backup_at_millis: millis(moments.map(|moments| moments.backup_at)),
+            restored_at_millis: millis(moments.map(|moments| moments.restored_at)),
+            missing_desks: missing.map(|(oin, desk)| format!("{oin}/{desk}")).collect(),
+        }))
+    }
+
+    async fn confirm_resent(
+        &self,
+        request: Request<message::ConfirmResentRequest>,
+    ) -> Result<Response<message::ConfirmResentResponse>, Status> {
+        let call = arrived(&self.counter, &request)?;
+        let (open, _) = answer(
+            &self.counter,
+            &call,
+            request.into_inner(),
+            async |command| self.counter.confirm_resent(&call, &command).await,
+        )
+        .await?;
+        Ok(Response::new(message::ConfirmResentResponse { open }))
+    }
+
+    async fn open_door(
+        &self,
+        request: Request<message::OpenDoorRequest>,
+    ) -> Result<Response<message::OpenDoorResponse>, Status> {
+        let (missing, promise) = serve(&self.counter, request).await?;
+        Ok(Response::new(message::OpenDoorResponse {
+            missing: i32::try_from(missing).unwrap_or(i32::MAX),
+            entry_id: promise.entry_id.bytes().to_vec(),
+        }))
+    }
+}

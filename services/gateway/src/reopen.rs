@@ -1,0 +1,75 @@
+//! `sluis door …`: the door of a broker that was put back from a backup.
+//!
+//! Must never open it without a call to the running broker, which keeps in its log who did.
+
+use crate::clock::SystemClock;
+use client::{Connection, Refused};
+use rules::clock::Timestamp;
+use rules::id::RequestId;
+use serde_json::{Value, json};
+use vault::chance::SystemChance;
+use wire::restoration::v1::restoration_service_client::RestorationServiceClient;
+use wire::restoration::v1::{GetRestorationRequest, OpenDoorRequest};
+
+/// What a call has to say, for people and for programs.
+type Told = Result<(String, Value), DoorError>;
+
+/// What the broker said instead.
+#[derive(Debug, thiserror::Error)]
+#[error("the broker does not do it: {0}")]
+pub(crate) struct DoorError(String);
+
+impl From<tonic::Status> for DoorError {
+    fn from(status: tonic::Status) -> Self {
+        Self(Refused::from_status(&status).to_string())
+    }
+}
+
+/// How the door stands.
+pub(crate) async fn show(connection: &Connection) -> Told {
+    let found = RestorationServiceClient::new(connection.channel())
+        .get_restoration(GetRestorationRequest {})
+        .await?
+        .into_inner();
+    if !found.shut {
+        let text = "the door is open".to_owned();
+        return Ok((text, json!({ "shut": false })));
+    }
+    let moment = |millis| Timestamp::from_millis(millis).to_string();
+    let (backup, restored) = (
+        moment(found.backup_at_millis),
+        moment(found.restored_at_millis),
+    );
+    let mut text = format!(
+        "the door is shut: the tables of {backup} were put back at {restored}\n{} desks have not sent again what \
+         they had stopped since:\n",
+        found.missing_desks.len()
+    );
+    for desk in &found.missing_desks {
+        text.push_str("  ");
+        text.push_str(desk);
+        text.push('\n');
+    }
+    let value = json!({
+        "shut": true, "backup_at": backup, "restored_at": restored, "missing": found.missing_desks,
+    });
+    Ok((text, value))
+}
+
+/// Opens the door.
+pub(crate) async fn open(connection: &Connection) -> Told {
+    let request_id = RequestId::draw(&SystemClock, &SystemChance::new());
+    let opened = RestorationServiceClient::new(connection.channel())
+        .open_door(OpenDoorRequest {
+            request_id: request_id.bytes().to_vec(),
+        })
+        .await?
+        .into_inner();
+    let entry = rules::hex::encode(&opened.entry_id);
+    let text = format!(
+        "the door is open; {} desks had not sent again what they had stopped; log entry {entry}",
+        opened.missing
+    );
+    let value = json!({ "shut": false, "missing": opened.missing, "entry_id": entry });
+    Ok((text, value))
+}

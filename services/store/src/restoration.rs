@@ -1,0 +1,122 @@
+//! What a restored database remembers of its restoration: since when the door is shut, and who has sent again
+//! what they had stopped.
+//!
+//! Must never say that the door is open because a row is missing that a restoration wrote.
+
+use crate::sql::{Arg, Sql, column, fixed, sql};
+use crate::{Error, Tx};
+use rules::clock::Timestamp;
+use rules::id::Tag;
+
+const INSERT_RESTORATION: Sql =
+    sql!("INSERT INTO restoration (restored_at, backup_at) VALUES ($1, $2)");
+/// Whoever reads an inbox may have been further than the backup: what comes now must come after that.
+const MOVE_INBOXES_ON: Sql = sql!("UPDATE inbox_head SET position = position + 4294967296");
+const DELETE_LEASES: Sql = sql!("DELETE FROM lease");
+const SELECT_SHUT: Sql = sql!(
+    "SELECT restored_at, backup_at FROM restoration WHERE opened_at IS NULL \
+     ORDER BY restored_at DESC LIMIT 1"
+);
+const OPEN: Sql = sql!("UPDATE restoration SET opened_at = $1 WHERE opened_at IS NULL");
+const INSERT_RESENT: Sql = sql!(
+    "INSERT INTO resent (restored_at, caller_tag, resent_at) VALUES ($1, $2, $3) \
+     ON CONFLICT (restored_at, caller_tag) DO NOTHING"
+);
+const SELECT_RESENT: Sql = sql!("SELECT caller_tag FROM resent WHERE restored_at = $1");
+
+/// The statements of this file, for the test that prepares each.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[
+    INSERT_RESTORATION,
+    MOVE_INBOXES_ON,
+    DELETE_LEASES,
+    SELECT_SHUT,
+    OPEN,
+    INSERT_RESENT,
+    SELECT_RESENT,
+];
+
+/// A restoration after which the door has not been opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shut {
+    /// When the tables were put back.
+    pub restored_at: Timestamp,
+    /// When the backup was made: what came after it is gone from here.
+    pub backup_at: Timestamp,
+}
+
+impl Tx<'_> {
+    /// Shuts the door of tables that have just been put back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn shut(&mut self, shut: Shut) -> Result<(), Error> {
+        self.later(
+            INSERT_RESTORATION,
+            &[
+                Arg::from(shut.restored_at.millis()),
+                Arg::from(shut.backup_at.millis()),
+            ],
+        )
+        .await?;
+        self.later(MOVE_INBOXES_ON, &[]).await?;
+        self.later(DELETE_LEASES, &[]).await
+    }
+
+    /// Whether the door is shut, and since which restoration.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_shut(&mut self) -> Result<Option<Shut>, Error> {
+        let row = self.optional(SELECT_SHUT, &[]).await?;
+        row.map(|row| {
+            Ok(Shut {
+                restored_at: Timestamp::from_millis(column(&row, "restored_at")?),
+                backup_at: Timestamp::from_millis(column(&row, "backup_at")?),
+            })
+        })
+        .transpose()
+    }
+
+    /// Opens the door.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_door(&mut self, now: Timestamp) -> Result<(), Error> {
+        self.later(OPEN, &[Arg::from(now.millis())]).await
+    }
+
+    /// Remembers that a desk has sent everything again; twice is once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_resent(
+        &mut self,
+        restored_at: Timestamp,
+        caller: Tag,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.later(
+            INSERT_RESENT,
+            &[
+                Arg::from(restored_at.millis()),
+                Arg::from(caller.bytes().as_slice()),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await
+    }
+
+    /// The desks that have.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn resent(&mut self, restored_at: Timestamp) -> Result<Vec<Tag>, Error> {
+        let rows = self
+            .all(SELECT_RESENT, &[Arg::from(restored_at.millis())])
+            .await?;
+        rows.iter()
+            .map(|row| Ok(Tag::new(fixed(row, "caller_tag")?)))
+            .collect()
+    }
+}
