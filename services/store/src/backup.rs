@@ -4,11 +4,12 @@
 //! Texts are put together here, and only here, from the names in this program's own schema.
 
 use crate::engine::{
-    File, Role, Server, Settings, check_schema, connect_postgres, connect_sqlite, migrate,
-    migrate_server, settings_of_session, sqlite_migrations,
+    File, Role, Server, Settings, connect_postgres, connect_sqlite, migrate, migrate_server,
+    settings_of_session,
 };
 use crate::opening::{OpenFault, of_file};
 use crate::restoration::Shut;
+use crate::schema::{check_schema, sqlite_migrations};
 use crate::sql::{Arg, query};
 use crate::{Database, Error, Tx, Work};
 use sqlx::postgres::{PgRow, Postgres};

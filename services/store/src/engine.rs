@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::opening::{OpenFault, of_file, of_server};
+use crate::schema::{check_schema, must_migrate, postgres_migrations, sqlite_migrations};
 use rules::secret::Secret;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -43,11 +44,6 @@ const CREATE_SCHEMA: &str = "DO $$ BEGIN \
 /// Removes the schema that the connection's own setting names, with everything in it.
 const DROP_SCHEMA: &str = "DO $$ BEGIN \
      EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', current_setting('sluis.schema')); END $$";
-/// Tables that sqlx keeps its migrations in, by engine.
-const SELECT_SQLITE_SCHEMA: &str =
-    "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
-const SELECT_POSTGRES_SCHEMA: &str = "SELECT COUNT(*) FROM information_schema.tables \
-     WHERE table_schema = current_schema() AND table_name = '_sqlx_migrations'";
 /// What a server must be before anything is asked of it: its version, whether it takes changes, and
 /// whether it kept the settings with which the session began.
 const SELECT_SERVER: &str = "SELECT CAST(current_setting('server_version_num') AS BIGINT) AS version, \
@@ -55,8 +51,6 @@ const SELECT_SERVER: &str = "SELECT CAST(current_setting('server_version_num') A
      CAST(CASE current_setting('sluis.session', true) WHEN 'kept' THEN 1 ELSE 0 END AS BIGINT) AS kept";
 /// Writes nothing, and gives it back: SQLite opens a file that it may not write without a word.
 const PROBE_WRITING: &str = "BEGIN IMMEDIATE; PRAGMA user_version = 0; ROLLBACK";
-const SELECT_MIGRATIONS: &str =
-    "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
 
 /// Whose tables a database has. Each role has its own database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +64,7 @@ pub enum Role {
 }
 
 impl Role {
-    const ALL: [Self; 3] = [Self::Broker, Self::Holder, Self::Portal];
+    pub(crate) const ALL: [Self; 3] = [Self::Broker, Self::Holder, Self::Portal];
 
     /// The role's name, as in a configuration.
     #[must_use]
@@ -151,12 +145,13 @@ pub async fn migrate(settings: &Settings, role: Role) -> Result<(), Error> {
             let probed = sqlx::raw_sql(PROBE_WRITING).execute(&mut connection).await;
             probed.map_err(refused)?;
             let found = sqlite_migrations(file, &mut connection).await?;
-            may_migrate(settings, role, Role::on_sqlite, &found)?;
-            let done = role.on_sqlite().run(&mut connection).await;
-            done.map_err(|source| Error::Migration {
-                place: settings.to_string(),
-                source,
-            })?;
+            if must_migrate(settings, role, Role::on_sqlite, &found)? {
+                let done = role.on_sqlite().run(&mut connection).await;
+                done.map_err(|source| Error::Migration {
+                    place: settings.to_string(),
+                    source,
+                })?;
+            }
             connection.close().await?;
         }
         Settings::Postgres(server) => migrate_server(server, role).await?,
@@ -174,12 +169,13 @@ pub(crate) async fn migrate_server(server: &Server, role: Role) -> Result<(), Er
         made.map_err(refused)?;
     }
     let found = postgres_migrations(server, &mut connection).await?;
-    may_migrate(server, role, Role::on_postgres, &found)?;
-    let done = role.on_postgres().run(&mut connection).await;
-    done.map_err(|source| Error::Migration {
-        place: server.to_string(),
-        source,
-    })?;
+    if must_migrate(server, role, Role::on_postgres, &found)? {
+        let done = role.on_postgres().run(&mut connection).await;
+        done.map_err(|source| Error::Migration {
+            place: server.to_string(),
+            source,
+        })?;
+    }
     connection.close().await?;
     Ok(())
 }
@@ -277,108 +273,6 @@ fn server_fault(version: i64, is_kept: bool, is_read_only: bool) -> Option<OpenF
         Some(OpenFault::ReadOnlyServer)
     } else {
         None
-    }
-}
-
-/// The migrations that made the tables in a file, with their checksums; none in a new one.
-pub(crate) async fn sqlite_migrations(
-    file: &File,
-    connection: &mut SqliteConnection,
-) -> Result<Vec<(i64, Vec<u8>)>, Error> {
-    let found = async {
-        let tables: i64 = sqlx::query_scalar(SELECT_SQLITE_SCHEMA)
-            .fetch_one(&mut *connection)
-            .await?;
-        if tables == 0 {
-            return Ok(Vec::new());
-        }
-        sqlx::query_as(SELECT_MIGRATIONS)
-            .fetch_all(connection)
-            .await
-    };
-    found
-        .await
-        .map_err(|source| Error::open(file, of_file(&file.path, &source), source))
-}
-
-/// The same on a server.
-pub(crate) async fn postgres_migrations(
-    server: &Server,
-    connection: &mut PgConnection,
-) -> Result<Vec<(i64, Vec<u8>)>, Error> {
-    let found = async {
-        let tables: i64 = sqlx::query_scalar(SELECT_POSTGRES_SCHEMA)
-            .fetch_one(&mut *connection)
-            .await?;
-        if tables == 0 {
-            return Ok(Vec::new());
-        }
-        sqlx::query_as(SELECT_MIGRATIONS)
-            .fetch_all(connection)
-            .await
-    };
-    found
-        .await
-        .map_err(|source| Error::open(server, of_server(&source), source))
-}
-
-fn versions(of: &Migrator) -> Vec<(i64, Vec<u8>)> {
-    of.iter()
-        .map(|migration| (migration.version, migration.checksum.to_vec()))
-        .collect()
-}
-
-/// What is wrong with these migrations for a role, if something is: none, older, newer, another role's, or
-/// edited.
-fn unfit(
-    role: Role,
-    migrator: fn(Role) -> Migrator,
-    found: &[(i64, Vec<u8>)],
-) -> Option<OpenFault> {
-    let own = versions(&migrator(role));
-    if found == own {
-        return None;
-    }
-    let last = |migrations: &[(i64, Vec<u8>)]| migrations.last().map_or(0, |(version, _)| *version);
-    let (is, needed) = (last(found), last(&own));
-    let others = Role::ALL.into_iter().filter(|other| *other != role);
-    let mut others = others.filter(|other| versions(&migrator(*other)).starts_with(found));
-    Some(if found.is_empty() {
-        OpenFault::NoTables
-    } else if own.starts_with(found) {
-        OpenFault::Older(is, needed)
-    } else if let Some(other) = others.next() {
-        OpenFault::OtherRole(other)
-    } else if is > needed {
-        OpenFault::Newer(is, needed)
-    } else {
-        OpenFault::Edited(is)
-    })
-}
-
-/// Refuses any schema but this program's own.
-pub(crate) fn check_schema(
-    place: &impl std::fmt::Display,
-    role: Role,
-    migrator: fn(Role) -> Migrator,
-    found: &[(i64, Vec<u8>)],
-) -> Result<(), Error> {
-    match unfit(role, migrator, found) {
-        None => Ok(()),
-        Some(fault) => Err(Error::unfit(place, fault)),
-    }
-}
-
-/// Refuses to migrate what is not an older schema of this role.
-fn may_migrate(
-    place: &impl std::fmt::Display,
-    role: Role,
-    migrator: fn(Role) -> Migrator,
-    found: &[(i64, Vec<u8>)],
-) -> Result<(), Error> {
-    match unfit(role, migrator, found) {
-        None | Some(OpenFault::NoTables | OpenFault::Older(..)) => Ok(()),
-        Some(fault) => Err(Error::unfit(place, fault)),
     }
 }
 

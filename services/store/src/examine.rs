@@ -2,10 +2,8 @@
 //!
 //! Must never write, and must never take a lock that a running role would wait for.
 
-use crate::engine::{
-    Settings, check_schema, check_server, connect_postgres, connect_sqlite, postgres_migrations,
-    sqlite_migrations,
-};
+use crate::engine::{Settings, check_server, connect_postgres, connect_sqlite};
+use crate::schema::{check_schema, postgres_migrations, sqlite_migrations};
 use crate::{Error, Role, Server, Tx, Work};
 use rules::clock::Timestamp;
 use sqlx::postgres::PgConnection;
@@ -99,7 +97,7 @@ impl<'s> Examination<'s> {
             }
             _ => Vec::new(),
         };
-        Ok(found.last().map_or(0, |(version, _)| *version))
+        Ok(found.last().map_or(0, |applied| applied.version))
     }
 
     /// The server's clock; none for a file, which has none.

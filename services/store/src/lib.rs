@@ -25,6 +25,7 @@ pub mod portal;
 pub mod pseudonym;
 pub mod request;
 pub mod restoration;
+mod schema;
 mod sql;
 pub mod tx;
 
