@@ -4,7 +4,7 @@
 
 use super::line::{Paper, Story};
 use rules::clock::Timestamp;
-use rules::consent::{ConsentRecord, ConsentState, StopCode};
+use rules::consent::{ConsentRecord, ConsentState, StatementEvent, StopCode};
 use rules::feed::FeedKind;
 use rules::id::ConsentId;
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub(super) struct Holding {
     pub(super) record: ConsentRecord,
     pub(super) stop_code: Option<StopCode>,
+    /// The paper by which the person stopped it, once the broker has it.
+    pub(super) stopped_by: Option<Paper>,
 }
 
 /// Every consent of a person at this moment, newest first.
@@ -26,7 +28,11 @@ pub(super) fn holdings(papers: &[Paper], stories: &[Story], now: Timestamp) -> V
             .or_insert_with(|| Holding {
                 record: statement.record.clone(),
                 stop_code: None,
+                stopped_by: None,
             });
+        if statement.event == StatementEvent::Withdrawn && !paper.jws.is_empty() {
+            holding.stopped_by = Some(paper.clone());
+        }
         if statement.record.version > holding.record.version {
             holding.record = statement.record.clone();
         }

@@ -188,14 +188,12 @@ impl Portal {
         let mut choices = session.choices.lock().await;
         let found = choices.find(&request, &asked);
         let mut kept = match found.map_err(|()| Reason::RequestIdReused)? {
-            Some(kept) if kept.jws.is_some() => return Ok(kept),
             Some(kept) => kept,
-            None => Kept {
-                statement: self.written(session, &asked).await?,
-                line: EntryId::draw(self.clock(), self.random()),
-                jws: None,
-            },
+            None => self.written(session, &asked).await?,
         };
+        if kept.jws.is_some() {
+            return Ok(kept);
+        }
         let exchange = self.exchange_for(session, &kept.statement).await?;
         let pending = Paper {
             statement: kept.statement.clone(),
@@ -251,8 +249,9 @@ impl Portal {
         }
     }
 
-    /// The statement of what was asked, on what the person holds at this moment.
-    async fn written(&self, session: &Session, asked: &Asked) -> Result<Statement, Halt> {
+    /// The statement of what was asked, on what the person holds at this moment. Stopping twice is stopping
+    /// once: the paper that is there is the answer, also when nobody heard of the first time.
+    async fn written(&self, session: &Session, asked: &Asked) -> Result<Kept, Halt> {
         let directory = self.broker().directory();
         let holdings = self.holdings(session).await?;
         let author = self.author(&directory);
@@ -275,9 +274,23 @@ impl Portal {
                 let holding = own(&holdings, narrowing.record)?;
                 author.narrowed(&holding.record, holding.stop_code.clone(), narrowing)?
             }
-            Asked::Stop(record) => author.withdrawn(&own(&holdings, *record)?.record)?,
+            Asked::Stop(record) => {
+                let holding = own(&holdings, *record)?;
+                match &holding.stopped_by {
+                    Some(paper) => return Ok(self.kept(&paper.statement, Some(&paper.jws))),
+                    None => author.withdrawn(&holding.record)?,
+                }
+            }
         };
-        Ok(statement)
+        Ok(self.kept(&statement, None))
+    }
+
+    fn kept(&self, statement: &Statement, jws: Option<&String>) -> Kept {
+        Kept {
+            statement: statement.clone(),
+            line: EntryId::draw(self.clock(), self.random()),
+            jws: jws.cloned(),
+        }
     }
 
     async fn exchange(&self, index: [u8; 32]) -> Result<Option<ExchangeRow>, PortalError> {
