@@ -30,6 +30,7 @@ mod paper;
 mod private;
 mod race;
 mod repeat;
+mod retention;
 mod second;
 mod starting;
 mod statement;

@@ -16,6 +16,7 @@ use crate::Error;
 use crate::call::{Call, SignedPaper};
 use crate::counter::{Counter, Keys};
 use crate::frame::{FrameReader, FrameWriter};
+use crate::retention;
 use crate::serve::Room;
 use rules::clock::Timestamp;
 use rules::consent::{ConsentRecord, ConsentState, Statement, StopCode};
@@ -224,6 +225,7 @@ async fn save(room: &Room<'_>, tx: &mut Tx<'_>, stored: &mut Stored) -> Result<(
         &stored.statement,
         &stored.vouchers,
     )?;
+    stored.row.erase_at = retention::consent_until(room, &stored.record);
     tx.update_consent(&stored.row).await?;
     append(room, tx, stored).await
 }

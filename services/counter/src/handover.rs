@@ -21,6 +21,7 @@ use crate::feed::{self, Told};
 use crate::inbox::{self, InboxItem};
 use crate::notice;
 use crate::record::Record;
+use crate::retention;
 use crate::serve::{Receipt, Room, Verdict};
 use body::Body;
 use rules::clock::Timestamp;
@@ -362,6 +363,7 @@ pub async fn enter(
     set_timer(room, loaded, step);
     if step.ends() {
         loaded.row.wrapped_key = None;
+        loaded.row.erase_at = Some(retention::handover_until(room, &loaded.body));
         tx.delete_payloads(loaded.row.handover_id).await?;
     }
     save(room, tx, loaded).await?;

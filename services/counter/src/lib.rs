@@ -23,6 +23,7 @@ pub mod portal;
 pub mod pseudonym;
 pub mod record;
 pub mod restoration;
+pub mod retention;
 pub mod rowkey;
 pub mod serve;
 #[cfg(test)]

@@ -31,6 +31,7 @@ use rules::clock::{Clock, Random, Timestamp};
 use rules::consent::{AuthenticationLevel, StopCode};
 use rules::directory::Directory;
 use rules::id::{DeskName, Oin, Tag};
+use rules::limits::{DAY_MILLIS, PORTAL_LINE_DAYS};
 use rules::reason::{Outcome, Reason, Refusal};
 use rules::register::Register;
 use session::{Known, Session, Sessions};
@@ -242,6 +243,26 @@ impl Portal {
     /// Ends sessions whose time is over, so that numbers and keys are wiped when nobody calls.
     pub fn end_old_sessions(&self) {
         self.0.sessions.end_old(self.now());
+    }
+
+    /// Erases lines older than [`PORTAL_LINE_DAYS`]; gives how many.
+    ///
+    /// # Errors
+    /// When the database is away; what was erased before it stays erased.
+    pub async fn erase_old_lines(&self) -> Result<u64, PortalError> {
+        let before = self
+            .now()
+            .plus_millis(-PORTAL_LINE_DAYS.saturating_mul(DAY_MILLIS));
+        let mut erased = 0_u64;
+        loop {
+            let lines = self.database().write(&rows::EraseOld { before }).await?;
+            erased = erased.saturating_add(lines);
+            if lines == 0 {
+                break;
+            }
+        }
+        self.database().empty_journal().await?;
+        Ok(erased)
     }
 
     /// Closes the database after the running calls.

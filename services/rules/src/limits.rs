@@ -60,3 +60,11 @@ pub const DAY_KEY_DAYS_MAX: i64 = 31;
 /// Days that a partner keeps what it stopped, for a gateway that is put back from a backup: as long as a backup's
 /// payloads can be opened at all (`DAY_KEY_DAYS_MAX`), and some days to put it back.
 pub const STOPPED_DAYS: i64 = DAY_KEY_DAYS_MAX + 4;
+
+/// Days after which an item goes from an inbox when its reader has it.
+pub const INBOX_READ_DAYS: i64 = 30;
+/// Days after which it goes though nobody came for it: the lists of handovers and notices tell the same.
+pub const INBOX_DAYS_MAX: i64 = 90;
+/// Days after which the portal forgets a line: as long as the log keeps its entry. One term for all, because the
+/// portal's rows do not say for which purpose a line is.
+pub const PORTAL_LINE_DAYS: i64 = 1_826;

@@ -1,6 +1,7 @@
 //! The log's rows: written in the action's transaction, found again by keyed tags.
 //!
-//! Must never update or delete an entry; the sequencer's index is the one column that comes later.
+//! Must never update or delete an entry (`retention` does, when its term is over); the sequencer's index is the one
+//! column that comes later.
 
 use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};

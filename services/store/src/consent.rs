@@ -1,6 +1,7 @@
 //! Consent records with their events, and the questions that wait for one.
 //!
-//! Must never change or delete an event, and must never bring a record back: a change is a new version.
+//! Must never change or delete an event (`retention` does, when its term is over), and must never bring a record
+//! back: a change is a new version.
 
 use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
@@ -9,14 +10,15 @@ use rules::id::{ConsentId, HandoverId};
 
 const INSERT_CONSENT: Sql = sql!(
     "INSERT INTO consent (consent_id, subject_index, version, state, \
-     valid_until, stop_tag, created_at, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+     valid_until, stop_tag, created_at, body, erase_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
      ON CONFLICT (consent_id) DO NOTHING"
 );
 const LOCK_CONSENT: Sql = sql!("SELECT consent_id, subject_index, version, state, valid_until, stop_tag, \
-     created_at, body FROM consent WHERE consent_id = $1", for update);
+     created_at, body, erase_at FROM consent WHERE consent_id = $1", for update);
 const FIND_BY_STOP_TAG: Sql = sql!("SELECT consent_id FROM consent WHERE stop_tag = $1");
 const UPDATE_CONSENT: Sql = sql!(
-    "UPDATE consent SET version = $2, state = $3, valid_until = $4, body = $5 \
+    "UPDATE consent SET version = $2, state = $3, valid_until = $4, body = $5, erase_at = $6 \
      WHERE consent_id = $1"
 );
 const INSERT_EVENT: Sql = sql!(
@@ -74,6 +76,8 @@ pub struct ConsentRow {
     pub state: i64,
     /// Before this moment it permits.
     pub valid_until: Timestamp,
+    /// When it is no longer needed to show that it was given.
+    pub erase_at: Timestamp,
     /// Tag of its stop code, if it was ever given.
     pub stop_tag: Option<[u8; 32]>,
     /// When it was registered.
@@ -124,6 +128,7 @@ impl Tx<'_> {
                     Arg::from(row.stop_tag.as_ref().map(<[u8; 32]>::as_slice)),
                     Arg::from(row.created_at.millis()),
                     Arg::from(row.body.as_slice()),
+                    Arg::from(row.erase_at.millis()),
                 ],
             )
             .await?;
@@ -168,6 +173,7 @@ impl Tx<'_> {
                 Arg::from(row.state),
                 Arg::from(row.valid_until.millis()),
                 Arg::from(row.body.as_slice()),
+                Arg::from(row.erase_at.millis()),
             ],
         )
         .await
@@ -324,6 +330,7 @@ fn consent_row(row: &Row) -> Result<ConsentRow, Error> {
         version: column(row, "version")?,
         state: column(row, "state")?,
         valid_until: Timestamp::from_millis(column(row, "valid_until")?),
+        erase_at: Timestamp::from_millis(column(row, "erase_at")?),
         stop_tag,
         created_at: Timestamp::from_millis(column(row, "created_at")?),
         body: column(row, "body")?,

@@ -4,11 +4,12 @@
 //! Must never let a command wait for anything but the database while its transaction is open, and must
 //! never answer it before its commit.
 
-use crate::engine::{self, Settings};
+use crate::engine::{self, File, Settings, settings_of_session};
 use crate::group::Writer;
 use crate::{Error, Role, Tx};
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
+use sqlx::{ConnectOptions as _, Connection as _};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,9 @@ pub struct Database {
     begin: &'static str,
 }
 
+/// Waits for readers and for the writer, each within the usual time.
+const EMPTY_JOURNAL: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
 /// The broker's commands lock what they decide on, the person's row first, and see what was committed
 /// before they got the lock.
 const BEGIN_LOCKING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -38,7 +42,11 @@ const BEGIN_SERIALIZABLE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 
 #[derive(Debug)]
 enum Pools {
-    Sqlite { writer: Writer, readers: SqlitePool },
+    Sqlite {
+        file: File,
+        writer: Writer,
+        readers: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -77,7 +85,11 @@ impl Database {
             Settings::Sqlite(file) => {
                 let (writer, readers) = engine::open_sqlite(file, role).await?;
                 let writer = Writer::new(writer);
-                Pools::Sqlite { writer, readers }
+                Pools::Sqlite {
+                    file: file.clone(),
+                    writer,
+                    readers,
+                }
             }
             Settings::Postgres(server) => {
                 Pools::Postgres(engine::open_postgres(server, role).await?)
@@ -146,10 +158,29 @@ impl Database {
         run(tx, work).await
     }
 
+    /// Brings what was erased to an end on the disk as well: SQLite keeps old pages in its journal until they are
+    /// written over. On PostgreSQL VACUUM does it, which the server runs by itself.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn empty_journal(&self) -> Result<(), Error> {
+        let Pools::Sqlite { file, .. } = &self.pools else {
+            return Ok(());
+        };
+        let mut connection = settings_of_session(file).connect().await?;
+        sqlx::raw_sql(EMPTY_JOURNAL)
+            .execute(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(())
+    }
+
     /// Closes the database after the running commands.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { writer, readers } => {
+            Pools::Sqlite {
+                writer, readers, ..
+            } => {
                 writer.close().await;
                 readers.close().await;
             }

@@ -17,11 +17,11 @@ const INSERT_HANDOVER: Sql = sql!(
 );
 const LOCK_HANDOVER: Sql = sql!("SELECT handover_id, revision, state, sender_tag, recipient_tag, \
      purpose_tag, subject_index, group_tag, entered_at, deadline_at, remaining_millis, opened_at, \
-     undelivered_at, day, wrapped_key, body FROM handover WHERE handover_id = $1", for update);
+     undelivered_at, erase_at, day, wrapped_key, body FROM handover WHERE handover_id = $1", for update);
 const UPDATE_HANDOVER: Sql = sql!(
     "UPDATE handover SET revision = $2, state = $3, entered_at = $4, \
      deadline_at = $5, remaining_millis = $6, opened_at = $7, undelivered_at = $8, day = $9, \
-     wrapped_key = $10, body = $11 WHERE handover_id = $1"
+     wrapped_key = $10, body = $11, erase_at = $12 WHERE handover_id = $1"
 );
 const SELECT_OPEN_OF_GROUP: Sql = sql!(
     "SELECT handover_id FROM handover \
@@ -111,6 +111,8 @@ pub struct HandoverRow {
     pub opened_at: Option<Timestamp>,
     /// When the sender is told that the recipient took no notice; `None` when there is nothing to tell.
     pub undelivered_at: Option<Timestamp>,
+    /// When it has been kept as long as the register says; `None` before it ends.
+    pub erase_at: Option<Timestamp>,
     /// The day whose key wraps the data key: days since 1970-01-01.
     pub day: i64,
     /// The wrapped data key; `None` once destroyed, which is when the handover has ended.
@@ -180,6 +182,7 @@ impl Tx<'_> {
                 Arg::from(row.day),
                 Arg::from(row.wrapped_key.as_deref()),
                 Arg::from(row.body.as_slice()),
+                Arg::from(row.erase_at.map(Timestamp::millis)),
             ],
         )
         .await
@@ -404,6 +407,7 @@ fn handover_row(row: &Row) -> Result<HandoverRow, Error> {
     let deadline_at: Option<i64> = column(row, "deadline_at")?;
     let opened_at: Option<i64> = column(row, "opened_at")?;
     let undelivered_at: Option<i64> = column(row, "undelivered_at")?;
+    let erase_at: Option<i64> = column(row, "erase_at")?;
     Ok(HandoverRow {
         handover_id: handover_id(row)?,
         revision: column(row, "revision")?,
@@ -420,6 +424,7 @@ fn handover_row(row: &Row) -> Result<HandoverRow, Error> {
         remaining_millis: column(row, "remaining_millis")?,
         opened_at: opened_at.map(Timestamp::from_millis),
         undelivered_at: undelivered_at.map(Timestamp::from_millis),
+        erase_at: erase_at.map(Timestamp::from_millis),
         day: column(row, "day")?,
         wrapped_key: column(row, "wrapped_key")?,
         body: column(row, "body")?,

@@ -25,6 +25,7 @@ pub mod portal;
 pub mod pseudonym;
 pub mod request;
 pub mod restoration;
+pub mod retention;
 mod schema;
 mod sql;
 pub mod tx;

@@ -27,6 +27,14 @@ const INSERT_LINE: Sql = sql!(
      (line_id, exchange_index, person_index, kind, sealed, created_at) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (line_id) DO NOTHING"
 );
+const DELETE_OLD_LINES: Sql = sql!(
+    "DELETE FROM line WHERE line_id IN \
+     (SELECT line_id FROM line WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
+);
+const DELETE_OLD_EXCHANGES: Sql = sql!(
+    "DELETE FROM exchange WHERE created_at < $1 \
+     AND NOT EXISTS (SELECT 1 FROM line WHERE line.exchange_index = exchange.exchange_index)"
+);
 const DELETE_LINE: Sql = sql!("DELETE FROM line WHERE line_id = $1");
 const SELECT_LINES: Sql = sql!(
     "SELECT line_id, exchange_index, person_index, kind, sealed, created_at \
@@ -48,6 +56,8 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_EXCHANGE,
     DELETE_EXCHANGE,
     INSERT_LINE,
+    DELETE_OLD_LINES,
+    DELETE_OLD_EXCHANGES,
     DELETE_LINE,
     SELECT_LINES,
     INSERT_BLOCK,
@@ -85,6 +95,23 @@ pub struct LineRow {
 }
 
 impl Tx<'_> {
+    /// Erases lines from before a moment, so many at most, and exchanges from before it that have none. Gives how
+    /// many lines.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn erase_old_lines(
+        &mut self,
+        before: Timestamp,
+        rows_max: i64,
+    ) -> Result<u64, Error> {
+        let args = [Arg::from(before.millis()), Arg::from(rows_max)];
+        let erased = self.execute(DELETE_OLD_LINES, &args).await?;
+        self.execute(DELETE_OLD_EXCHANGES, &[Arg::from(before.millis())])
+            .await?;
+        Ok(erased)
+    }
+
     /// Those of these exchanges that are there.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::feed::{self, Told};
 use crate::handover::prepare::{Subject, TARGET_HANDLE, TARGET_PORTAL};
 use crate::record::Record;
+use crate::retention;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::consent::{ConsentState, Signer, check_new};
 use rules::directory::Right;
@@ -339,6 +340,7 @@ fn new_row(
         version: i64::try_from(record.version).unwrap_or(i64::MAX),
         state: i64::from(record.state.number()),
         valid_until: record.valid_until,
+        erase_at: retention::consent_until(room, &record),
         stop_tag,
         created_at: room.call.now,
         body: seal_body(counter.keys(), record.id, &signed.jws, &converted.vouchers)?,

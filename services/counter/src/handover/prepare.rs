@@ -417,6 +417,7 @@ impl Decided<'_> {
             remaining_millis: None,
             opened_at: None,
             undelivered_at: None,
+            erase_at: None,
             day: i64::from(day),
             wrapped_key: Some(wrap(room.counter, id, day, &DataKey::generate())?),
             body: body.seal(keys, &id)?,

@@ -3,6 +3,7 @@
 //! Must never hold a line in clear: what arrives here is sealed.
 
 use super::PortalError;
+use rules::clock::Timestamp;
 use rules::id::{EntryId, Tag};
 use store::portal::{ExchangeRow, LineRow};
 use store::{Tx, Work};
@@ -145,6 +146,31 @@ impl Work for Block {
             tx.insert_block(person_index, *tag).await?;
         }
         Ok(())
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// Erases lines that are too old, and exchanges without any.
+pub(super) struct EraseOld {
+    pub(super) before: Timestamp,
+}
+
+/// Lines in one transaction.
+const OLD_LINES: i64 = 500;
+
+impl Work for EraseOld {
+    type Output = u64;
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "EraseOldLines"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<u64, PortalError> {
+        Ok(tx.erase_old_lines(self.before, OLD_LINES).await?)
     }
 
     fn is_transient(error: &PortalError) -> bool {

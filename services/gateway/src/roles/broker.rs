@@ -69,6 +69,8 @@ const TIMERS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a broker looks whether it has the lead. With the time that a lease is held
 /// ([`LEASE_MILLIS`](counter::lead::LEASE_MILLIS)) it bounds how long nobody does the work when one is gone: eight seconds.
 const LEAD_INTERVAL: Duration = Duration::from_secs(2);
+/// How often it is looked whether something has been kept long enough.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// How often the day keys are looked at.
 const DAY_KEYS_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
@@ -420,13 +422,21 @@ async fn own_work(
     };
     let mut lead = interval(LEAD_INTERVAL);
     let mut timers = interval(TIMERS_INTERVAL);
+    let mut sweep = interval(SWEEP_INTERVAL);
     let mut day_keys = interval(DAY_KEYS_INTERVAL);
     let mut term = None;
     loop {
         tokio::select! {
             biased;
             () = serving::stop(&mut stopping) => return,
-            _ = lead.tick() => term = look_for_lead(&counter, candidate, term).await,
+            _ = lead.tick() => {
+                let before = term;
+                term = look_for_lead(&counter, candidate, term).await;
+                if before.is_none() && term.is_some() {
+                    // Who had the lead before may have been gone for long.
+                    sweep.reset_immediately();
+                }
+            }
             _ = timers.tick() => {
                 chain.follow(&counter.in_force().directory);
                 if term.is_some() {
@@ -435,6 +445,14 @@ async fn own_work(
                         Err(fault) => {
                             tracing::error!(causes = causes(&fault), "the broker's own work failed");
                         }
+                    }
+                }
+            }
+            _ = sweep.tick() => {
+                if term.is_some() {
+                    match counter.sweep().await {
+                        Ok(swept) => tracing::debug!(?swept, "erased what was kept long enough"),
+                        Err(fault) => tracing::error!(causes = causes(&fault), "the sweep failed"),
                     }
                 }
             }

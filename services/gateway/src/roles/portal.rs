@@ -45,6 +45,10 @@ use wire::portal::v1::portal_service_server::PortalServiceServer;
 
 /// How often the broker is asked for a newer directory.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+/// How often lines that are too old are erased.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
+/// After so many misses the pause grows no more: 15 seconds.
+const MISSES_MAX: u32 = 4;
 /// How long the portal waits before it asks a broker that is away again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often the feed is taken over.
@@ -153,15 +157,22 @@ fn register(
     Ok(bundle.register().clone())
 }
 
-/// Takes over the feed, sends what still waits, and ends old sessions, every second.
+/// Takes over the feed, sends what still waits, and ends old sessions, every second; a broker that is away or
+/// shut is asked less and less often. Lines that are too old go once an hour.
 async fn follow_feed(client: Client, portal: Portal, mut stopping: watch::Receiver<bool>) {
-    let mut away = false;
+    let (mut away, mut misses, mut left_out) = (false, 0_u32, 0_u32);
+    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         tokio::select! {
             () = serving::stop(&mut stopping) => return,
+            _ = sweep.tick() => sweep_lines(&portal).await,
             () = tokio::time::sleep(FEED_INTERVAL) => {}
         }
         portal.end_old_sessions();
+        if left_out > 0 {
+            left_out -= 1;
+            continue;
+        }
         match client.resume().await {
             Ok(resumed) => {
                 for request in resumed {
@@ -182,14 +193,25 @@ async fn follow_feed(client: Client, portal: Portal, mut stopping: watch::Receiv
             }
         }
         match portal.take_in().await {
-            Ok(_) => away = false,
+            Ok(_) => (away, misses) = (false, 0),
             Err(error) => {
+                misses = misses.saturating_add(1).min(MISSES_MAX);
+                left_out = (1 << misses) - 2;
                 if !away {
                     let causes = status::causes(&error);
                     tracing::warn!(causes, "the feed could not be taken over");
                 }
                 away = true;
             }
+        }
+    }
+}
+
+async fn sweep_lines(portal: &Portal) {
+    match portal.erase_old_lines().await {
+        Ok(lines) => tracing::debug!(lines, "erased what was kept long enough"),
+        Err(error) => {
+            tracing::error!(causes = status::causes(&error), "the sweep failed");
         }
     }
 }

@@ -56,8 +56,9 @@ async fn every_statement_of_the_broker_can_be_prepared() {
         crate::pseudonym::STATEMENTS,
         crate::request::STATEMENTS,
         crate::restoration::STATEMENTS,
+        crate::retention::STATEMENTS,
     ]);
-    check(Role::Broker, all, 76).await;
+    check(Role::Broker, all, 93).await;
 }
 
 #[tokio::test]
@@ -67,5 +68,5 @@ async fn every_statement_of_a_holder_can_be_prepared() {
 
 #[tokio::test]
 async fn every_statement_of_the_portal_can_be_prepared() {
-    check(Role::Portal, PrepareAll(&[crate::portal::STATEMENTS]), 8).await;
+    check(Role::Portal, PrepareAll(&[crate::portal::STATEMENTS]), 10).await;
 }

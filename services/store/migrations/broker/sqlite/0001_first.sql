@@ -43,6 +43,7 @@ CREATE TABLE relation_subject (
     consent_id     BLOB,
     created_at     INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX relation_subject_age ON relation_subject (created_at);
 
 -- Consent records. The body holds the latest consent statement, sealed; `state` and `valid_until` are in
 -- clear for sweeps only: decisions read the statement.
@@ -52,12 +53,15 @@ CREATE TABLE consent (
     version       INTEGER NOT NULL,
     state         INTEGER NOT NULL,
     valid_until   INTEGER NOT NULL,
+    -- When it is no longer needed to show that it was given (AVG 7(1)).
+    erase_at      INTEGER NOT NULL,
     stop_tag      BLOB,
     created_at    INTEGER NOT NULL,
     body          BLOB    NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX consent_stop ON consent (stop_tag) WHERE stop_tag IS NOT NULL;
 CREATE INDEX consent_subject ON consent (subject_index);
+CREATE INDEX consent_erase ON consent (erase_at);
 
 -- Every change of a record, appended; never changed.
 CREATE TABLE consent_event (
@@ -125,12 +129,15 @@ CREATE TABLE handover (
     opened_at        INTEGER,
     -- When the sender is told that the recipient took no notice; empty once it did, or the sender was.
     undelivered_at   INTEGER,
+    -- When it has been kept as long as the register says; empty before it ends.
+    erase_at         INTEGER,
     day              INTEGER NOT NULL,
     wrapped_key      BLOB,
     body             BLOB    NOT NULL
 ) STRICT;
 CREATE INDEX handover_deadline ON handover (deadline_at) WHERE deadline_at IS NOT NULL;
 CREATE INDEX handover_undelivered ON handover (undelivered_at) WHERE undelivered_at IS NOT NULL;
+CREATE INDEX handover_erase ON handover (erase_at) WHERE erase_at IS NOT NULL;
 CREATE INDEX handover_pair ON handover (sender_tag, recipient_tag, state);
 CREATE INDEX handover_subject ON handover (subject_index);
 CREATE INDEX handover_opened ON handover (subject_index) WHERE opened_at IS NOT NULL;
@@ -173,6 +180,7 @@ CREATE TABLE inbox (
     body       BLOB    NOT NULL,
     PRIMARY KEY (party_tag, position)
 ) STRICT;
+CREATE INDEX inbox_age ON inbox (created_at);
 -- Up to which item a party has shown that it has them, by coming back with a later place. Apart from the head,
 -- which everybody who tells the party something waits for.
 CREATE TABLE inbox_place (
@@ -216,6 +224,15 @@ CREATE INDEX audit_entry_caller ON audit_entry (caller_tag, entry_id);
 CREATE INDEX audit_entry_purpose ON audit_entry (purpose_tag, entry_id) WHERE purpose_tag IS NOT NULL;
 CREATE INDEX audit_entry_finding ON audit_entry (finding_tag, entry_id) WHERE finding_tag IS NOT NULL;
 CREATE INDEX audit_entry_subject ON audit_entry (subject_tag, entry_id) WHERE subject_tag IS NOT NULL;
+
+-- What stays of an entry when its term is over: proofs need its leaf hash, which says nothing without the body
+-- and its nonce.
+CREATE TABLE erased_entry (
+    entry_id    BLOB NOT NULL PRIMARY KEY,
+    leaf_index  INTEGER,
+    leaf_sha256 BLOB NOT NULL,
+    year        INTEGER NOT NULL
+) STRICT;
 
 -- Which process does the broker's own work: deadlines, sweeps. One row for each kind of work, locked by whoever
 -- looks. The holder is a number that a process drew when it started; the term counts how often it changed.

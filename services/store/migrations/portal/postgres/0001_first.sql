@@ -19,6 +19,9 @@ CREATE TABLE line (
     sealed         BYTEA   NOT NULL,
     created_at     BIGINT  NOT NULL
 );
+CREATE INDEX line_age ON line (created_at);
+CREATE INDEX line_exchange ON line (exchange_index);
+CREATE INDEX exchange_age ON exchange (created_at);
 CREATE INDEX line_person ON line (person_index, kind, created_at);
 
 -- Organisations that a person blocked. The tag holds the person too, so that tags of two persons do not

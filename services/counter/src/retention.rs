@@ -1,0 +1,344 @@
+//! Retention (bewaartermijnen): what the broker erases, and when (AVG article 5(1)(e)).
+//!
+//! The terms are the register's, for each processing activity: a handover's row as long as its recipient may keep
+//! what it received, a consent record and a log entry as long as the log is kept. Must never erase without an
+//! entry that says how much, and must never erase an objection.
+
+use crate::Error;
+use crate::call::Call;
+use crate::counter::Counter;
+use crate::handover::body::Body;
+use crate::record::Record;
+use crate::serve::{Command, Room, Verdict};
+use rules::audit::year_of;
+use rules::clock::Timestamp;
+use rules::consent::{ConsentRecord, ConsentState};
+use rules::id::{EntryId, PeerKind, Purpose};
+use rules::limits::{DAY_MILLIS, INBOX_DAYS_MAX, INBOX_READ_DAYS};
+use rules::reason::Outcome;
+use rules::register::{Register, RegisterEntry};
+use store::retention::DueRow;
+use store::{Tx, Work};
+
+/// Rows of one kind in one transaction.
+const ROWS_MAX: i64 = 100;
+/// Transactions for one kind in one sweep: what is left is for the next one.
+const BATCHES_MAX: usize = 1_000;
+/// How far back people of whom nothing came are looked for beyond their term: as long as a broker may have been
+/// down.
+const SUBJECT_WINDOW_DAYS: i64 = 60;
+/// Years whose entries may still be due: the one in which the term ended, and the one before it.
+const YEARS: i64 = 2;
+
+/// What one sweep erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Handovers with their notices.
+    pub handovers: u64,
+    /// Consent records with their events.
+    pub consents: u64,
+    /// People of whom nothing else was there.
+    pub subjects: u64,
+    /// Log entries, of which the leaf hash stayed.
+    pub entries: u64,
+    /// Items of inboxes.
+    pub items: u64,
+}
+
+/// A kind of row with a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Handovers,
+    Consents,
+    Subjects,
+    Entries,
+    Items,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [
+        Self::Handovers,
+        Self::Consents,
+        Self::Subjects,
+        Self::Entries,
+        Self::Items,
+    ];
+}
+
+fn days(days: u32) -> i64 {
+    i64::from(days).saturating_mul(DAY_MILLIS)
+}
+
+/// The longest of a term in the register: for what no entry speaks of any more.
+fn longest(register: &Register, term: fn(&RegisterEntry) -> u32) -> i64 {
+    days(register.entries().map(term).max().unwrap_or(0))
+}
+
+const fn of_log(entry: &RegisterEntry) -> u32 {
+    entry.log_retention_days
+}
+
+const fn of_dossier(entry: &RegisterEntry) -> u32 {
+    entry.retention_days
+}
+
+/// Until when a handover that ends now is kept: as long as its recipient may keep what it received, so that a
+/// withdrawal still reaches it.
+pub(crate) fn handover_until(room: &Room<'_>, body: &Body) -> Timestamp {
+    let term = match room.in_force.entry(body) {
+        Ok(entry) => days(entry.retention_days),
+        Err(_) => longest(room.in_force.policy.register(), of_dossier),
+    };
+    room.call.now.plus_millis(term)
+}
+
+/// Until when a consent record is kept: as evidence that it was given (AVG article 7(1)), as long as the log
+/// from the moment at which it permits no more.
+pub(crate) fn consent_until(room: &Room<'_>, record: &ConsentRecord) -> Timestamp {
+    let kind = |oin| {
+        let peer = room.in_force.directory.peer(oin);
+        peer.map(rules::directory::Peer::kind)
+    };
+    let register = room.in_force.policy.register();
+    let kinds: Option<(PeerKind, PeerKind)> =
+        kind(&record.sender.oin).zip(kind(&record.recipient.oin));
+    let entry = kinds.and_then(|(from, to)| register.entry(&record.purpose, from, to));
+    let term = entry.map_or_else(|| longest(register, of_log), |entry| days(of_log(entry)));
+    let ended = match record.state {
+        ConsentState::Given => record.valid_until,
+        _ => record.valid_until.min(room.call.now),
+    };
+    ended.max(room.call.now).plus_millis(term)
+}
+
+/// Rows of one kind that are due.
+#[derive(Debug)]
+enum Due {
+    Handovers(Vec<DueRow>),
+    Consents(Vec<DueRow>),
+    Subjects(Vec<[u8; 32]>),
+    Entries(Vec<EntryId>),
+    /// How many.
+    Items(u64),
+}
+
+impl Due {
+    fn count(&self) -> u64 {
+        let rows = match self {
+            Self::Handovers(rows) | Self::Consents(rows) => rows.len(),
+            Self::Subjects(rows) => rows.len(),
+            Self::Entries(rows) => rows.len(),
+            Self::Items(count) => return *count,
+        };
+        u64::try_from(rows).unwrap_or(u64::MAX)
+    }
+
+    /// How the log names the kind.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Handovers(_) => "HANDOVERS",
+            Self::Consents(_) => "CONSENTS",
+            Self::Subjects(_) => "SUBJECTS",
+            Self::Entries(_) => "ENTRIES",
+            Self::Items(_) => "INBOX_ITEMS",
+        }
+    }
+}
+
+/// Moments before which items of inboxes go: those that were read, and all.
+fn items_before(now: Timestamp) -> (Timestamp, Timestamp) {
+    let before = |days: i64| now.plus_millis(-days.saturating_mul(DAY_MILLIS));
+    (before(INBOX_READ_DAYS), before(INBOX_DAYS_MAX))
+}
+
+/// Erases one batch. What is due stays due, so it was looked for before.
+struct EraseExpired {
+    due: Due,
+}
+
+impl Command for EraseExpired {
+    type Reply = ();
+
+    fn name(&self) -> &'static str {
+        "EraseExpired"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx<'_>,
+    ) -> Result<Verdict<()>, Error> {
+        let mut erased = self.due.count();
+        match &self.due {
+            Due::Handovers(rows) => {
+                for row in rows {
+                    tx.lock_subject(&row.subject_index).await?;
+                    tx.erase_handover(row).await?;
+                }
+            }
+            Due::Consents(rows) => {
+                for row in rows {
+                    tx.lock_subject(&row.subject_index).await?;
+                    tx.erase_consent(row).await?;
+                }
+            }
+            Due::Subjects(rows) => {
+                for index in rows {
+                    tx.lock_subject(index).await?;
+                    tx.erase_subject(index).await?;
+                }
+            }
+            Due::Entries(rows) => {
+                for id in rows {
+                    tx.erase_entry(*id).await?;
+                }
+            }
+            Due::Items(_) => {
+                let (read, all) = items_before(room.call.now);
+                erased = tx.erase_inbox_items(read, all).await?;
+            }
+        }
+        let record = Record {
+            event_code: Some(self.due.code()),
+            batch: Some((erased, 0)),
+            ..Record::default()
+        };
+        Ok(Verdict::permitted((), record))
+    }
+}
+
+/// Looks for a batch of one kind.
+struct FindExpired<'a> {
+    kind: Kind,
+    counter: &'a Counter,
+    now: Timestamp,
+}
+
+impl Work for FindExpired<'_> {
+    type Output = Due;
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "FindExpired"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Due, Error> {
+        let now = self.now;
+        // Persons are locked in one order, so that nobody waits for this and this for them.
+        Ok(match self.kind {
+            Kind::Handovers => {
+                let mut due = tx.erasable_handovers(now, ROWS_MAX).await?;
+                due.sort_by_key(|row| row.subject_index);
+                Due::Handovers(due)
+            }
+            Kind::Consents => {
+                let mut due = tx.erasable_consents(now, ROWS_MAX).await?;
+                due.sort_by_key(|row| row.subject_index);
+                Due::Consents(due)
+            }
+            Kind::Subjects => {
+                let in_force = self.counter.in_force();
+                let term = longest(in_force.policy.register(), of_log);
+                let until = now.plus_millis(-term);
+                let after = until.plus_millis(-SUBJECT_WINDOW_DAYS.saturating_mul(DAY_MILLIS));
+                let mut due = tx.erasable_subjects((after, until), ROWS_MAX).await?;
+                due.sort_unstable();
+                Due::Subjects(due)
+            }
+            Kind::Entries => Due::Entries(self.entries(tx).await?),
+            Kind::Items => {
+                let (read, all) = items_before(now);
+                Due::Items(tx.erasable_inbox_items(read, all).await?)
+            }
+        })
+    }
+
+    fn is_transient(error: &Error) -> bool {
+        error.is_transient()
+    }
+}
+
+impl FindExpired<'_> {
+    /// Of a purpose what is older than the longest term of its entries; then, whatever it is about, what is
+    /// older than the longest of all.
+    async fn entries(&self, tx: &mut Tx<'_>) -> Result<Vec<EntryId>, Error> {
+        let in_force = self.counter.in_force();
+        let register = in_force.policy.register();
+        for (purpose, term) in terms_of_purposes(register) {
+            let before = self.now.plus_millis(-term);
+            let last = year_of(before);
+            for year in (last.saturating_sub(YEARS - 1))..=last {
+                let keys = self.counter.keys();
+                let tag = keys.entry_tag(year, "purpose", purpose.as_str().as_bytes());
+                let due = tx.erasable_entries(Some(tag), before, ROWS_MAX).await?;
+                if !due.is_empty() {
+                    return Ok(due);
+                }
+            }
+        }
+        let before = self.now.plus_millis(-longest(register, of_log));
+        Ok(tx.erasable_entries(None, before, ROWS_MAX).await?)
+    }
+}
+
+fn terms_of_purposes(register: &Register) -> Vec<(Purpose, i64)> {
+    let term = |purpose: &Purpose| {
+        let entries = register.entries().filter(|entry| entry.purpose == *purpose);
+        days(entries.map(of_log).max().unwrap_or(0))
+    };
+    let purposes = register.purposes().into_iter();
+    purposes
+        .map(|purpose| (purpose.clone(), term(purpose)))
+        .collect()
+}
+
+impl Counter {
+    /// Erases what has been kept long enough, a batch at a time, each with its entry; none while the door is
+    /// shut after a restoration.
+    ///
+    /// # Errors
+    /// A fault of ours; what was erased before it stays erased.
+    pub async fn sweep(&self) -> Result<Swept, Error> {
+        let call = self.own_call();
+        let mut swept = Swept::default();
+        if self.is_shut().await? {
+            return Ok(swept);
+        }
+        for kind in Kind::ALL {
+            let erased = self.sweep_kind(&call, kind).await?;
+            *match kind {
+                Kind::Handovers => &mut swept.handovers,
+                Kind::Consents => &mut swept.consents,
+                Kind::Subjects => &mut swept.subjects,
+                Kind::Entries => &mut swept.entries,
+                Kind::Items => &mut swept.items,
+            } = erased;
+        }
+        // What ended since the last sweep is gone from the disk with this, payloads among it.
+        self.database().empty_journal().await?;
+        Ok(swept)
+    }
+
+    async fn sweep_kind(&self, call: &Call, kind: Kind) -> Result<u64, Error> {
+        let mut erased = 0_u64;
+        for _ in 0..BATCHES_MAX {
+            let find = FindExpired {
+                kind,
+                counter: self,
+                now: call.now,
+            };
+            let due = self.database().read(&find).await?;
+            let count = due.count();
+            // Nothing to do leaves no line.
+            if count == 0 {
+                break;
+            }
+            let answer = self.serve(call, &EraseExpired { due }).await?;
+            if matches!(answer.outcome, Outcome::Refused(_)) {
+                break;
+            }
+            erased = erased.saturating_add(count);
+        }
+        Ok(erased)
+    }
+}
