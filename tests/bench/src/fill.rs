@@ -154,8 +154,13 @@ const FORGET: Text = same("DELETE FROM made");
 
 /// What a server of either kind does by and by, done now.
 const SETTLE: Text = Text {
-    sqlite: "PRAGMA wal_checkpoint(TRUNCATE)",
+    sqlite: "PRAGMA wal_checkpoint(PASSIVE)",
     postgres: "VACUUM (ANALYZE) relation_subject, handover, audit_entry, request_outcome, inbox",
+};
+/// Writes out what was made now, and not while calls are measured. A server may not let everybody.
+const WRITE_OUT: Text = Text {
+    sqlite: "PRAGMA wal_checkpoint(TRUNCATE)",
+    postgres: "CHECKPOINT",
 };
 const COUNT_ENTRIES: Text = same("SELECT COUNT(*) FROM audit_entry");
 const COUNT_TEMPLATES: Text = same("SELECT COUNT(*) FROM template");
@@ -210,6 +215,7 @@ impl Fill {
             present += added;
         }
         self.run(SETTLE, &[]).await;
+        drop(self.attempt(WRITE_OUT, &[]).await);
     }
 
     /// Adds so many handovers; gives how many entries came with them.
@@ -254,7 +260,13 @@ impl Fill {
     /// Runs a statement; gives how many rows it changed.
     async fn run(&mut self, text: Text, numbers: &[i64]) -> u64 {
         let sql = text.of(&self.beside);
-        let done = match &mut self.beside {
+        let done = self.attempt(text, numbers).await;
+        done.unwrap_or_else(|error| panic!("{error}: {sql}"))
+    }
+
+    async fn attempt(&mut self, text: Text, numbers: &[i64]) -> Result<u64, sqlx::Error> {
+        let sql = text.of(&self.beside);
+        match &mut self.beside {
             Beside::Sqlite(connection) => {
                 let query = numbers
                     .iter()
@@ -269,8 +281,7 @@ impl Fill {
                 let done = query.execute(connection).await;
                 done.map(|done| done.rows_affected())
             }
-        };
-        done.unwrap_or_else(|error| panic!("{error}: {sql}"))
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod withdrawal;
 use clap::{Parser, Subcommand, ValueEnum};
 use load::{Size, Speed};
 use servers::{Sandbox, Site};
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::Table;
@@ -103,6 +104,9 @@ enum What {
     Growth,
 }
 
+/// The exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
 #[derive(Subcommand)]
 enum Part {
     /// Serves the bare relay: mutual TLS, one durable INSERT for each call, nothing else.
@@ -118,6 +122,12 @@ enum Part {
 impl Arguments {
     fn wants(&self, what: What) -> bool {
         self.only.is_empty() || self.only.contains(&what)
+    }
+
+    /// Whether anything is measured through servers on an engine.
+    fn wants_servers(&self) -> bool {
+        let alone = [What::Hop, What::Decision];
+        self.only.is_empty() || self.only.iter().any(|what| !alone.contains(what))
     }
 
     fn size(&self) -> Size {
@@ -158,13 +168,18 @@ fn main() -> ExitCode {
         folder: folder.path().to_owned(),
     };
     alone(&arguments, &site, &floor, &runtime, &mut table);
-    let sqlite = runtime.block_on(engine(&arguments, &site, &floor, &mut table));
+    let Some(sqlite) = measure(&runtime, engine(&arguments, &site, &floor, &mut table)) else {
+        return ExitCode::from(INTERRUPTED);
+    };
     let (server, url) = runtime.block_on(server(&arguments, folder.path()));
     match url {
         Ok(url) => {
             site.engine = "PostgreSQL";
             site.postgres = Some(url);
-            let postgres = runtime.block_on(engine(&arguments, &site, &floor, &mut table));
+            let measured = measure(&runtime, engine(&arguments, &site, &floor, &mut table));
+            let Some(postgres) = measured else {
+                return ExitCode::from(INTERRUPTED);
+            };
             if let (Some(sqlite), Some(postgres)) = (sqlite, postgres) {
                 load::compare(&sqlite, &postgres, &mut table);
             }
@@ -180,6 +195,17 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Measures until it is done or somebody presses Ctrl-C: then there is none, and what was started ends with
+/// what started it.
+fn measure<T>(runtime: &tokio::runtime::Runtime, part: impl Future<Output = T>) -> Option<T> {
+    runtime.block_on(async {
+        tokio::select! {
+            measured = part => Some(measured),
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    })
 }
 
 /// What is measured in this program itself, on the files of a sandbox.
@@ -242,6 +268,9 @@ async fn server(
     }
     if arguments.no_postgres {
         return (None, Err("--no-postgres was given"));
+    }
+    if !arguments.wants_servers() {
+        return (None, Err("the parts that were asked for need no engine"));
     }
     if !is_installed() {
         return (
