@@ -76,6 +76,8 @@ async fn relayed(home: &Path, database: &str, size: &Size) -> f64 {
     })
     .await;
     relay.kill().await.expect("the relay stops");
+    let removed = store::engine::remove_schema(&crate::relay::settings(database)).await;
+    removed.expect("its rows are removed");
     answer
 }
 
