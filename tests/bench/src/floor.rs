@@ -67,4 +67,30 @@ impl Floor {
             + (self.of("libpep conversion") + self.of("encode a ciphertext")) * targets as f64
             + self.of("sign")
     }
+
+    /// What the broker cannot do without when it opens a handle: one multiplication, as making the next
+    /// public key is.
+    fn handle(&self) -> f64 {
+        self.of("next public key") + self.of("decode a ciphertext")
+    }
+
+    /// The least that a Prepare costs: two targets at each of two holders; at the broker the order, two
+    /// vouchers, a handle and a promise.
+    pub(crate) fn prepare(&self) -> f64 {
+        let holders = self.hop(1, 2, 0) + self.hop(2, 2, 1);
+        holders + 3.0 * self.of("verify") + self.handle() + self.of("sign")
+    }
+
+    /// The least that a CreateOffer costs: a manifest and a promise.
+    pub(crate) fn offer(&self) -> f64 {
+        self.of("verify") + self.of("sign")
+    }
+
+    /// The least that a whole handover costs: two conversions of two targets at each of two holders, with
+    /// earlier vouchers and parents; at the broker four vouchers, two manifests, two orders, two handles and
+    /// eight promises.
+    pub(crate) fn whole(&self) -> f64 {
+        let holders = self.hop(1, 2, 0) + self.hop(2, 2, 1) + self.hop(1, 2, 1) + self.hop(2, 2, 2);
+        holders + 8.0 * self.of("verify") + 2.0 * self.handle() + 8.0 * self.of("sign")
+    }
 }

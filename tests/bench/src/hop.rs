@@ -4,7 +4,7 @@
 //! Must never reuse an order: a repeated one is answered from memory.
 
 use crate::floor::{Floor, timed};
-use crate::table::Table;
+use crate::table::{Table, Target};
 use client::paper::{Order, Signed, encode};
 use counter::Caller;
 use counter::holder::QuotaLimits;
@@ -235,7 +235,8 @@ impl Measurement<'_> {
         table.number(&format!("{name}: processor"), processor, "µs");
         table.number(&format!("{name}: wall"), wall, "µs");
         table.number(&format!("{name}: minimum"), least, "µs");
-        table.ratio(&format!("{name}: ratio"), processor / least, "≤ 1.5");
+        let over = processor / least;
+        table.target(&format!("{name}: ratio"), over, "", Target::AtMost(1.5));
         table.number(&format!("{name}: bare conversions"), bare, "×");
         hops
     }

@@ -1,21 +1,18 @@
-//! Whole calls through the servers: offers, pairs of Prepare and Offer, the bare relay, and the servers'
-//! processor time for one whole handover. Clients run on the same processors, as the design measures.
+//! Whole calls through the servers, as fast as they go: offers, pairs of Prepare and Offer, whole handovers,
+//! and the bare relay beside them; with the servers' processor time for each, and their memory.
 //!
 //! Must never count a call that was refused.
 
+use crate::desks::{Desks, ONE};
 use crate::floor::Floor;
-use crate::servers::Sandbox;
-use crate::table::Table;
-use client::{Client, Connection, PersonKey, Preparation};
+use crate::flow::closed;
+use crate::processes::{IN_THE_WAY, Spent, print_memory};
+use crate::servers::{Sandbox, Site};
+use crate::table::{Table, Target};
+use client::Connection;
 use gateway::cli::identity::Identity;
-use rules::id::{HandoverId, Label, Party};
-use rules::secret::Secret;
-use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use wire::directory::v1::ImportDirectoryRequest;
@@ -27,180 +24,18 @@ pub(crate) struct Size {
     pub(crate) count: usize,
 }
 
-/// Where the servers under measurement keep their rows, and their clients theirs.
-pub(crate) struct Place {
-    /// The engine's name.
-    pub(crate) engine: &'static str,
-    /// What the bare relay is told of its database.
-    pub(crate) relay: String,
-    /// The clients' folder.
-    pub(crate) stores: PathBuf,
+/// What an engine did, for comparing engines: calls a second.
+pub(crate) struct Speed {
+    pub(crate) offers: f64,
+    pub(crate) pairs: f64,
 }
 
 /// Whole handovers for the servers' processor time: its clock ticks in hundredths of a second.
-const HANDOVERS: usize = 100;
+pub(crate) const HANDOVERS: usize = 100;
 /// Octets of one relayed message: about those of an offer.
 const RELAYED_BYTES: usize = 1_024;
 /// Calls at the bare relay for one at the real thing.
 const RELAY_TIMES: usize = 5;
-
-/// Labels and values to be sealed.
-pub(crate) fn fields(of: &[(&str, &str)]) -> Vec<(Label, Secret<Vec<u8>>)> {
-    of.iter()
-        .map(|(label, value)| {
-            let label = label.parse().expect("a label");
-            (label, Secret::new(value.as_bytes().to_vec()))
-        })
-        .collect()
-}
-
-fn summary() -> Vec<(Label, Secret<Vec<u8>>)> {
-    fields(&[
-        ("doelgroep.route", "UITKERING"),
-        ("hulpvraag.code", "SCHOLING"),
-        ("leeftijdsband", "41-50"),
-        ("regio.pc4", "0001"),
-        ("werk.beroep", "Magazijnmedewerker"),
-    ])
-}
-
-fn dossier() -> Vec<(Label, Secret<Vec<u8>>)> {
-    fields(&[
-        ("identiteit.naam", "Okke Blikwijk"),
-        ("contact.telefoon", "06-00009999"),
-        ("contact.postcode", "0001ZZ"),
-        ("doelgroep.code", "WW"),
-        (
-            "hulpvraag.tekst",
-            "Wil een heftruckcertificaat halen en zoekt daarna werk in de buurt.",
-        ),
-    ])
-}
-
-/// Test numbers that pass the eleven-test, from the end of the range: the sandbox uses its beginning.
-fn numbers(count: usize) -> Vec<vault::pseudonym::Bsn> {
-    let passes = (0..100_000_u32).rev().map(|last| format!("9999{last:05}"));
-    passes
-        .filter_map(|text| text.parse().ok())
-        .take(count)
-        .collect()
-}
-
-/// Sender and recipient at work.
-#[derive(Clone)]
-struct Pair {
-    sender: Arc<Client>,
-    recipient: Arc<Client>,
-    preparation: Arc<Preparation>,
-}
-
-impl Pair {
-    /// New stores of their own, new contexts, and `count` persons enrolled.
-    async fn open(home: &Path, stores: &Path, count: usize) -> Self {
-        let identity = |name: &str| Identity::load(home, name).expect("an identity of the sandbox");
-        let open = |name: &str| {
-            let client = identity(name).client_at(&stores.join(format!("{name}.store")));
-            Arc::new(client.expect("a client"))
-        };
-        let (sender, recipient) = (open("uwv"), open("neutraal"));
-        for client in [&sender, &recipient] {
-            client.open_context().await.expect("a context");
-        }
-        let persons: Vec<_> = numbers(count)
-            .into_iter()
-            .enumerate()
-            .map(|(index, number)| (person(index), number))
-            .collect();
-        for enrolled in sender.enrol(&persons).await.expect("persons are enrolled") {
-            assert!(enrolled.refused.is_none(), "a person was refused");
-        }
-        let to: Party = identity("neutraal").party().parse().expect("a party");
-        let labels = |of: Vec<(Label, Secret<Vec<u8>>)>| of.into_iter().map(|(label, _)| label);
-        let preparation = Preparation {
-            recipient: to,
-            purpose: "HANDOVER".parse().expect("a purpose"),
-            basis: "SUWI_62_1".parse().expect("a basis"),
-            summary_labels: labels(summary()).collect(),
-            dossier_labels: labels(dossier()).collect(),
-            group: None,
-        };
-        Self {
-            sender,
-            recipient,
-            preparation: Arc::new(preparation),
-        }
-    }
-
-    async fn prepare(&self, index: usize) -> HandoverId {
-        let prepared = self.sender.prepare(&person(index), &self.preparation).await;
-        prepared.expect("a handover is prepared").receipt.handover
-    }
-
-    async fn offer(&self, handover: HandoverId) {
-        self.sender
-            .offer(&handover, &summary())
-            .await
-            .expect("a handover is offered");
-    }
-
-    async fn whole(&self, index: usize, today: &str) {
-        let id = self.prepare(index).await;
-        self.offer(id).await;
-        self.recipient
-            .fetch_offer(&id)
-            .await
-            .expect("an offer is fetched");
-        self.recipient
-            .accept(&id)
-            .await
-            .expect("an offer is accepted");
-        self.sender.show(&id).await.expect("a handover is shown");
-        self.sender
-            .release(&id, &dossier())
-            .await
-            .expect("a dossier is released");
-        self.recipient
-            .fetch(&id)
-            .await
-            .expect("a dossier is fetched");
-        self.recipient
-            .complete(&id, today)
-            .await
-            .expect("a handover is completed");
-    }
-}
-
-fn person(index: usize) -> PersonKey {
-    PersonKey::new(&format!("bench-{index}")).expect("a key")
-}
-
-/// Does `work` for every number below `count`, so many at a time; gives how many a second.
-async fn rate<F, W>(count: usize, concurrency: usize, work: W) -> f64
-where
-    W: Fn(usize) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = ()> + Send + 'static,
-{
-    let next = Arc::new(AtomicUsize::new(0));
-    let begun = Instant::now();
-    let tasks: Vec<_> = (0..concurrency)
-        .map(|_| {
-            let (next, work) = (Arc::clone(&next), work.clone());
-            tokio::spawn(async move {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= count {
-                        return;
-                    }
-                    work(index).await;
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.expect("no call failed");
-    }
-    count as f64 / begun.elapsed().as_secs_f64()
-}
 
 /// Calls a second at the bare relay, as a process of its own.
 async fn relayed(home: &Path, database: &str, size: &Size) -> f64 {
@@ -226,7 +61,7 @@ async fn relayed(home: &Path, database: &str, size: &Size) -> f64 {
     .expect("a connection");
     let stub = DirectoryServiceClient::new(connection.channel());
     let count = size.count * RELAY_TIMES;
-    let answer = rate(count, size.concurrency, move |_| {
+    let answer = closed(count, size.concurrency, move |_| {
         let mut stub = stub.clone();
         async move {
             let request = ImportDirectoryRequest {
@@ -241,95 +76,122 @@ async fn relayed(home: &Path, database: &str, size: &Size) -> f64 {
     })
     .await;
     relay.kill().await.expect("the relay stops");
+    let removed = store::engine::remove_schema(&crate::relay::settings(database)).await;
+    removed.expect("its rows are removed");
     answer
 }
 
-/// Today in the Netherlands' notation of a date, from the system.
-async fn today() -> String {
-    let date = Command::new("date")
-        .arg("+%F")
-        .output()
-        .await
-        .expect("date runs");
-    String::from_utf8_lossy(&date.stdout).trim().to_owned()
+/// Measures and prints.
+pub(crate) async fn measure(site: &Site, size: &Size, floor: &Floor, table: &mut Table) -> Speed {
+    let sandbox = site.start("load").await;
+    let processes = &sandbox.processes;
+    let rest = processes.memory();
+    let database = site.postgres.clone();
+    let database = database.unwrap_or_else(|| sandbox.stores.display().to_string());
+    let relay = relayed(&sandbox.folder, &database, size).await;
+    let persons = 2 * size.count + HANDOVERS;
+    let desks = Desks::open(&sandbox.folder, &sandbox.stores, ONE, persons).await;
+
+    let begun = processes.spent();
+    let (first, ids, _) = desks.prepare_all(size.count, size.concurrency).await;
+    let prepared = processes.spent();
+    let offers = desks.offer_all(first, &ids, size.concurrency).await;
+    let offered = processes.spent();
+    let pairs = desks.pairs(size.count, size.concurrency).await;
+    let paired = processes.spent();
+    let whole = desks.wholes(HANDOVERS, size.concurrency.min(4)).await;
+    let ended = processes.spent();
+
+    let speed = Speed { offers, pairs };
+    print_speed(site, relay, &speed, table);
+    table.heading(&format!(
+        "{}: processor time of the servers for each call (the database server's own is not counted)",
+        site.engine
+    ));
+    let count = size.count;
+    let rows = [
+        (
+            "Prepare",
+            prepared.each_since(&begun, count),
+            floor.prepare(),
+        ),
+        (
+            "CreateOffer",
+            offered.each_since(&prepared, count),
+            floor.offer(),
+        ),
+        (
+            "Prepare + Offer",
+            paired.each_since(&offered, count),
+            floor.prepare() + floor.offer(),
+        ),
+    ];
+    for (name, each, least) in rows {
+        print_spent(name, &each, least, table);
+        table.ratio(
+            &format!("{name}: over the minimum"),
+            each.in_the_way() / least,
+        );
+    }
+    let (each, least) = (ended.each_since(&paired, HANDOVERS), floor.whole());
+    table.number("whole handovers (Prepare to Complete)", whole, "a second");
+    print_spent("whole handover", &each, least, table);
+    let over = each.in_the_way() / least;
+    table.target(
+        "whole handover: over the minimum",
+        over,
+        "",
+        Target::AtMost(2.0),
+    );
+    let heading = format!("{}: memory of the servers", site.engine);
+    print_memory(&heading, &rest, &processes.memory(), table);
+    Sandbox::stop(sandbox).await;
+    speed
 }
 
-/// Measures and prints.
-pub(crate) async fn measure(
-    sandbox: &Sandbox,
-    place: &Place,
-    size: &Size,
-    floor: &Floor,
-    table: &mut Table,
-) {
-    let home = &sandbox.folder;
-    let relay = relayed(home, &place.relay, size).await;
-    let pair = Pair::open(home, &place.stores, 2 * size.count + HANDOVERS).await;
-
-    let at_work = pair.clone();
-    let prepared = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let list = Arc::clone(&prepared);
-    rate(size.count, size.concurrency, move |index| {
-        let (pair, list) = (at_work.clone(), Arc::clone(&list));
-        async move {
-            let id = pair.prepare(index).await;
-            list.lock().expect("no panic").push(id);
-        }
-    })
-    .await;
-    let (at_work, list) = (pair.clone(), Arc::clone(&prepared));
-    let offers = rate(size.count, size.concurrency, move |index| {
-        let (pair, id) = (at_work.clone(), list.lock().expect("no panic")[index]);
-        async move { pair.offer(id).await }
-    })
-    .await;
-    let (at_work, begin) = (pair.clone(), size.count);
-    let pairs = rate(size.count, size.concurrency, move |index| {
-        let pair = at_work.clone();
-        async move {
-            let id = pair.prepare(begin + index).await;
-            pair.offer(id).await;
-        }
-    })
-    .await;
+/// The ratios to the bare relay have a target where the design has one: on PostgreSQL, against PostgreSQL.
+fn print_speed(site: &Site, relay: f64, speed: &Speed, table: &mut Table) {
     table.heading(&format!(
         "{}: through the servers (the clients' sealing and stores on the same processors)",
-        place.engine
+        site.engine
     ));
     table.number("bare relay: mTLS, one durable INSERT", relay, "calls/s");
-    table.number("CreateOffer", offers, "calls/s");
-    table.ratio("CreateOffer over bare relay", offers / relay, "≥ 0.5");
-    table.number("Prepare + Offer, two holders", pairs, "pairs/s");
-    table.ratio(
-        "pairs over pairs of bare relays",
-        pairs / (relay / 2.0),
-        "≥ 0.333",
-    );
-
-    let (at_work, begin, date) = (pair, 2 * size.count, today().await);
-    let before = sandbox.processor_seconds();
-    let whole = rate(HANDOVERS, size.concurrency.min(4), move |index| {
-        let (pair, date) = (at_work.clone(), date.clone());
-        async move { pair.whole(begin + index, &date).await }
-    })
-    .await;
-    let spent = (sandbox.processor_seconds() - before) * 1e6 / HANDOVERS as f64;
-    let least = least(floor);
-    table.heading(&format!(
-        "{}: one whole handover (Prepare to Complete; the database server's own processor time is not counted)",
-        place.engine
-    ));
-    table.number("whole handovers", whole, "a second");
-    table.number("processor time of broker and two holders", spent, "µs");
-    table.number("their cryptographic minimum", least, "µs");
-    table.ratio("processor over minimum", spent / least, "≤ 2");
+    table.number("CreateOffer", speed.offers, "calls/s");
+    table.number("Prepare + Offer, two holders", speed.pairs, "pairs/s");
+    let mut ratio = |name: &str, value: f64, bound: f64| {
+        if site.postgres.is_some() {
+            table.target(name, value, "", Target::AtLeast(bound));
+        } else {
+            table.ratio(name, value);
+        }
+    };
+    ratio("CreateOffer over bare relay", speed.offers / relay, 0.5);
+    let pairs = speed.pairs / (relay / 2.0);
+    ratio("pairs over pairs of bare relays", pairs, 1.0 / 3.0);
 }
 
-/// Two conversions of two targets at each of two holders, with earlier vouchers and parents; at the
-/// broker four vouchers, two manifests, two orders, two handles and eight promises.
-fn least(floor: &Floor) -> f64 {
-    let holders = floor.hop(1, 2, 0) + floor.hop(2, 2, 1) + floor.hop(1, 2, 1) + floor.hop(2, 2, 2);
-    // Opening a handle is one multiplication, as making the next public key is.
-    let handles = 2.0 * (floor.of("next public key") + floor.of("decode a ciphertext"));
-    holders + 8.0 * floor.of("verify") + handles + 8.0 * floor.of("sign")
+fn print_spent(name: &str, each: &Spent, least: f64, table: &mut Table) {
+    for server in IN_THE_WAY {
+        table.number(&format!("{name}: {server}"), each.of(server), "µs");
+    }
+    table.number(&format!("{name}: all three"), each.in_the_way(), "µs");
+    table.number(&format!("{name}: cryptographic minimum"), least, "µs");
+}
+
+/// The design's fifth row: the embedded engine beside the server, both of this run.
+pub(crate) fn compare(sqlite: &Speed, postgres: &Speed, table: &mut Table) {
+    table.heading("SQLite beside PostgreSQL, both of this run");
+    let rows = [
+        (
+            "CreateOffer on SQLite over PostgreSQL",
+            sqlite.offers / postgres.offers,
+        ),
+        (
+            "Prepare + Offer on SQLite over PostgreSQL",
+            sqlite.pairs / postgres.pairs,
+        ),
+    ];
+    for (name, ratio) in rows {
+        table.target(name, ratio, "", Target::AtLeast(0.7));
+    }
 }

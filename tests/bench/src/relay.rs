@@ -96,9 +96,9 @@ impl DirectoryService for Relay {
     }
 }
 
-/// Serves on a free port, which it prints, until it is killed.
-pub(crate) async fn serve(folder: &Path, database: &str) {
-    let settings = if database.starts_with("postgres") {
+/// Where it keeps its rows: in a file in the folder, or in a schema of its own on the server.
+pub(crate) fn settings(database: &str) -> Settings {
+    if database.starts_with("postgres") {
         Settings::Postgres(store::Server {
             url: database.to_owned(),
             password: None,
@@ -110,7 +110,12 @@ pub(crate) async fn serve(folder: &Path, database: &str) {
             path: Path::new(database).join("relay.sqlite"),
             pages_max: None,
         })
-    };
+    }
+}
+
+/// Serves on a free port, which it prints, until it is killed.
+pub(crate) async fn serve(folder: &Path, database: &str) {
+    let settings = settings(database);
     // What an earlier measurement left would make this one's table larger.
     store::engine::remove_schema(&settings)
         .await

@@ -1,7 +1,9 @@
-//! The servers under measurement: those of `sluis sandbox --stay`, as processes.
+//! The servers under measurement: those of `sluis sandbox --empty`, as processes, fresh for each part.
 //!
-//! Must never leave one behind.
+//! Must never leave one behind, nor its rows on somebody's database server.
 
+use crate::processes::Processes;
+use gateway::configuration::{Configuration, DatabaseSettings};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -9,18 +11,39 @@ use tokio::process::{Child, Command};
 
 /// What the sandbox prints when it stays up.
 const READY: &str = "the servers stay up";
-/// Clock ticks a second in /proc (USER_HZ on Linux).
-const TICKS_PER_SECOND: f64 = 100.0;
+
+/// An engine, and where there is room for what is measured on it.
+pub(crate) struct Site {
+    /// The engine's name.
+    pub(crate) engine: &'static str,
+    /// The database server, where the engine has one.
+    pub(crate) postgres: Option<String>,
+    /// A folder for everything.
+    pub(crate) folder: PathBuf,
+}
 
 /// A sandbox that stays up.
 pub(crate) struct Sandbox {
     pub(crate) folder: PathBuf,
+    /// Where its callers keep their stores.
+    pub(crate) stores: PathBuf,
+    pub(crate) processes: Processes,
     child: Child,
 }
 
+impl Site {
+    /// Starts fresh servers for a part of the run.
+    pub(crate) async fn start(&self, part: &str) -> Sandbox {
+        let home = self.folder.join(format!("{part}-{}", self.engine));
+        let stores = self.folder.join(format!("{part}-{}-stores", self.engine));
+        std::fs::create_dir_all(&stores).expect("a folder");
+        Sandbox::start(&home, stores, self.postgres.as_deref()).await
+    }
+}
+
 impl Sandbox {
-    /// Builds the program, plays the sandbox and waits until its servers stay up.
-    pub(crate) async fn start(folder: &Path, postgres: Option<&str>) -> Self {
+    /// Builds the program if need be, starts the servers and waits until they stay up.
+    async fn start(folder: &Path, stores: PathBuf, postgres: Option<&str>) -> Self {
         let own = std::env::current_exe().expect("the own path");
         let program = own.with_file_name("sluis");
         if !program.is_file() {
@@ -32,7 +55,7 @@ impl Sandbox {
             assert!(status.success(), "the program could not be built");
         }
         let mut child = Command::new(&program)
-            .args(["sandbox", "--stay", "--folder"])
+            .args(["sandbox", "--empty", "--folder"])
             .arg(folder)
             .args(postgres.iter().flat_map(|url| ["--postgres", url]))
             .stdout(Stdio::null())
@@ -49,6 +72,8 @@ impl Sandbox {
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return Self {
                     folder: folder.to_owned(),
+                    stores,
+                    processes: Processes::of(child.id().expect("the sandbox runs")),
                     child,
                 };
             }
@@ -57,26 +82,12 @@ impl Sandbox {
         panic!("the sandbox did not stay up:\n{}", seen.join("\n"));
     }
 
-    /// Seconds of processor time of all servers so far: broker and key holders.
-    pub(crate) fn processor_seconds(&self) -> f64 {
-        let parent = self.child.id().expect("the sandbox runs").to_string();
-        let processes = std::fs::read_dir("/proc").expect("/proc");
-        processes
-            .flatten()
-            .filter_map(|entry| {
-                let path = entry.path();
-                let stat = std::fs::read_to_string(path.join("stat")).ok()?;
-                // The name in parentheses may hold anything; fields are counted after it.
-                let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-                let words = std::fs::read_to_string(path.join("cmdline")).ok()?;
-                let is_server = *fields.get(1)? == parent && !words.contains("/portal/");
-                let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
-                is_server.then_some((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
-            })
-            .sum()
+    /// The folder of a server's own files.
+    pub(crate) fn home_of(&self, name: &str) -> PathBuf {
+        self.folder.join("processes").join(name)
     }
 
-    /// Asks the sandbox to end, which ends its servers.
+    /// Asks the sandbox to end, which ends its servers, and removes their rows.
     pub(crate) async fn stop(mut self) {
         let id = self.child.id().expect("the sandbox runs").to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().await;
@@ -85,5 +96,15 @@ impl Sandbox {
             "it could not be asked to stop"
         );
         drop(self.child.wait().await);
+        for name in ["broker", "holder-1", "holder-2", "portal"] {
+            let configuration = Configuration::load(&self.home_of(name).join("sluis.toml"));
+            let configuration = configuration.expect("its configuration");
+            let database: &DatabaseSettings = configuration.database();
+            let settings = database.open().expect("its database");
+            let removed = store::engine::remove_schema(&settings).await;
+            removed.expect("its rows are removed");
+        }
+        std::fs::remove_dir_all(&self.folder).expect("its folder is removed");
+        std::fs::remove_dir_all(&self.stores).expect("its callers' stores are removed");
     }
 }

@@ -1,0 +1,127 @@
+//! What the servers' processes took of the machine: processor time and memory, from /proc.
+//!
+//! Must never count a process that is not one of the sandbox's servers.
+
+use crate::table::Table;
+use std::collections::BTreeMap;
+
+/// Clock ticks a second in /proc (USER_HZ on Linux).
+const TICKS_PER_SECOND: f64 = 100.0;
+/// The servers, by the names of their folders.
+const NAMES: [&str; 4] = ["broker", "holder-1", "holder-2", "portal"];
+/// Those that are in a call's way.
+pub(crate) const IN_THE_WAY: [&str; 3] = ["broker", "holder-1", "holder-2"];
+
+/// The servers' processes.
+pub(crate) struct Processes(BTreeMap<&'static str, u32>);
+
+/// Microseconds of processor time, by server.
+#[derive(Clone)]
+pub(crate) struct Spent(BTreeMap<&'static str, f64>);
+
+/// Resident memory in MiB, now and at the most, by server.
+pub(crate) struct Memory(BTreeMap<&'static str, (f64, f64)>);
+
+impl Processes {
+    /// The children of a sandbox.
+    pub(crate) fn of(parent: u32) -> Self {
+        let mut ids = BTreeMap::new();
+        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let Some(id) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            let fields = stat(id);
+            let words = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            let name = NAMES
+                .into_iter()
+                .find(|name| words.contains(&format!("/processes/{name}/")));
+            if let (Some(name), true) = (name, fields.get(1) == Some(&parent.to_string())) {
+                ids.insert(name, id);
+            }
+        }
+        assert_eq!(ids.len(), NAMES.len(), "the servers' processes: {ids:?}");
+        Self(ids)
+    }
+
+    /// Processor time since each began.
+    pub(crate) fn spent(&self) -> Spent {
+        let micros = |id| {
+            let fields = stat(id);
+            let ticks = |index: usize| fields[index].parse::<f64>().expect("a number");
+            (ticks(11) + ticks(12)) / TICKS_PER_SECOND * 1e6
+        };
+        Spent(
+            self.0
+                .iter()
+                .map(|(name, id)| (*name, micros(*id)))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        let mebibytes = |id| {
+            let text = std::fs::read_to_string(format!("/proc/{id}/status")).expect("its status");
+            let of = |name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name));
+                let kibibytes = line.and_then(|rest| rest.split_whitespace().next());
+                kibibytes
+                    .and_then(|word| word.parse::<f64>().ok())
+                    .expect("a number")
+                    / 1_024.0
+            };
+            (of("VmRSS:"), of("VmHWM:"))
+        };
+        Memory(
+            self.0
+                .iter()
+                .map(|(name, id)| (*name, mebibytes(*id)))
+                .collect(),
+        )
+    }
+}
+
+/// The fields of /proc/<id>/stat from the state on; none when the process is gone.
+fn stat(id: u32) -> Vec<String> {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // The name in parentheses may hold anything; fields are counted after it.
+    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_whitespace().map(str::to_owned).collect()
+}
+
+impl Spent {
+    /// What was spent from `before` until now, for each of `calls`.
+    pub(crate) fn each_since(&self, before: &Self, calls: usize) -> Self {
+        let each = |(name, micros): (&&'static str, &f64)| {
+            (*name, (micros - before.0[name]) / calls as f64)
+        };
+        Self(self.0.iter().map(each).collect())
+    }
+
+    pub(crate) fn of(&self, name: &str) -> f64 {
+        self.0[name]
+    }
+
+    /// Broker and holders together.
+    pub(crate) fn in_the_way(&self) -> f64 {
+        IN_THE_WAY.iter().map(|name| self.0[name]).sum()
+    }
+}
+
+/// Prints the memory at rest and after the load.
+pub(crate) fn print_memory(heading: &str, rest: &Memory, after: &Memory, table: &mut Table) {
+    table.heading(heading);
+    for (name, (resident, _)) in &rest.0 {
+        table.number(
+            &format!("{name}: at rest after the start"),
+            *resident,
+            "MiB",
+        );
+        let (resident, most) = after.0[name];
+        table.number(&format!("{name}: after the load"), resident, "MiB");
+        table.number(&format!("{name}: at the most"), most, "MiB");
+    }
+}
