@@ -6,7 +6,7 @@ use crate::portal::{Identities, Remedy, SESSION_MILLIS};
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, Language};
 use rules::id::HandoverId;
-use rules::limits::DAY_MILLIS;
+use rules::limits::{DAY_MILLIS, PORTAL_LINE_DAYS};
 use rules::reason::Reason;
 
 #[tokio::test]
@@ -100,6 +100,22 @@ async fn a_consent_is_given_narrowed_and_stopped() {
         .await;
     assert_eq!(granted(again.unwrap()), stopped);
     assert_eq!(world.look(&session).await.lines.len(), 3);
+}
+
+#[tokio::test]
+async fn a_line_is_forgotten_when_its_term_is_over_and_not_before() {
+    let world = World::new().await;
+    let session = world.login(ANNA).await;
+    let given = world.portal.give(&session, world.request(), world.choice());
+    granted(given.await.unwrap());
+    world.pass(PORTAL_LINE_DAYS * DAY_MILLIS);
+    assert_eq!(world.portal.erase_old_lines().await.unwrap(), 0);
+    let session = world.login(ANNA).await;
+    assert_eq!(world.look(&session).await.lines.len(), 1);
+    world.pass(1);
+    assert_eq!(world.portal.erase_old_lines().await.unwrap(), 1);
+    let overview = world.look(&session).await;
+    assert!(overview.lines.is_empty() && overview.consents.is_empty());
 }
 
 #[tokio::test]
