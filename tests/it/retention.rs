@@ -24,6 +24,10 @@ const AGE_ITEMS: &str = "UPDATE inbox SET created_at = created_at - 7862400000";
 const FORGOTTEN: &str = "INSERT INTO relation_subject (subject_index, relation_tag, sealed_handle, created_at) \
      SELECT $1, substr($1, 1, 16), $1, MIN(time) - 157852800000 FROM audit_entry";
 
+/// A notice about the handover that ended, which nobody has answered.
+const NOTICE: &str = "INSERT INTO notice (notice_id, handover_id, recipient_tag, kind, state, sent_at, due_at, body) \
+     SELECT $1, handover_id, recipient_tag, 1, 1, 1, 9000000000000, $1 FROM handover WHERE wrapped_key IS NULL";
+
 /// Gives entries ids of moments that lie further back; gives those.
 async fn age_entries(beside: &mut Beside, ids: Vec<Vec<u8>>, millis: i64) -> Vec<Vec<u8>> {
     let mut aged_ids = Vec::new();
@@ -166,12 +170,21 @@ async fn what_was_kept_long_enough_goes_and_nothing_goes_before() {
     laid.kill("broker");
     let mut beside = Beside::of(laid.home("broker")).await;
     assert_eq!(beside.execute(AGE_HANDOVERS_MORE).await, 1);
+    assert_eq!(beside.execute_with(NOTICE, &[8; 16]).await, 1);
     age_entries(&mut beside, ids, TWO_DAYS).await;
+    beside.close().await;
+    laid.start("broker").await;
+    // Entries are looked at after handovers.
+    wait_for(&laid, ERASED, i64::try_from(leaves.len()).unwrap()).await;
+    assert_eq!(number(&laid, HANDOVERS).await, 1, "an answer is due");
+    laid.kill("broker");
+    let mut beside = Beside::of(laid.home("broker")).await;
+    let answered = "UPDATE notice SET answered_at = sent_at";
+    assert_eq!(beside.execute(answered).await, 1);
     beside.close().await;
     laid.start("broker").await;
     wait_for(&laid, HANDOVERS, 0).await;
     wait_until_gone(&laid, &ended, "a handover").await;
-    wait_for(&laid, ERASED, i64::try_from(leaves.len()).unwrap()).await;
     wait_until_gone(&laid, &entries, "an entry").await;
     let objected = "SELECT COUNT(*) FROM relation_subject WHERE objected_at IS NOT NULL";
     assert_eq!(number(&laid, objected).await, 1, "an objection stays");

@@ -59,3 +59,47 @@ fn merged_migrations_do_not_change() {
     }
     nothing_found("every migration is frozen from its merge on", &findings);
 }
+
+/// What is wrong with the name of a migration, if something is. From the second on it says from which schema on
+/// programs may run beside it: `0003_from_0002_…`, or `0003_from_0003_…` when none may (`store::schema`).
+fn misnamed(name: &str) -> Option<&'static str> {
+    let stem = name.strip_suffix(".sql")?;
+    let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.len() == 4);
+    let (own, rest) = stem.split_once('_').unwrap_or((stem, ""));
+    let Some(own) = number(own) else {
+        return Some("begins with no number of four digits");
+    };
+    if own == 1 {
+        return None;
+    }
+    let from = rest.strip_prefix("from_").and_then(|rest| {
+        let (from, what) = rest.split_once('_')?;
+        number(from).filter(|from| (1..=own).contains(from) && !what.is_empty())
+    });
+    from.is_none()
+        .then_some("does not say from which schema on programs may run beside it")
+}
+
+#[test]
+fn a_migration_says_who_may_run_beside_it() {
+    for (name, right) in [
+        ("0001_first.sql", true),
+        ("0002_from_0001_more.sql", true),
+        ("0002_from_0002_other.sql", true),
+        ("0002_from_0003_more.sql", false),
+        ("0002_more.sql", false),
+        ("0002_from_0001.sql", false),
+        ("2_from_0001_more.sql", false),
+    ] {
+        assert_eq!(misnamed(name).is_none(), right, "{name}");
+    }
+    let files = source::texts(|path| path.starts_with(FOLDER) && path.ends_with(".sql"));
+    let findings: Vec<String> = files
+        .iter()
+        .filter_map(|(path, _)| {
+            let name = path.rsplit('/').next()?;
+            Some(format!("{path} {}", misnamed(name)?))
+        })
+        .collect();
+    nothing_found("migrations say who may run beside them", &findings);
+}

@@ -363,7 +363,10 @@ pub async fn enter(
     set_timer(room, loaded, step);
     if step.ends() {
         loaded.row.wrapped_key = None;
-        loaded.row.erase_at = Some(retention::handover_until(room, &loaded.body));
+        // What is only told of an ended handover gives it no new term.
+        if changes {
+            loaded.row.erase_at = Some(retention::handover_until(room, &loaded.body));
+        }
         tx.delete_payloads(loaded.row.handover_id).await?;
     }
     save(room, tx, loaded).await?;

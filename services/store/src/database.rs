@@ -9,7 +9,7 @@ use crate::group::Writer;
 use crate::{Error, Role, Tx};
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,9 @@ pub struct Database {
     begin: &'static str,
 }
 
-/// Waits for readers and for the writer, each within the usual time.
+/// How long readers are waited for when the journal is emptied.
+const JOURNAL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Its first column is 0 when it was done.
 const EMPTY_JOURNAL: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// The broker's commands lock what they decide on, the person's row first, and see what was committed
@@ -159,20 +161,23 @@ impl Database {
     }
 
     /// Brings what was erased to an end on the disk as well: SQLite keeps old pages in its journal until they are
-    /// written over. On PostgreSQL VACUUM does it, which the server runs by itself.
+    /// written over. Gives whether that was done: while somebody reads (a backup, for example) it is not, and is to be
+    /// asked for again. On PostgreSQL VACUUM does it, which the server runs by itself.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn empty_journal(&self) -> Result<(), Error> {
+    pub async fn empty_journal(&self) -> Result<bool, Error> {
         let Pools::Sqlite { file, .. } = &self.pools else {
-            return Ok(());
+            return Ok(true);
         };
-        let mut connection = settings_of_session(file).connect().await?;
-        sqlx::raw_sql(EMPTY_JOURNAL)
-            .execute(&mut connection)
+        // Writers wait as long as this waits for readers.
+        let options = settings_of_session(file).busy_timeout(JOURNAL_TIMEOUT);
+        let mut connection = options.connect().await?;
+        let row = sqlx::raw_sql(EMPTY_JOURNAL)
+            .fetch_one(&mut connection)
             .await?;
         connection.close().await?;
-        Ok(())
+        Ok(row.try_get::<i64, _>(0)? == 0)
     }
 
     /// Closes the database after the running commands.

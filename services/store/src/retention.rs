@@ -14,6 +14,12 @@ const SELECT_HANDOVERS: Sql = sql!(
      AND NOT EXISTS (SELECT 1 FROM notice WHERE notice.handover_id = handover.handover_id \
      AND notice.answered_at IS NULL) ORDER BY erase_at, handover_id LIMIT $2"
 );
+/// Once more under the person's lock: since it was found a notice may have gone out, or another swept it.
+const IS_ERASABLE: Sql = sql!(
+    "SELECT COUNT(*) AS rows FROM handover WHERE handover_id = $1 AND erase_at IS NOT NULL \
+     AND erase_at <= $2 AND NOT EXISTS (SELECT 1 FROM notice \
+     WHERE notice.handover_id = handover.handover_id AND notice.answered_at IS NULL)"
+);
 const DELETE_NOTICES: Sql = sql!("DELETE FROM notice WHERE handover_id = $1");
 const DELETE_PAYLOADS: Sql = sql!("DELETE FROM payload WHERE handover_id = $1");
 const DELETE_HANDOVER: Sql = sql!("DELETE FROM handover WHERE handover_id = $1");
@@ -56,20 +62,21 @@ const KEEP_LEAF: Sql = sql!(
      SELECT entry_id, leaf_index, leaf_sha256, year FROM audit_entry WHERE entry_id = $1"
 );
 const DELETE_ENTRY: Sql = sql!("DELETE FROM audit_entry WHERE entry_id = $1");
-const DELETE_CONFIRMED_ITEMS: Sql = sql!(
-    "DELETE FROM inbox WHERE created_at < $1 AND position <= (SELECT confirmed FROM inbox_place \
-     WHERE inbox_place.party_tag = inbox.party_tag)"
+const DELETE_ITEMS: Sql = sql!(
+    "DELETE FROM inbox WHERE (party_tag, position) IN (SELECT party_tag, position FROM inbox AS old \
+     WHERE created_at < $1 AND (created_at < $2 OR position <= (SELECT confirmed FROM inbox_place \
+     WHERE inbox_place.party_tag = old.party_tag)) ORDER BY created_at LIMIT $3)"
 );
 const COUNT_ITEMS: Sql = sql!(
     "SELECT COUNT(*) AS items FROM inbox WHERE created_at < $1 AND (created_at < $2 OR position <= \
      (SELECT confirmed FROM inbox_place WHERE inbox_place.party_tag = inbox.party_tag))"
 );
-const DELETE_ITEMS: Sql = sql!("DELETE FROM inbox WHERE created_at < $1");
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[
     SELECT_HANDOVERS,
+    IS_ERASABLE,
     DELETE_NOTICES,
     DELETE_PAYLOADS,
     DELETE_HANDOVER,
@@ -84,7 +91,6 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     KEEP_LEAF,
     DELETE_ENTRY,
     COUNT_ITEMS,
-    DELETE_CONFIRMED_ITEMS,
     DELETE_ITEMS,
 ];
 
@@ -111,15 +117,24 @@ impl Tx<'_> {
             .await
     }
 
-    /// Erases a handover with its notices. The person's row must be locked.
+    /// Erases a handover with its notices, if it is still due; gives how many rows of the table that were. The
+    /// person's row must be locked.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn erase_handover(&mut self, row: &DueRow) -> Result<(), Error> {
-        for sql in [DELETE_NOTICES, DELETE_PAYLOADS, DELETE_HANDOVER] {
+    pub async fn erase_handover(&mut self, row: &DueRow, now: Timestamp) -> Result<u64, Error> {
+        let args = [Arg::from(row.id.as_slice()), Arg::from(now.millis())];
+        let still: i64 = column(&self.one(IS_ERASABLE, &args).await?, "rows")?;
+        if still == 0 {
+            return Ok(0);
+        }
+        for sql in [DELETE_NOTICES, DELETE_PAYLOADS] {
             self.later(sql, &[Arg::from(row.id.as_slice())]).await?;
         }
-        self.erase_subject(&row.subject_index).await
+        let args = [Arg::from(row.id.as_slice())];
+        let erased = self.execute(DELETE_HANDOVER, &args).await?;
+        self.erase_subject(&row.subject_index).await?;
+        Ok(erased)
     }
 
     /// Consent records that have been kept long enough, oldest first.
@@ -134,17 +149,18 @@ impl Tx<'_> {
         self.due(SELECT_CONSENTS, "consent_id", now, rows_max).await
     }
 
-    /// Erases a consent record with its events. The person's row must be locked.
+    /// Erases a consent record with its events; gives how many records that were. The person's row must be locked.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn erase_consent(&mut self, row: &DueRow) -> Result<(), Error> {
+    pub async fn erase_consent(&mut self, row: &DueRow) -> Result<u64, Error> {
         let id = Arg::from(row.id.as_slice());
         let subject = Arg::from(row.subject_index.as_slice());
         self.later(CLEAR_CURRENT, &[subject, id]).await?;
         self.later(DELETE_EVENTS, &[id]).await?;
-        self.later(DELETE_CONSENT, &[id]).await?;
-        self.erase_subject(&row.subject_index).await
+        let erased = self.execute(DELETE_CONSENT, &[id]).await?;
+        self.erase_subject(&row.subject_index).await?;
+        Ok(erased)
     }
 
     async fn due(
@@ -185,14 +201,14 @@ impl Tx<'_> {
         rows.iter().map(|row| fixed(row, "subject_index")).collect()
     }
 
-    /// Erases a person's row in a relation, if nothing refers to it and no objection stands.
+    /// Erases a person's row in a relation, if nothing refers to it and no objection stands; gives how many rows
+    /// that were.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn erase_subject(&mut self, index: &[u8; 32]) -> Result<(), Error> {
+    pub async fn erase_subject(&mut self, index: &[u8; 32]) -> Result<u64, Error> {
         self.execute(DELETE_SUBJECT, &[Arg::from(index.as_slice())])
-            .await?;
-        Ok(())
+            .await
     }
 
     /// Entries from before a moment, oldest first; with a tag those of one purpose in one year.
@@ -230,15 +246,14 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Erases what an entry says and how it is found; its leaf hash stays.
+    /// Erases what an entry says and how it is found; its leaf hash stays. Gives how many entries that were.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn erase_entry(&mut self, id: EntryId) -> Result<(), Error> {
-        for sql in [KEEP_LEAF, DELETE_ENTRY] {
-            self.later(sql, &[Arg::from(id.bytes().as_slice())]).await?;
-        }
-        Ok(())
+    pub async fn erase_entry(&mut self, id: EntryId) -> Result<u64, Error> {
+        let args = [Arg::from(id.bytes().as_slice())];
+        self.later(KEEP_LEAF, &args).await?;
+        self.execute(DELETE_ENTRY, &args).await
     }
 
     /// How many items [`Tx::erase_inbox_items`] would erase.
@@ -259,8 +274,8 @@ impl Tx<'_> {
         Ok(u64::try_from(items).unwrap_or(0))
     }
 
-    /// Erases inbox items: those that their readers have from before one moment, and all from before another.
-    /// Gives how many.
+    /// Erases inbox items, so many at most: those that their readers have from before one moment, and all from
+    /// before another. Gives how many.
     ///
     /// # Errors
     /// When the database fails.
@@ -268,10 +283,13 @@ impl Tx<'_> {
         &mut self,
         read_before: Timestamp,
         all_before: Timestamp,
+        rows_max: i64,
     ) -> Result<u64, Error> {
-        let read = [Arg::from(read_before.millis())];
-        let read = self.execute(DELETE_CONFIRMED_ITEMS, &read).await?;
-        let all = [Arg::from(all_before.millis())];
-        Ok(read.saturating_add(self.execute(DELETE_ITEMS, &all).await?))
+        let args = [
+            Arg::from(read_before.millis()),
+            Arg::from(all_before.millis()),
+            Arg::from(rows_max),
+        ];
+        self.execute(DELETE_ITEMS, &args).await
     }
 }
