@@ -84,7 +84,7 @@ impl Processes {
     }
 }
 
-/// The fields of /proc/<id>/stat from the state on; none when the process is gone.
+/// The fields of `/proc/<id>/stat` from the state on; none when the process is gone.
 fn stat(id: u32) -> Vec<String> {
     let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     // The name in parentheses may hold anything; fields are counted after it.
