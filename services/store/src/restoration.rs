@@ -13,9 +13,10 @@ const INSERT_RESTORATION: Sql =
 /// Whoever reads an inbox may have been further than the backup: what comes now must come after that.
 const MOVE_INBOXES_ON: Sql = sql!("UPDATE inbox_head SET position = position + 4294967296");
 const DELETE_LEASES: Sql = sql!("DELETE FROM lease");
+/// A backup may itself have been made while the door was shut: then everything since the first one is wanted.
 const SELECT_SHUT: Sql = sql!(
-    "SELECT restored_at, backup_at FROM restoration WHERE opened_at IS NULL \
-     ORDER BY restored_at DESC LIMIT 1"
+    "SELECT MAX(restored_at) AS restored_at, MIN(backup_at) AS backup_at FROM restoration \
+     WHERE opened_at IS NULL"
 );
 const OPEN: Sql = sql!("UPDATE restoration SET opened_at = $1 WHERE opened_at IS NULL");
 const INSERT_RESENT: Sql = sql!(
@@ -68,14 +69,16 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn is_shut(&mut self) -> Result<Option<Shut>, Error> {
-        let row = self.optional(SELECT_SHUT, &[]).await?;
-        row.map(|row| {
-            Ok(Shut {
-                restored_at: Timestamp::from_millis(column(&row, "restored_at")?),
-                backup_at: Timestamp::from_millis(column(&row, "backup_at")?),
-            })
-        })
-        .transpose()
+        let row = self.one(SELECT_SHUT, &[]).await?;
+        let moment = |name| {
+            let millis: Option<i64> = column(&row, name)?;
+            Ok::<_, Error>(millis.map(Timestamp::from_millis))
+        };
+        let both = moment("restored_at")?.zip(moment("backup_at")?);
+        Ok(both.map(|(restored_at, backup_at)| Shut {
+            restored_at,
+            backup_at,
+        }))
     }
 
     /// Opens the door.
