@@ -23,7 +23,7 @@ pub(crate) struct Checkpointer(JoinHandle<()>);
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.0.abort();
+        self.end();
     }
 }
 
@@ -35,20 +35,24 @@ impl Checkpointer {
             let mut connection = None;
             loop {
                 tokio::time::sleep(INTERVAL).await;
-                let length = tokio::fs::metadata(&journal).await.map_or(0, |file| file.len());
+                let length = tokio::fs::metadata(&journal)
+                    .await
+                    .map_or(0, |file| file.len());
                 if length >= JOURNAL_BYTES_MIN {
                     connection = carry_over(&file, connection).await;
                 }
             }
         }))
     }
+
+    /// Ends the work.
+    pub(crate) fn end(&self) {
+        self.0.abort();
+    }
 }
 
 /// Does it once; gives the connection back while it is good.
-async fn carry_over(
-    file: &File,
-    connection: Option<SqliteConnection>,
-) -> Option<SqliteConnection> {
+async fn carry_over(file: &File, connection: Option<SqliteConnection>) -> Option<SqliteConnection> {
     let mut connection = match connection {
         Some(connection) => connection,
         None => settings_of_session(file).connect().await.ok()?,

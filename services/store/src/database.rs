@@ -4,6 +4,7 @@
 //! Must never let a command wait for anything but the database while its transaction is open, and must
 //! never answer it before its commit.
 
+use crate::checkpoint::Checkpointer;
 use crate::engine::{self, File, Settings, settings_of_session};
 use crate::group::Writer;
 use crate::{Error, Role, Tx};
@@ -48,6 +49,7 @@ enum Pools {
         file: File,
         writer: Writer,
         readers: SqlitePool,
+        checkpointer: Checkpointer,
     },
     Postgres(PgPool),
 }
@@ -88,6 +90,7 @@ impl Database {
                 let (writer, readers) = engine::open_sqlite(file, role).await?;
                 let writer = Writer::new(writer);
                 Pools::Sqlite {
+                    checkpointer: Checkpointer::start(file),
                     file: file.clone(),
                     writer,
                     readers,
@@ -184,8 +187,12 @@ impl Database {
     pub async fn close(&self) {
         match &self.pools {
             Pools::Sqlite {
-                writer, readers, ..
+                writer,
+                readers,
+                checkpointer,
+                ..
             } => {
+                checkpointer.end();
                 writer.close().await;
                 readers.close().await;
             }
