@@ -365,7 +365,7 @@ pub async fn enter(
         loaded.row.wrapped_key = None;
         // What is only told of an ended handover gives it no new term.
         if changes {
-            loaded.row.erase_at = Some(retention::handover_until(room, &loaded.body));
+            loaded.row.erase_at = Some(retention::first_look(room));
         }
         tx.delete_payloads(loaded.row.handover_id).await?;
     }

@@ -7,13 +7,13 @@
 use crate::Error;
 use crate::call::Call;
 use crate::counter::Counter;
-use crate::handover::body::Body;
+use crate::handover::{self, Loaded};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
 use rules::audit::year_of;
 use rules::clock::Timestamp;
 use rules::consent::{ConsentRecord, ConsentState};
-use rules::id::{EntryId, PeerKind, Purpose};
+use rules::id::{EntryId, HandoverId, PeerKind, Purpose};
 use rules::limits::{DAY_MILLIS, INBOX_DAYS_MAX, INBOX_READ_DAYS};
 use rules::reason::Outcome;
 use rules::register::{Register, RegisterEntry};
@@ -27,6 +27,8 @@ const BATCHES_MAX: usize = 1_000;
 /// How far back people of whom nothing came are looked for beyond their term: as long as a broker may have been
 /// down.
 const SUBJECT_WINDOW_DAYS: i64 = 60;
+/// How long before a handover that is kept longer than the shortest term is looked at again, in days.
+const LOOK_AGAIN_DAYS: i64 = 30;
 /// Years whose entries may still be due: the one in which the term ended, and the one before it.
 const YEARS: i64 = 2;
 
@@ -82,14 +84,38 @@ const fn of_dossier(entry: &RegisterEntry) -> u32 {
     entry.retention_days
 }
 
-/// Until when a handover that ends now is kept: as long as its recipient may keep what it received, so that a
-/// withdrawal still reaches it.
-pub(crate) fn handover_until(room: &Room<'_>, body: &Body) -> Timestamp {
-    let term = match room.in_force.entry(body) {
+/// When it is looked first whether a handover that ends now has been kept long enough: after the shortest term in
+/// the register, for all alike. Its own term would tell a thief of the database which entries it can belong to.
+pub(crate) fn first_look(room: &Room<'_>) -> Timestamp {
+    let terms = room.in_force.policy.register().entries().map(of_dossier);
+    room.call.now.plus_millis(days(terms.min().unwrap_or(0)))
+}
+
+/// Until when an ended handover is kept: as long as its recipient may keep what it received, so that a withdrawal
+/// still reaches it.
+fn handover_until(room: &Room<'_>, ended: &Loaded) -> Timestamp {
+    let term = match room.in_force.entry(&ended.body) {
         Ok(entry) => days(entry.retention_days),
         Err(_) => longest(room.in_force.policy.register(), of_dossier),
     };
-    room.call.now.plus_millis(term)
+    ended.row.entered_at.plus_millis(term)
+}
+
+/// Erases an ended handover whose term is over; else it is looked at again later. Gives how many were erased.
+async fn erase_handover(room: &Room<'_>, tx: &mut Tx<'_>, due: &DueRow) -> Result<u64, Error> {
+    let id = HandoverId::from_slice(&due.id).ok_or(Error::Malformed("a handover's id"))?;
+    let Some(mut ended) = handover::load(room, tx, id).await? else {
+        return Ok(0);
+    };
+    let now = room.call.now;
+    let until = handover_until(room, &ended);
+    if until > now {
+        let again = now.plus_millis(LOOK_AGAIN_DAYS.saturating_mul(DAY_MILLIS));
+        ended.row.erase_at = Some(until.min(again));
+        tx.update_handover(&ended.row).await?;
+        return Ok(0);
+    }
+    tx.erase_handover(due, now).await
 }
 
 /// Until when a consent record is kept: as evidence that it was given (AVG article 7(1)), as long as the log
@@ -173,8 +199,7 @@ impl Command for EraseExpired {
         match &self.due {
             Due::Handovers(rows) => {
                 for row in rows {
-                    tx.lock_subject(&row.subject_index).await?;
-                    erased += tx.erase_handover(row, now).await?;
+                    erased += erase_handover(room, tx, row).await?;
                 }
             }
             Due::Consents(rows) => {
@@ -339,8 +364,8 @@ impl Counter {
             }
             let answer = self.serve(call, &EraseExpired { due }).await?;
             match answer.outcome {
-                Outcome::Permitted(rows) if rows > 0 => erased = erased.saturating_add(rows),
-                Outcome::Permitted(_) | Outcome::Refused(_) => break,
+                Outcome::Permitted(rows) => erased = erased.saturating_add(rows),
+                Outcome::Refused(_) => break,
             }
         }
         Ok(erased)

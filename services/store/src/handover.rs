@@ -111,7 +111,7 @@ pub struct HandoverRow {
     pub opened_at: Option<Timestamp>,
     /// When the sender is told that the recipient took no notice; `None` when there is nothing to tell.
     pub undelivered_at: Option<Timestamp>,
-    /// When it has been kept as long as the register says; `None` before it ends.
+    /// When it is looked whether it has been kept as long as the register says; `None` before it ends.
     pub erase_at: Option<Timestamp>,
     /// The day whose key wraps the data key: days since 1970-01-01.
     pub day: i64,

@@ -129,7 +129,7 @@ CREATE TABLE handover (
     opened_at        BIGINT,
     -- When the sender is told that the recipient took no notice; empty once it did, or the sender was.
     undelivered_at   BIGINT,
-    -- When it has been kept as long as the register says; empty before it ends.
+    -- When it is looked whether it has been kept as long as the register says; empty before it ends.
     erase_at         BIGINT,
     day              BIGINT  NOT NULL,
     wrapped_key      BYTEA,
