@@ -115,7 +115,7 @@ async fn erase_handover(room: &Room<'_>, tx: &mut Tx<'_>, due: &DueRow) -> Resul
         tx.update_handover(&ended.row).await?;
         return Ok(0);
     }
-    tx.erase_handover(due, now).await
+    Ok(tx.erase_handover(due, now).await?)
 }
 
 /// Until when a consent record is kept: as evidence that it was given (AVG article 7(1)), as long as the log
