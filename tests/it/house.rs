@@ -258,9 +258,7 @@ pub(crate) async fn decisions(officer: &Client, oin: &str, action: &str) -> Vec<
 
 /// Today in Amsterdam, as YYYY-MM-DD.
 pub(crate) fn today() -> String {
-    let calendar = rules::calendar::Calendar::new::<&str>(&[]).unwrap();
-    let now = rules::clock::Clock::now(&gateway::clock::SystemClock);
-    calendar.date(now).unwrap().to_string()
+    gateway::clock::today().unwrap()
 }
 
 /// All files below a folder.

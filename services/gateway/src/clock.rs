@@ -2,6 +2,7 @@
 //!
 //! Must never be read below the gateway: everything else gets the present moment as an argument.
 
+use rules::calendar::Calendar;
 use rules::clock::{Clock, Timestamp};
 use std::time::UNIX_EPOCH;
 
@@ -23,4 +24,12 @@ impl Clock for SystemClock {
         });
         Timestamp::from_millis(millis)
     }
+}
+
+/// Today in Europe/Amsterdam, as YYYY-MM-DD: the day on which terms and dates of contact are judged, which
+/// near midnight is not the day of UTC. None when this build has no rules for that zone.
+#[must_use]
+pub fn today() -> Option<String> {
+    let calendar = Calendar::new::<&str>(&[]).ok()?;
+    Some(calendar.date(SystemClock.now())?.to_string())
 }

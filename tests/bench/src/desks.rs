@@ -6,6 +6,7 @@
 use crate::flow::closed;
 use client::{Client, ClientError, PersonKey, Preparation};
 use gateway::cli::identity::Identity;
+use gateway::clock::today;
 use rules::id::{HandoverId, Label, Party};
 use rules::limits::QUOTA_PREPARE_PER_DAY;
 use rules::secret::Secret;
@@ -273,7 +274,7 @@ impl Desks {
 
     /// Whole handovers of fresh persons, so many at a time; gives how many a second.
     pub(crate) async fn wholes(&self, count: usize, concurrency: usize) -> f64 {
-        let (desks, first, date) = (self.clone(), self.fresh(count), today());
+        let (desks, first, date) = (self.clone(), self.fresh(count), today().expect("a date"));
         closed(count, concurrency, move |index| {
             let (desks, date) = (desks.clone(), date.clone());
             async move {
@@ -283,11 +284,4 @@ impl Desks {
         })
         .await
     }
-}
-
-/// Today in the Netherlands' notation of a date, from the system.
-fn today() -> String {
-    let date = std::process::Command::new("date").arg("+%F").output();
-    let date = date.expect("date runs").stdout;
-    String::from_utf8_lossy(&date).trim().to_owned()
 }

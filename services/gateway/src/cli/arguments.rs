@@ -290,11 +290,12 @@ pub enum Verb {
     #[command(after_help = "Example: sluis --as neutraal fetch hnd_…")]
     Fetch(Which),
     /// Moves responsibility: you have had contact with the candidate.
-    #[command(after_help = "Example: sluis --as neutraal complete hnd_… --contact-date 2026-11-23")]
+    #[command(after_help = "Example: sluis --as neutraal complete hnd_… --contact-date today")]
     Complete {
         #[command(flatten)]
         which: Which,
-        /// Date of the contact, as YYYY-MM-DD: on or after the release, not in the future.
+        /// Date of the contact: YYYY-MM-DD, on or after the release and not in the future; or `today`, which
+        /// is today in Amsterdam.
         #[arg(long)]
         contact_date: String,
     },

@@ -12,7 +12,7 @@ use super::offer_file::OfferFile;
 use super::output::{Answer, facts, table};
 use super::people::{ask_consent, enrol, enrol_without_number, person_key, redeem_link};
 use super::session::{Session, notice};
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, today};
 use client::{NoticeReceipt, Preparation, Receipt};
 use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
 use rules::hex;
@@ -102,7 +102,7 @@ async fn recipient_step(session: &Session, verb: &Verb) -> Result<Answer, CliErr
             contact_date,
         } => {
             let id = session.present(&which.handover).await?;
-            let receipt = client.complete(&id, contact_date).await?;
+            let receipt = client.complete(&id, &day(contact_date)?).await?;
             ("completed: responsibility has moved to you", receipt)
         }
         Verb::Outcome { which, code } => {
@@ -120,6 +120,17 @@ async fn recipient_step(session: &Session, verb: &Verb) -> Result<Answer, CliErr
         other => return sender_step(session, other).await,
     };
     Ok(changed(done, &receipt))
+}
+
+/// A date as typed, where `today` is today in Amsterdam.
+fn day(typed: &str) -> Result<String, CliError> {
+    match typed {
+        "today" => today().ok_or_else(|| CliError::Usage {
+            what: "today's date cannot be found".to_owned(),
+            remedy: "give it as YYYY-MM-DD".to_owned(),
+        }),
+        typed => Ok(typed.to_owned()),
+    }
 }
 
 /// The steps of the sender, of the candidate's channel and of the officer.

@@ -70,7 +70,7 @@ fn commands(folder: &Path) -> String {
          \x20 sluis --as neutraal accept hnd_…\n\
          \x20 sluis --as uwv release hnd_…\n\
          \x20 sluis --as neutraal fetch hnd_…\n\
-         \x20 sluis --as neutraal complete hnd_… --contact-date $(date +%F)\n\
+         \x20 sluis --as neutraal complete hnd_… --contact-date today\n\
          \x20 sluis --as officer audit search --handover hnd_…\n\n\
          Everybody: uwv, uwv-fg, centrum, neutraal, regio, elders, vakbond, officer, operator, portal.\n\
          `sluis help` lists all verbs, `sluis help offer` one with an example; --json answers as JSON.\n",

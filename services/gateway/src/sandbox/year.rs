@@ -16,10 +16,7 @@ use super::source::Year;
 use super::story::Story;
 use super::tell::tell;
 use crate::cli::draft::Values;
-use crate::clock::SystemClock;
 use client::{Client, ClientError, PersonKey, Preparation};
-use rules::calendar::Calendar;
-use rules::clock::Clock as _;
 use rules::id::{HandoverId, Label};
 use rules::secret::Secret;
 use std::collections::BTreeMap;
@@ -91,7 +88,9 @@ pub(crate) async fn play(
     let mut choices = choices::members(ground, &clients, &parts.cases, first_free).await?;
     let enrolling = begun.elapsed();
 
-    let contact_date: Arc<str> = today()?.into();
+    let contact_date: Arc<str> = crate::clock::today()
+        .ok_or_else(|| SandboxError::Unexpected("today's date cannot be found".to_owned()))?
+        .into();
     let begun = Instant::now();
     let (mut done, story) = hand_over_all(&clients, &parts.cases, &contact_date, progress).await?;
     let playing = begun.elapsed();
@@ -362,14 +361,6 @@ pub(crate) fn client_of(clients: &Clients, name: &str) -> Result<Client, Sandbox
         .get(name)
         .cloned()
         .ok_or_else(|| SandboxError::Cast(name.to_owned()))
-}
-
-/// Today in Europe/Amsterdam, where the date of contact is judged.
-fn today() -> Result<String, SandboxError> {
-    let fault = || SandboxError::Unexpected("today's date cannot be found".to_owned());
-    let calendar = Calendar::new::<&str>(&[]).map_err(|_| fault())?;
-    let date = calendar.date(SystemClock.now()).ok_or_else(fault)?;
-    Ok(date.to_string())
 }
 
 /// A constant that is no name: a fault of the build.
