@@ -256,8 +256,8 @@ pub fn day_of(moment: Timestamp) -> u32 {
     u32::try_from(moment.millis().div_euclid(DAY_MILLIS)).unwrap_or(0)
 }
 
-/// Locks a handover, its person's row and that person's consent, in the one order that all commands keep: person first would
-/// need the handover to know the person, so it is handover, then person.
+/// Locks a handover, its person's row and that person's consent, in the one order that all commands keep: person,
+/// handover, consent.
 ///
 /// # Errors
 /// When the database fails or a seal does not open.
@@ -266,11 +266,9 @@ pub async fn load(
     tx: &mut Tx<'_>,
     id: HandoverId,
 ) -> Result<Option<Loaded>, Error> {
-    let Some(subject) = tx.lock_subject_of_handover(id).await? else {
+    let Some((subject, row)) = tx.lock_handover(id).await? else {
         return Ok(None);
     };
-    let row = tx.lock_handover(id).await?;
-    let row = row.ok_or(Error::Malformed("a person's handover"))?;
     let body = Body::open(room.counter.keys(), &row)?;
     let consent = crate::consent::current(room, tx, &subject).await?;
     let pair = (&body.sender, &body.recipient);

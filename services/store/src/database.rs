@@ -4,7 +4,6 @@
 //! Must never let a command wait for anything but the database while its transaction is open, and must
 //! never answer it before its commit.
 
-use crate::checkpoint::Checkpointer;
 use crate::engine::{self, File, Settings, settings_of_session};
 use crate::group::Writer;
 use crate::{Error, Role, Tx};
@@ -49,7 +48,6 @@ enum Pools {
         file: File,
         writer: Writer,
         readers: SqlitePool,
-        checkpointer: Checkpointer,
     },
     Postgres(PgPool),
 }
@@ -90,7 +88,6 @@ impl Database {
                 let (writer, readers) = engine::open_sqlite(file, role).await?;
                 let writer = Writer::new(writer);
                 Pools::Sqlite {
-                    checkpointer: Checkpointer::start(file),
                     file: file.clone(),
                     writer,
                     readers,
@@ -187,12 +184,8 @@ impl Database {
     pub async fn close(&self) {
         match &self.pools {
             Pools::Sqlite {
-                writer,
-                readers,
-                checkpointer,
-                ..
+                writer, readers, ..
             } => {
-                checkpointer.end();
                 writer.close().await;
                 readers.close().await;
             }

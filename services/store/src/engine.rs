@@ -20,9 +20,6 @@ use std::time::Duration;
 
 /// How long a statement waits for another process's lock on SQLite.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pages of the journal at which the writer carries it over by itself: most of it then has been already
-/// (`checkpoint`).
-const JOURNAL_PAGES_MAX: &str = "8000";
 /// Connections for looking things up on SQLite; writing has one of its own.
 const READERS_MAX: u32 = 4;
 /// How long a command waits for a connection to PostgreSQL.
@@ -206,8 +203,7 @@ pub(crate) async fn open_sqlite(
     role: Role,
 ) -> Result<(SqlitePool, SqlitePool), Error> {
     let refused = |source| Error::open(file, of_file(&file.path, &source), source);
-    let options = sqlite(file).pragma("wal_autocheckpoint", JOURNAL_PAGES_MAX);
-    let writer = sqlite_pool(1).connect_with(options).await;
+    let writer = sqlite_pool(1).connect_with(sqlite(file)).await;
     let writer = writer.map_err(refused)?;
     let probed = sqlx::raw_sql(PROBE_WRITING).execute(&writer).await;
     probed.map_err(refused)?;

@@ -3,6 +3,7 @@
 //! Must never write a payload without the permit of the decision it rests on, and must never leave
 //! one behind when its handover has ended.
 
+use crate::pseudonym::{SubjectRow, subject_row};
 use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
@@ -15,9 +16,12 @@ const INSERT_HANDOVER: Sql = sql!(
      remaining_millis, opened_at, undelivered_at, day, wrapped_key, body) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL, NULL, $11, $12, $13)"
 );
-const LOCK_HANDOVER: Sql = sql!("SELECT handover_id, revision, state, sender_tag, recipient_tag, \
-     purpose_tag, subject_index, group_tag, entered_at, deadline_at, remaining_millis, opened_at, \
-     undelivered_at, erase_at, day, wrapped_key, body FROM handover WHERE handover_id = $1", for update);
+/// The person's row is named first: PostgreSQL locks the rows of a result in that order.
+const LOCK_WITH_SUBJECT: Sql = sql!("SELECT handover_id, revision, state, sender_tag, recipient_tag, \
+     purpose_tag, handover.subject_index, group_tag, entered_at, deadline_at, remaining_millis, opened_at, \
+     undelivered_at, erase_at, day, wrapped_key, body, relation_tag, objected_at, restricted_at, consent_id \
+     FROM relation_subject JOIN handover ON handover.subject_index = relation_subject.subject_index \
+     WHERE handover_id = $1", for update);
 const UPDATE_HANDOVER: Sql = sql!(
     "UPDATE handover SET revision = $2, state = $3, entered_at = $4, \
      deadline_at = $5, remaining_millis = $6, opened_at = $7, undelivered_at = $8, day = $9, \
@@ -67,7 +71,7 @@ const DELETE_PAYLOADS: Sql = sql!("DELETE FROM payload WHERE handover_id = $1");
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_HANDOVER,
-    LOCK_HANDOVER,
+    LOCK_WITH_SUBJECT,
     UPDATE_HANDOVER,
     SELECT_OPEN_OF_GROUP,
     SELECT_STATES_OF_GROUP,
@@ -152,14 +156,18 @@ impl Tx<'_> {
         .await
     }
 
-    /// Locks a handover until commit, and reads it.
+    /// Locks the row of a handover's person and then the handover, until commit, and reads both; `None` when there
+    /// is no such handover.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn lock_handover(&mut self, id: HandoverId) -> Result<Option<HandoverRow>, Error> {
-        self.optional(LOCK_HANDOVER, &[Arg::from(id.bytes().as_slice())])
+    pub async fn lock_handover(
+        &mut self,
+        id: HandoverId,
+    ) -> Result<Option<(SubjectRow, HandoverRow)>, Error> {
+        self.optional(LOCK_WITH_SUBJECT, &[Arg::from(id.bytes().as_slice())])
             .await?
-            .map(|row| handover_row(&row))
+            .map(|row| Ok((subject_row(&row)?, handover_row(&row)?)))
             .transpose()
     }
 

@@ -6,7 +6,6 @@
 pub mod audit;
 pub mod backup;
 mod batch;
-mod checkpoint;
 pub mod consent;
 pub mod database;
 pub mod directory;

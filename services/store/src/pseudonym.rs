@@ -21,14 +21,15 @@ const UPSERT_SUBJECT: Sql = sql!(
 );
 const LOCK_SUBJECT: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
      WHERE subject_index = $1", for update);
-const LOCK_SUBJECT_OF_HANDOVER: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
-     WHERE subject_index = (SELECT subject_index FROM handover WHERE handover_id = $1)", for update);
 const LOCK_SUBJECT_OF_CONSENT: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
      WHERE subject_index = (SELECT subject_index FROM consent WHERE consent_id = $1)", for update);
 const UPDATE_SUBJECT_FLAGS: Sql = sql!(
     "UPDATE relation_subject \
      SET objected_at = $2, restricted_at = $3 WHERE subject_index = $1"
 );
+
+/// How often a person's row is made before it is locked.
+const MAKE_ATTEMPTS_MAX: u32 = 3;
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
@@ -37,7 +38,6 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_CONTEXT_KEY,
     UPSERT_SUBJECT,
     LOCK_SUBJECT,
-    LOCK_SUBJECT_OF_HANDOVER,
     LOCK_SUBJECT_OF_CONSENT,
     UPDATE_SUBJECT_FLAGS,
 ];
@@ -104,27 +104,35 @@ impl Tx<'_> {
         .await
     }
 
-    /// Makes sure that there is a row for this person in this relation, known or not.
+    /// Makes sure that there is a row for this person in this relation, known or not, and locks it as
+    /// [`Tx::lock_subject`] does.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn upsert_subject(
+    pub async fn make_and_lock_subject(
         &mut self,
         index: &[u8; 32],
         relation: Tag,
         sealed_handle: &[u8],
         now: Timestamp,
-    ) -> Result<(), Error> {
-        self.later(
-            UPSERT_SUBJECT,
-            &[
-                Arg::from(index.as_slice()),
-                Arg::from(relation.bytes().as_slice()),
-                Arg::from(sealed_handle),
-                Arg::from(now.millis()),
-            ],
-        )
-        .await
+    ) -> Result<SubjectRow, Error> {
+        // On PostgreSQL a row that is there may be erased before it is locked; the next one is ours.
+        for _ in 0..MAKE_ATTEMPTS_MAX {
+            self.later(
+                UPSERT_SUBJECT,
+                &[
+                    Arg::from(index.as_slice()),
+                    Arg::from(relation.bytes().as_slice()),
+                    Arg::from(sealed_handle),
+                    Arg::from(now.millis()),
+                ],
+            )
+            .await?;
+            if let Some(locked) = self.lock_subject(index).await? {
+                return Ok(locked);
+            }
+        }
+        Err(Error::Malformed("relation_subject"))
     }
 
     /// Locks the row of this person in this relation against change until commit, and reads it. It is the
@@ -134,17 +142,6 @@ impl Tx<'_> {
     /// When the database fails.
     pub async fn lock_subject(&mut self, index: &[u8; 32]) -> Result<Option<SubjectRow>, Error> {
         self.lock_by(LOCK_SUBJECT, index).await
-    }
-
-    /// The same for the person of a handover; `None` when there is no such handover.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn lock_subject_of_handover(
-        &mut self,
-        id: HandoverId,
-    ) -> Result<Option<SubjectRow>, Error> {
-        self.lock_by(LOCK_SUBJECT_OF_HANDOVER, id.bytes()).await
     }
 
     /// The same for the person of a consent record; `None` when there is no such record.
@@ -185,7 +182,7 @@ impl Tx<'_> {
     }
 }
 
-fn subject_row(row: &Row) -> Result<SubjectRow, Error> {
+pub(crate) fn subject_row(row: &Row) -> Result<SubjectRow, Error> {
     let objected_at: Option<i64> = column(row, "objected_at")?;
     let restricted_at: Option<i64> = column(row, "restricted_at")?;
     let consent: Option<Vec<u8>> = column(row, "consent_id")?;

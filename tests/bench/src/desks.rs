@@ -18,8 +18,6 @@ use vault::pseudonym::Bsn;
 
 /// Sender and recipient, by their names in the sandbox.
 pub(crate) type Route = (&'static str, &'static str);
-/// One sender.
-pub(crate) const ONE: &[Route] = &[("uwv", "neutraal")];
 /// Senders of four organisations: each has a quota of its own.
 pub(crate) const FOUR: &[Route] = &[
     ("uwv", "neutraal"),

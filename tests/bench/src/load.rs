@@ -3,10 +3,10 @@
 //!
 //! Must never count a call that was refused.
 
-use crate::desks::{Desks, ONE};
+use crate::desks::{Desks, FOUR};
 use crate::floor::Floor;
 use crate::flow::closed;
-use crate::processes::{IN_THE_WAY, Spent, print_memory};
+use crate::processes::{Spent, print_memory};
 use crate::servers::{Sandbox, Site};
 use crate::table::{Table, Target};
 use client::Connection;
@@ -31,14 +31,14 @@ pub(crate) struct Speed {
 }
 
 /// Whole handovers for the servers' processor time: its clock ticks in hundredths of a second.
-pub(crate) const HANDOVERS: usize = 100;
+pub(crate) const HANDOVERS: usize = 300;
 /// Octets of one relayed message: about those of an offer.
 const RELAYED_BYTES: usize = 1_024;
 /// Calls at the bare relay for one at the real thing.
-const RELAY_TIMES: usize = 5;
+const RELAY_TIMES: usize = 10;
 
-/// Calls a second at the bare relay, as a process of its own.
-async fn relayed(home: &Path, database: &str, size: &Size) -> f64 {
+/// Calls a second at the bare relay, as a process of its own, and what each took of the processors.
+async fn relayed(home: &Path, database: &str, size: &Size) -> (f64, Spent) {
     let mut relay = Command::new(std::env::current_exe().expect("the own path"))
         .arg("relay")
         .arg(home)
@@ -61,6 +61,9 @@ async fn relayed(home: &Path, database: &str, size: &Size) -> f64 {
     .expect("a connection");
     let stub = DirectoryServiceClient::new(connection.channel());
     let count = size.count * RELAY_TIMES;
+    let id = relay.id().expect("the relay runs");
+    let spent = || Spent::of_servers(std::iter::once(("relay", id)));
+    let begun = spent();
     let answer = closed(count, size.concurrency, move |_| {
         let mut stub = stub.clone();
         async move {
@@ -75,10 +78,11 @@ async fn relayed(home: &Path, database: &str, size: &Size) -> f64 {
         }
     })
     .await;
+    let each = spent().each_since(&begun, count);
     relay.kill().await.expect("the relay stops");
     let removed = store::engine::remove_schema(&crate::relay::settings(database)).await;
     removed.expect("its rows are removed");
-    answer
+    (answer, each)
 }
 
 /// Measures and prints.
@@ -88,9 +92,9 @@ pub(crate) async fn measure(site: &Site, size: &Size, floor: &Floor, table: &mut
     let rest = processes.memory();
     let database = site.postgres.clone();
     let database = database.unwrap_or_else(|| sandbox.stores.display().to_string());
-    let relay = relayed(&sandbox.folder, &database, size).await;
+    let (relay, each_relayed) = relayed(&sandbox.folder, &database, size).await;
     let persons = 2 * size.count + HANDOVERS;
-    let desks = Desks::open(&sandbox.folder, &sandbox.stores, ONE, persons).await;
+    let desks = Desks::open(&sandbox.folder, &sandbox.stores, FOUR, persons).await;
 
     let begun = processes.spent();
     let (first, ids, _) = desks.prepare_all(size.count, size.concurrency).await;
@@ -104,10 +108,8 @@ pub(crate) async fn measure(site: &Site, size: &Size, floor: &Floor, table: &mut
 
     let speed = Speed { offers, pairs };
     print_speed(site, relay, &speed, table);
-    table.heading(&format!(
-        "{}: processor time of the servers for each call (the database server's own is not counted)",
-        site.engine
-    ));
+    table.heading(&format!("{}: processor time for each call", site.engine));
+    print_spent("bare relay", &each_relayed, table);
     let count = size.count;
     let rows = [
         (
@@ -127,18 +129,25 @@ pub(crate) async fn measure(site: &Site, size: &Size, floor: &Floor, table: &mut
         ),
     ];
     for (name, each, least) in rows {
-        print_spent(name, &each, least, table);
+        print_spent(name, &each, table);
+        let relayed = each_relayed.together();
         table.ratio(
-            &format!("{name}: over the minimum"),
+            &format!("{name}: everything over the bare relay's everything"),
+            each.together() / relayed,
+        );
+        print_least(name, least, table);
+        table.ratio(
+            &format!("{name}: broker and holders over the minimum"),
             each.in_the_way() / least,
         );
     }
     let (each, least) = (ended.each_since(&paired, HANDOVERS), floor.whole());
     table.number("whole handovers (Prepare to Complete)", whole, "a second");
-    print_spent("whole handover", &each, least, table);
+    print_spent("whole handover", &each, table);
+    print_least("whole handover", least, table);
     let over = each.in_the_way() / least;
     table.target(
-        "whole handover: over the minimum",
+        "whole handover: broker and holders over the minimum",
         over,
         "",
         Target::AtMost(2.0),
@@ -170,11 +179,15 @@ fn print_speed(site: &Site, relay: f64, speed: &Speed, table: &mut Table) {
     ratio("pairs over pairs of bare relays", pairs, 1.0 / 3.0);
 }
 
-fn print_spent(name: &str, each: &Spent, least: f64, table: &mut Table) {
-    for server in IN_THE_WAY {
-        table.number(&format!("{name}: {server}"), each.of(server), "µs");
+/// Who took what of the processors: each server, the clients, and the database's server where there is one.
+fn print_spent(name: &str, each: &Spent, table: &mut Table) {
+    for (process, micros) in each.iter() {
+        table.number(&format!("{name}: {process}"), micros, "µs");
     }
-    table.number(&format!("{name}: all three"), each.in_the_way(), "µs");
+    table.number(&format!("{name}: everything"), each.together(), "µs");
+}
+
+fn print_least(name: &str, least: f64, table: &mut Table) {
     table.number(&format!("{name}: cryptographic minimum"), least, "µs");
 }
 

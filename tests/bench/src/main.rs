@@ -42,7 +42,7 @@ Example: cargo run --release -p bench
 Example: cargo run --release -p bench -- --only open-loop --seconds 5 --no-postgres
 
 Every part starts fresh servers. Quotas bound how much is measured: an organisation may prepare 2,000
-handovers a day, so --count is at most 950 (one organisation: twice that, and 100 whole handovers) and
+handovers a day, so --count is at most 3,800 (four organisations: twice that, and 300 whole handovers) and
 --seconds at most 16 (four organisations: two handovers for each moment at 50 and at 200 a second).
 Nothing is raised for the servers. Only `hop` asks a holder in this program for more, and counts on.
 
@@ -59,7 +59,7 @@ struct Arguments {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
     /// How many calls of each kind, in closed loops.
-    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u16).range(1..=950))]
+    #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u16).range(1..=3_800))]
     count: u16,
     /// How long each open loop lasts, in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=16))]

@@ -1,6 +1,7 @@
-//! What the servers' processes took of the machine: processor time and memory, from /proc.
+//! What processes took of the machine, from /proc: processor time of the servers, of the clients (this program) and
+//! of PostgreSQL; memory of the servers.
 //!
-//! Must never count a process that is not one of the sandbox's servers.
+//! Must never count a server that is not one of the sandbox's.
 
 use crate::table::Table;
 use std::collections::BTreeMap;
@@ -10,12 +11,17 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// The servers, by the names of their folders.
 const NAMES: [&str; 4] = ["broker", "holder-1", "holder-2", "portal"];
 /// Those that are in a call's way.
-pub(crate) const IN_THE_WAY: [&str; 3] = ["broker", "holder-1", "holder-2"];
+const IN_THE_WAY: [&str; 3] = ["broker", "holder-1", "holder-2"];
 
 /// The servers' processes.
 pub(crate) struct Processes(BTreeMap<&'static str, u32>);
 
-/// Microseconds of processor time, by server.
+/// This program, by name: its clients.
+const CLIENTS: &str = "clients";
+/// All processes of PostgreSQL on this machine, by name.
+const POSTGRES: &str = "PostgreSQL";
+
+/// Microseconds of processor time, by server, and of clients and PostgreSQL by their names.
 #[derive(Clone)]
 pub(crate) struct Spent(BTreeMap<&'static str, f64>);
 
@@ -49,17 +55,7 @@ impl Processes {
 
     /// Processor time since each began.
     pub(crate) fn spent(&self) -> Spent {
-        let micros = |id| {
-            let fields = stat(id);
-            let ticks = |index: usize| fields[index].parse::<f64>().expect("a number");
-            (ticks(11) + ticks(12)) / TICKS_PER_SECOND * 1e6
-        };
-        Spent(
-            self.0
-                .iter()
-                .map(|(name, id)| (*name, micros(*id)))
-                .collect(),
-        )
+        Spent::of_servers(self.0.iter().map(|(name, id)| (*name, *id)))
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -92,17 +88,53 @@ fn stat(id: u32) -> Vec<String> {
     rest.split_whitespace().map(str::to_owned).collect()
 }
 
+/// Microseconds of processor time that a process has had, with those of its children that have ended.
+fn micros(id: u32) -> f64 {
+    let fields = stat(id);
+    let ticks = |index: usize| {
+        let field = fields.get(index);
+        field.map_or(0.0, |field| field.parse::<f64>().expect("a number"))
+    };
+    // utime, stime, cutime, cstime
+    (11..=14).map(ticks).sum::<f64>() / TICKS_PER_SECOND * 1e6
+}
+
+/// The processes of PostgreSQL on this machine.
+fn of_postgres() -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let ids = all.filter_map(|entry| {
+        let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        name.starts_with("postgres").then_some(id)
+    });
+    ids.collect()
+}
+
 impl Spent {
+    /// Of these servers, of the clients and of PostgreSQL, since each began.
+    pub(crate) fn of_servers(servers: impl Iterator<Item = (&'static str, u32)>) -> Self {
+        let mut spent: BTreeMap<_, _> = servers.map(|(name, id)| (name, micros(id))).collect();
+        spent.insert(CLIENTS, micros(std::process::id()));
+        spent.insert(POSTGRES, of_postgres().into_iter().map(micros).sum());
+        Self(spent)
+    }
+
+    /// By name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        self.0.iter().map(|(name, micros)| (*name, *micros))
+    }
+
+    /// All of it together.
+    pub(crate) fn together(&self) -> f64 {
+        self.0.values().sum()
+    }
+
     /// What was spent from `before` until now, for each of `calls`.
     pub(crate) fn each_since(&self, before: &Self, calls: usize) -> Self {
         let each = |(name, micros): (&&'static str, &f64)| {
             (*name, (micros - before.0[name]) / calls as f64)
         };
         Self(self.0.iter().map(each).collect())
-    }
-
-    pub(crate) fn of(&self, name: &str) -> f64 {
-        self.0[name]
     }
 
     /// Broker and holders together.

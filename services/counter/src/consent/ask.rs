@@ -174,7 +174,7 @@ impl Command for Asking<'_> {
         };
         let now = room.call.now;
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
-        tx.upsert_subject(
+        tx.make_and_lock_subject(
             &subject.index,
             subject.relation,
             &subject.sealed_handle,

@@ -338,17 +338,14 @@ impl Command for Decided<'_> {
     ) -> Result<Verdict<Prepared>, Error> {
         let now = room.call.now;
         let subject = &self.subject;
-        tx.upsert_subject(
-            &subject.index,
-            subject.relation,
-            &subject.sealed_handle,
-            now,
-        )
-        .await?;
         let locked = tx
-            .lock_subject(&subject.index)
-            .await?
-            .ok_or(Error::Malformed("a person's row that was just written"))?;
+            .make_and_lock_subject(
+                &subject.index,
+                subject.relation,
+                &subject.sealed_handle,
+                now,
+            )
+            .await?;
         let mut record = self.request.record(room.call);
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
         let request = self.request;

@@ -58,7 +58,7 @@ async fn every_statement_of_the_broker_can_be_prepared() {
         crate::restoration::STATEMENTS,
         crate::retention::STATEMENTS,
     ]);
-    check(Role::Broker, all, 93).await;
+    check(Role::Broker, all, 92).await;
 }
 
 #[tokio::test]
