@@ -6,7 +6,7 @@
 use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
-use rules::id::{ConsentId, HandoverId, Tag};
+use rules::id::{ConsentId, Tag};
 
 const SELECT_CONTEXT_KEY: Sql =
     sql!("SELECT public_key, sealed_key FROM context_key WHERE label = $1");
