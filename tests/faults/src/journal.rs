@@ -4,7 +4,6 @@
 //! Must never take an action down before the client has its answer: what is here is what must not be lost.
 
 use client::{ClientError, Receipt};
-use rules::clock::Clock as _;
 use rules::handover::State;
 use rules::id::{ConsentId, EntryId, HandoverId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,8 +44,6 @@ pub(crate) struct Taken {
     pub(crate) violations: Vec<String>,
     /// The longest time without any acknowledged action while there was load.
     pub(crate) longest_silence: Duration,
-    /// How far a broker's clock was seen to be off, in milliseconds, at most.
-    pub(crate) clock_off_millis: i64,
     last: Option<Instant>,
 }
 
@@ -130,8 +127,6 @@ impl Taken {
     fn act(&mut self, call: &'static str, receipt: &Receipt) -> Act {
         self.hear();
         let promise = &receipt.promise;
-        let off = promise.time.millis() - gateway::clock::SystemClock.now().millis();
-        self.clock_off_millis = self.clock_off_millis.max(off.abs());
         self.saw(receipt.handover, receipt.revision, receipt.state);
         Act {
             call,

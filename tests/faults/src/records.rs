@@ -3,6 +3,7 @@
 //! Must never ask a server: it could answer from what it has not written.
 
 use crate::database::Beside;
+use rules::clock::Timestamp;
 use rules::id::{ConsentId, EntryId, HandoverId};
 use rules::secret::Secret;
 use serde_json::Value;
@@ -120,6 +121,16 @@ impl Records {
             told,
             portal_index: IndexKey::from_secret(portal.require(SecretName::IndexKey).unwrap()),
         }
+    }
+
+    /// How far outside a span of time the log has a line, in milliseconds, at most: by so much the clock of the
+    /// broker that wrote it was off. Refusals and faults have lines too.
+    pub(crate) fn clock_off_millis(&self, (from, until): (Timestamp, Timestamp)) -> i64 {
+        let off = |entry: &EntryId| {
+            let time = entry.drawn_at().millis();
+            (from.millis() - time).max(time - until.millis()).max(0)
+        };
+        self.lines.keys().map(off).max().unwrap_or_default()
     }
 
     /// Lines that the portal keeps about a handover.

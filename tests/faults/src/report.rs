@@ -20,6 +20,8 @@ pub(crate) struct Run {
     pub(crate) again: String,
     /// How long it took until all was finished after the healing.
     pub(crate) finishing: Duration,
+    /// How far a broker's clock was seen to be off, at most.
+    pub(crate) clock_off_millis: i64,
     /// What became of every process until all was healed.
     pub(crate) processes: BTreeMap<String, Value>,
     pub(crate) people: usize,
@@ -43,7 +45,7 @@ pub(crate) fn value(
         "unknown_outcomes": taken.unknown,
         "harm": *yard.done.lock().unwrap(), "processes": run.processes, "connections_cut": cuts,
         "longest_silence_seconds": seconds(taken.longest_silence),
-        "clock_seen_off_seconds": taken.clock_off_millis / 1_000,
+        "clock_seen_off_seconds": run.clock_off_millis / 1_000,
         "finishing_seconds": seconds(run.finishing),
         "not_done": run.not_done, "errors_logged": errors(yard),
         "checked": checked, "wrong": wrong, "again": run.again,
