@@ -357,6 +357,13 @@ impl DayKeys {
         self.0.get(&day)
     }
 
+    /// That day's own key, or of those that there are the one of the day nearest to it: for what lives shorter than
+    /// any day key, and must be written whatever a clock says.
+    #[must_use]
+    pub fn nearest(&self, day: u32) -> Option<&DayKey> {
+        self.0.values().min_by_key(|key| key.day.abs_diff(day))
+    }
+
     /// The key that wrapped these bytes, if it still exists.
     #[must_use]
     pub fn of(&self, wrapped: &[u8]) -> Option<&DayKey> {

@@ -97,6 +97,10 @@ impl Journal {
             ClientError::Input { what, .. } => what,
             ClientError::Directory(_) => "DIRECTORY",
         };
+        // A person who stops something hears that somebody is away, at the most.
+        if code == "INTERNAL" && call.starts_with("Stop") {
+            self.wrong(format!("{call}: {error}"));
+        }
         let key = format!("{call} {code}");
         *self.taken().refused.entry(key).or_default() += 1;
     }

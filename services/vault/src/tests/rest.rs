@@ -110,6 +110,11 @@ fn destroying_a_day_key_destroys_what_it_wrapped() {
         days.current(20_002).is_none(),
         "no other day's key stands in"
     );
+    let nearest = |day| days.nearest(day).map(DayKey::day);
+    assert_eq!(nearest(20_000), Some(20_000));
+    assert_eq!(nearest(20_009), Some(20_001));
+    assert_eq!(nearest(7), Some(20_000));
+    assert!(DayKeys::default().nearest(20_000).is_none());
     days.insert(DayKey::from_secret(20_002, &DayKey::generate()));
     let data_key = DataKey::generate();
     let sealed = data_key.seal(&PLACE, b"value").unwrap();
