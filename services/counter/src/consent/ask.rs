@@ -174,13 +174,7 @@ impl Command for Asking<'_> {
         };
         let now = room.call.now;
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
-        tx.make_and_lock_subject(
-            &subject.index,
-            subject.relation,
-            &subject.sealed_handle,
-            now,
-        )
-        .await?;
+        subject.make_and_lock(tx, now).await?;
         let id = HandoverId::draw(room.counter.clock(), room.counter.random());
         let sender = &room.call.caller.party;
         let asked = Asked {

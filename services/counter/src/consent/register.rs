@@ -280,14 +280,7 @@ impl Command for Registering<'_> {
         let now = room.call.now;
         let mut record = record_of(signed);
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
-        let locked = tx
-            .make_and_lock_subject(
-                &subject.index,
-                subject.relation,
-                &subject.sealed_handle,
-                now,
-            )
-            .await?;
+        let locked = subject.make_and_lock(tx, now).await?;
         let stored = new_row(room, signed, subject, converted)?;
         if !tx.insert_consent(&stored.row).await? {
             let text = "names a record that there is already";

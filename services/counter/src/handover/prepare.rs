@@ -12,6 +12,7 @@ use crate::decision::{self, Asked, Facts};
 use crate::feed::{self, Told};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::clock::Timestamp;
 use rules::feed::FeedKind;
 use rules::handover::State;
 use rules::id::{Basis, GroupId, HandoverId, Label, Party, Purpose, RequestId, Tag};
@@ -20,6 +21,7 @@ use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeSet;
 use store::handover::HandoverRow;
+use store::pseudonym::SubjectRow;
 use store::{Tx, Work};
 use vault::pseudonym::Ciphertext;
 use vault::rest::{DataKey, Place};
@@ -297,6 +299,21 @@ pub(crate) struct Subject {
     pub(crate) sealed_handle: Vec<u8>,
 }
 
+impl Subject {
+    /// Makes sure that the person has a row, known or not, and locks it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn make_and_lock(
+        &self,
+        tx: &mut Tx<'_>,
+        now: Timestamp,
+    ) -> Result<SubjectRow, Error> {
+        let row = tx.make_and_lock_subject(&self.index, self.relation, &self.sealed_handle, now);
+        Ok(row.await?)
+    }
+}
+
 /// A Prepare that was refused before any person was looked at: only its entry is written.
 struct RefusedBefore {
     refusal: Refusal,
@@ -338,14 +355,7 @@ impl Command for Decided<'_> {
     ) -> Result<Verdict<Prepared>, Error> {
         let now = room.call.now;
         let subject = &self.subject;
-        let locked = tx
-            .make_and_lock_subject(
-                &subject.index,
-                subject.relation,
-                &subject.sealed_handle,
-                now,
-            )
-            .await?;
+        let locked = subject.make_and_lock(tx, now).await?;
         let mut record = self.request.record(room.call);
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
         let request = self.request;
