@@ -8,6 +8,7 @@ use crate::house::{Folder, READY_TIMEOUT, program};
 use crate::private::is_root;
 use client::Connection;
 use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -69,6 +70,8 @@ impl Drop for Server {
 pub(crate) struct Laid {
     servers: Vec<Server>,
     folder: Folder,
+    /// Locks its ports, as a sandbox that runs does: no other takes one while its server is down.
+    _ports: TcpListener,
 }
 
 impl Deref for Laid {
@@ -123,9 +126,13 @@ impl Laid {
                 child: None,
             }
         });
+        let servers: Vec<_> = servers.collect();
+        let address: SocketAddr = servers[0].address.parse().unwrap();
+        let ports = TcpListener::bind((address.ip(), address.port() - 1)).unwrap();
         Self {
-            servers: servers.collect(),
+            servers,
             folder,
+            _ports: ports,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::house::{Folder, READY_TIMEOUT, program};
 use crate::laid::serves;
 use client::{Client, Connection};
 use gateway::cli::identity::Identity;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,8 +22,10 @@ impl Second {
     /// Starts it with the first one's configuration, on a port of its own, and waits until it serves.
     pub(crate) async fn start(folder: &Folder) -> Self {
         let home = folder.path().join("processes/broker");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-        let address = port.unwrap().to_string();
+        let mut address: SocketAddr = folder.identity("uwv").broker_address.parse().unwrap();
+        // Behind the portal's, in the block that the sandbox has locked.
+        address.set_port(address.port() + 2);
+        let address = address.to_string();
         let first = std::fs::read_to_string(home.join("sluis.toml")).unwrap();
         let lines = first.lines().map(|line| {
             if line.starts_with("listen") {

@@ -7,7 +7,7 @@ use super::certificates::{Authority, SERVER_NAME};
 use super::directory::{DeskKeys, directory};
 use super::dossier::Case;
 use super::people::Person;
-use super::plans::plans;
+use super::plans::{Ports, plans};
 use super::policies::write_policies;
 use super::processes::{Plan, Server};
 use super::progress::Progress;
@@ -43,6 +43,8 @@ pub(crate) struct Ground {
     pub(crate) plans: Vec<Plan>,
     /// Held as long as the sandbox runs, so that a second one does not wipe the folder under it.
     _marker: File,
+    /// Held as long, so that no other takes a port of a server that is to start again.
+    _ports: Ports,
 }
 
 /// A controller with its key, which signs and then goes to its folder.
@@ -111,12 +113,14 @@ impl Ground {
             write_secret(&path, digits.expose().as_bytes())?;
         }
         let pins = commitments(&keys)?;
-        let plans = plans(&folder, postgres, &public, &pins)?;
+        let ports = Ports::draw()?;
+        let plans = plans(&folder, postgres, &ports, &public, &pins)?;
         write_identities(&folder, &plans, &public, &pins)?;
         Ok(Self {
             folder,
             plans,
             _marker: marker,
+            _ports: ports,
         })
     }
 

@@ -14,10 +14,14 @@ use std::path::Path;
 use vault::chance::SystemChance;
 use vault::digest::sha256;
 
-/// The ports from which a sandbox's servers get theirs, and how many are tried.
+/// The ports from which a sandbox gets its own: outside the range from which systems take ports for outgoing
+/// connections (Linux takes them from 32768 on).
 const PORT_FIRST: u16 = 20_000;
-const PORTS: u16 = 12_000;
-const PORT_DRAWS_MAX: u32 = 1_000;
+/// Blocks of ports, and ports in each: the first is the lock of the block, the servers get the next ones in the
+/// order in which they start, the rest is for whoever starts more of them by hand.
+const BLOCKS: u16 = 1_500;
+const BLOCK_PORTS: u16 = 8;
+const BLOCK_DRAWS_MAX: u32 = 1_000;
 
 /// The policy set, for the roles that read it.
 const POLICY_SETTINGS: &str =
@@ -25,45 +29,72 @@ const POLICY_SETTINGS: &str =
 /// Digits of the folder's digest in the name of a schema.
 const FOLDER_DIGITS: usize = 12;
 
-/// A free port outside the range from which systems take ports for outgoing connections (Linux takes them
-/// from 32768 on): a server that starts a moment later, or again, still finds it free.
-fn free_port() -> std::io::Result<TcpListener> {
-    let chance = SystemChance::new();
-    let mut last = None;
-    for _ in 0..PORT_DRAWS_MAX {
-        let mut octets = [0; 2];
-        chance.fill(&mut octets);
-        let drawn = u16::from_be_bytes(octets).checked_rem(PORTS).unwrap_or(0);
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, PORT_FIRST.saturating_add(drawn))) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()))
+/// A block of ports that no other sandbox takes as long as this is held: a server that starts a moment later, or
+/// again, still finds its port free.
+pub(crate) struct Ports {
+    /// Listens, and answers nobody.
+    _lock: TcpListener,
+    first: u16,
 }
 
-/// Writes a configuration for each process, each on a port that is free now and with a database of its own:
-/// a file, or a schema on the server at `postgres`.
+impl Ports {
+    /// Draws a block in which nothing listens.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn draw() -> Result<Self, SandboxError> {
+        let chance = SystemChance::new();
+        let mut last = None;
+        for _ in 0..BLOCK_DRAWS_MAX {
+            let mut octets = [0; 4];
+            chance.fill(&mut octets);
+            let drawn = u32::from_be_bytes(octets)
+                .checked_rem(u32::from(BLOCKS))
+                .and_then(|block| u16::try_from(block).ok())
+                .unwrap_or(0);
+            match Self::take(PORT_FIRST.saturating_add(drawn.saturating_mul(BLOCK_PORTS))) {
+                Ok(ports) => return Ok(ports),
+                Err(error) => last = Some(error),
+            }
+        }
+        let last = last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into());
+        Err(SandboxError::Port(last))
+    }
+
+    fn take(first: u16) -> std::io::Result<Self> {
+        let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let lock = bind(first)?;
+        let next = first.saturating_add(1);
+        for port in next..first.saturating_add(BLOCK_PORTS) {
+            drop(bind(port)?);
+        }
+        Ok(Self { _lock: lock, first })
+    }
+
+    /// Addresses for the servers, in the order in which they start.
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let next = self.first.saturating_add(1);
+        (next..self.first.saturating_add(BLOCK_PORTS))
+            .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+}
+
+/// Writes a configuration for each process, each on a port and with a database of its own: a file, or a schema
+/// on the server at `postgres`.
 ///
 /// # Errors
 ///
-/// When there is no free port, or a file cannot be written.
+/// When a file cannot be written.
 pub(crate) fn plans(
     folder: &Path,
     postgres: Option<&str>,
+    ports: &Ports,
     controllers: &[ControllerKey],
     holders: &[HolderPin],
 ) -> Result<Vec<Plan>, SandboxError> {
-    // Held until all are found, so that no two are the same.
-    let held: Result<Vec<_>, _> = cast::PROCESSES.iter().map(|_| free_port()).collect();
-    let held = held.map_err(SandboxError::Port)?;
-    let addresses: Result<Vec<SocketAddr>, _> = held.iter().map(TcpListener::local_addr).collect();
-    let doors: Vec<(&'static str, SocketAddr)> = cast::PROCESSES
-        .iter()
-        .copied()
-        .zip(addresses.map_err(SandboxError::Port)?)
-        .collect();
-    drop(held);
+    let names = cast::PROCESSES.iter().copied();
+    let doors: Vec<(&'static str, SocketAddr)> = names.zip(ports.addresses()).collect();
     let trust = trust_settings(controllers, holders);
     let mut plans = Vec::new();
     for (name, address) in &doors {
