@@ -107,13 +107,13 @@ const COPY_SUBJECTS: Text = of_octets!(
 );
 const COPY_HANDOVERS: Text = of_octets!(
     "INSERT INTO handover (handover_id, revision, state, sender_tag, recipient_tag, purpose_tag, \
-     subject_index, group_tag, entered_at, deadline_at, remaining_millis, opened_at, undelivered_at, day, \
-     wrapped_key, body) \
+     subject_index, group_tag, entered_at, deadline_at, remaining_millis, opened_at, undelivered_at, \
+     erase_at, day, wrapped_key, body) \
      SELECT CAST(made.moment || made.salt || substr(old.handover_id, 15) AS ",
     "), old.revision, old.state, old.sender_tag, old.recipient_tag, old.purpose_tag, \
      CAST(made.salt || substr(old.subject_index, 9) AS ",
     "), old.group_tag, made.millis, old.deadline_at, old.remaining_millis, old.opened_at, \
-     old.undelivered_at, old.day, old.wrapped_key, old.body \
+     old.undelivered_at, old.erase_at, old.day, old.wrapped_key, old.body \
      FROM made JOIN template ON template.n = made.template \
      JOIN handover AS old ON old.handover_id = template.handover_id"
 );
@@ -131,7 +131,8 @@ const COPY_ENTRIES: Text = of_octets!(
 );
 const COPY_OUTCOMES: Text = of_octets!(
     "INSERT INTO request_outcome (caller_tag, request_id, body_sha256, outcome, created_at) \
-     SELECT old.caller_tag, CAST(made.salt || substr(old.request_id, 9) AS ",
+     SELECT old.caller_tag, \
+     CAST(made.moment || substr(made.salt, 1, 4) || substr(old.request_id, 11) AS ",
     "), old.body_sha256, old.outcome, old.created_at \
      FROM made JOIN template_outcome ON template_outcome.n = made.template \
      JOIN request_outcome AS old ON old.caller_tag = template_outcome.caller_tag \

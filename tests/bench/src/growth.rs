@@ -6,7 +6,7 @@
 use crate::desks::{Desks, FOUR};
 use crate::fill::Fill;
 use crate::load::Size;
-use crate::processes::print_memory;
+use crate::processes::{Disk, Spent, print_memory};
 use crate::servers::{Sandbox, Site};
 use crate::table::{Table, Target};
 use gateway::clock::SystemClock;
@@ -31,6 +31,35 @@ struct Row {
     entries: i64,
     offers: f64,
     pairs: f64,
+}
+
+/// What calls have taken of the machine up to a moment.
+struct Taken {
+    spent: Spent,
+    disk: Option<Disk>,
+}
+
+impl Taken {
+    fn of(sandbox: &Sandbox) -> Self {
+        Self {
+            spent: sandbox.processes.spent(),
+            disk: sandbox.processes.disk(),
+        }
+    }
+
+    /// For each of `calls`: where the time of a larger log goes, if it takes more.
+    fn print_since(&self, before: &Self, calls: usize, name: &str, table: &mut Table) {
+        let spent = self.spent.each_since(&before.spent, calls);
+        let row = |what: &str| format!("{name}: {what}");
+        table.number(&row("processor time of everything"), spent.together(), "µs");
+        let (Some(now), Some(before)) = (self.disk, before.disk) else {
+            return table.text(&row("disk"), "left out: PostgreSQL is somebody else's");
+        };
+        let kibibytes = |octets: f64| octets / 1_024.0 / calls as f64;
+        let (read, written) = (now.read - before.read, now.written - before.written);
+        table.number(&row("read from the disk"), kibibytes(read), "KiB");
+        table.number(&row("changed in files"), kibibytes(written), "KiB");
+    }
 }
 
 /// Measures up to so many entries, and prints.
@@ -76,10 +105,16 @@ pub(crate) async fn measure(site: &Site, size: &Size, entries_max: i64, table: &
         let name = row("of it for each, other tables included");
         table.number(&name, bytes / present, "bytes");
         let (first, ids, _) = desks.prepare_all(calls, size.concurrency).await;
+        let begun = Taken::of(&sandbox);
         let offers = desks.offer_all(first, &ids, size.concurrency).await;
+        let offered = Taken::of(&sandbox);
         let pairs = desks.pairs(calls, size.concurrency).await;
-        table.number(&row("CreateOffer"), offers, "calls/s");
-        table.number(&row("Prepare + Offer"), pairs, "pairs/s");
+        let paired = Taken::of(&sandbox);
+        let (name, name_of_pairs) = (row("CreateOffer"), row("Prepare + Offer"));
+        table.number(&name, offers, "calls/s");
+        offered.print_since(&begun, calls, &name, table);
+        table.number(&name_of_pairs, pairs, "pairs/s");
+        paired.print_since(&offered, calls, &name_of_pairs, table);
         rows.push(Row {
             entries,
             offers,

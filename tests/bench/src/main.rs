@@ -80,6 +80,9 @@ struct Arguments {
     /// Measure on SQLite only.
     #[arg(long)]
     no_postgres: bool,
+    /// Measure on PostgreSQL only.
+    #[arg(long, conflicts_with = "no_postgres")]
+    no_sqlite: bool,
     /// For the benchmark's own use.
     #[command(subcommand)]
     part: Option<Part>,
@@ -168,9 +171,16 @@ fn main() -> ExitCode {
         folder: folder.path().to_owned(),
     };
     alone(&arguments, &site, &floor, &runtime, &mut table);
-    let Some(sqlite) = measure(&runtime, engine(&arguments, &site, &floor, &mut table)) else {
-        return ExitCode::from(INTERRUPTED);
-    };
+    let mut sqlite = None;
+    if arguments.no_sqlite {
+        table.heading("SQLite");
+        table.text("left out, with all rows about it", "--no-sqlite was given");
+    } else {
+        match measure(&runtime, engine(&arguments, &site, &floor, &mut table)) {
+            Some(measured) => sqlite = measured,
+            None => return ExitCode::from(INTERRUPTED),
+        }
+    }
     let (server, url) = runtime.block_on(server(&arguments, folder.path()));
     match url {
         Ok(url) => {

@@ -1,5 +1,5 @@
 //! What processes took of the machine, from /proc: processor time of the servers, of the clients (this program) and
-//! of PostgreSQL; memory of the servers.
+//! of PostgreSQL; what the broker and PostgreSQL read from the disk and wrote to it; memory of the servers.
 //!
 //! Must never count a server that is not one of the sandbox's.
 
@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 
 /// Clock ticks a second in /proc (USER_HZ on Linux).
 const TICKS_PER_SECOND: f64 = 100.0;
+/// The server whose database grows.
+const BROKER: &str = "broker";
 /// The servers, by the names of their folders.
-const NAMES: [&str; 4] = ["broker", "holder-1", "holder-2", "portal"];
+const NAMES: [&str; 4] = [BROKER, "holder-1", "holder-2", "portal"];
 /// Those that are in a call's way.
-const IN_THE_WAY: [&str; 3] = ["broker", "holder-1", "holder-2"];
+const IN_THE_WAY: [&str; 3] = [BROKER, "holder-1", "holder-2"];
 
 /// The servers' processes.
 pub(crate) struct Processes(BTreeMap<&'static str, u32>);
@@ -24,6 +26,14 @@ const POSTGRES: &str = "PostgreSQL";
 /// Microseconds of processor time, by server, and of clients and PostgreSQL by their names.
 #[derive(Clone)]
 pub(crate) struct Spent(BTreeMap<&'static str, f64>);
+
+/// Octets that the broker and PostgreSQL together read from the disk itself, and changed in files: a page that is
+/// changed twice before it is written out counts once.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Disk {
+    pub(crate) read: f64,
+    pub(crate) written: f64,
+}
 
 /// Resident memory in MiB, now and at the most, by server.
 pub(crate) struct Memory(BTreeMap<&'static str, (f64, f64)>);
@@ -58,6 +68,26 @@ impl Processes {
         Spent::of_servers(self.0.iter().map(|(name, id)| (*name, *id)))
     }
 
+    /// Since the broker and PostgreSQL began; none where this program may not look at PostgreSQL.
+    pub(crate) fn disk(&self) -> Option<Disk> {
+        let ids = std::iter::once(self.0[BROKER]).chain(of_postgres());
+        ids.map(|id| {
+            let text = std::fs::read_to_string(format!("/proc/{id}/io")).ok()?;
+            let of = |name: &str| {
+                let number = text.lines().find_map(|line| line.strip_prefix(name))?;
+                number.trim().parse::<f64>().ok()
+            };
+            Some((of("read_bytes:")?, of("write_bytes:")?))
+        })
+        .try_fold(Disk::default(), |sum, one| {
+            let (read, written) = one?;
+            Some(Disk {
+                read: sum.read + read,
+                written: sum.written + written,
+            })
+        })
+    }
+
     pub(crate) fn memory(&self) -> Memory {
         let mebibytes = |id| {
             let text = std::fs::read_to_string(format!("/proc/{id}/status")).expect("its status");
@@ -88,15 +118,13 @@ fn stat(id: u32) -> Vec<String> {
     rest.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Microseconds of processor time that a process has had, with those of its children that have ended.
-fn micros(id: u32) -> f64 {
+/// Microseconds of processor time that a process has had, with those of its children that have ended; none when it is gone.
+fn micros(id: u32) -> Option<f64> {
     let fields = stat(id);
-    let ticks = |index: usize| {
-        let field = fields.get(index);
-        field.map_or(0.0, |field| field.parse::<f64>().expect("a number"))
-    };
+    let ticks = |field: &String| field.parse::<f64>().expect("a number");
     // utime, stime, cutime, cstime
-    (11..=14).map(ticks).sum::<f64>() / TICKS_PER_SECOND * 1e6
+    let four = fields.get(11..=14)?;
+    Some(four.iter().map(ticks).sum::<f64>() / TICKS_PER_SECOND * 1e6)
 }
 
 /// The processes of PostgreSQL on this machine.
@@ -113,9 +141,12 @@ fn of_postgres() -> Vec<u32> {
 impl Spent {
     /// Of these servers, of the clients and of PostgreSQL, since each began.
     pub(crate) fn of_servers(servers: impl Iterator<Item = (&'static str, u32)>) -> Self {
-        let mut spent: BTreeMap<_, _> = servers.map(|(name, id)| (name, micros(id))).collect();
-        spent.insert(CLIENTS, micros(std::process::id()));
-        spent.insert(POSTGRES, of_postgres().into_iter().map(micros).sum());
+        let runs = |id| micros(id).expect("a server that still runs");
+        let mut spent: BTreeMap<_, _> = servers.map(|(name, id)| (name, runs(id))).collect();
+        spent.insert(CLIENTS, runs(std::process::id()));
+        // One of the database's may go between being listed and being read: its time is its parent's then.
+        let database = of_postgres().into_iter().filter_map(micros);
+        spent.insert(POSTGRES, database.sum());
         Self(spent)
     }
 
