@@ -20,10 +20,8 @@ use rules::register::{Register, RegisterEntry};
 use store::retention::DueRow;
 use store::{Tx, Work};
 
-/// Rows of one kind in one transaction.
+/// Rows of one kind in one transaction, and in one sweep: what is left is for the next one.
 const ROWS_MAX: i64 = 100;
-/// Transactions for one kind in one sweep: what is left is for the next one.
-const BATCHES_MAX: usize = 1_000;
 /// How far back people of whom nothing came are looked for beyond their term: as long as a broker may have been
 /// down.
 const SUBJECT_WINDOW_DAYS: i64 = 60;
@@ -45,6 +43,8 @@ pub struct Swept {
     pub entries: u64,
     /// Items of inboxes.
     pub items: u64,
+    /// Whether more may be due, of any kind.
+    pub is_more: bool,
 }
 
 /// A kind of row with a term.
@@ -144,7 +144,7 @@ enum Due {
     Consents(Vec<DueRow>),
     Subjects(Vec<[u8; 32]>),
     Entries(Vec<EntryId>),
-    /// How many.
+    /// How many, as far as they were counted.
     Items(u64),
 }
 
@@ -274,7 +274,7 @@ impl Work for FindExpired<'_> {
             Kind::Entries => Due::Entries(self.entries(tx).await?),
             Kind::Items => {
                 let (read, all) = items_before(now);
-                Due::Items(tx.erasable_inbox_items(read, all).await?)
+                Due::Items(tx.erasable_inbox_items(read, all, ROWS_MAX).await?)
             }
         })
     }
@@ -319,8 +319,8 @@ fn terms_of_purposes(register: &Register) -> Vec<(Purpose, i64)> {
 }
 
 impl Counter {
-    /// Erases what has been kept long enough, a batch at a time, each with its entry; none while the door is
-    /// shut after a restoration.
+    /// Erases what has been kept long enough, one batch of each kind, each with its entry; none while the door is
+    /// shut after a restoration. To be called again soon while there is more.
     ///
     /// # Errors
     /// A fault of ours; what was erased before it stays erased.
@@ -331,7 +331,8 @@ impl Counter {
             return Ok(swept);
         }
         for kind in Kind::ALL {
-            let erased = self.sweep_kind(&call, kind).await?;
+            let (found, erased) = self.sweep_kind(&call, kind).await?;
+            swept.is_more |= found >= ROWS_MAX.unsigned_abs();
             *match kind {
                 Kind::Handovers => &mut swept.handovers,
                 Kind::Consents => &mut swept.consents,
@@ -341,7 +342,7 @@ impl Counter {
             } = erased;
         }
         // What ended since the last sweep is gone from the disk with this, payloads among it.
-        if !self.database().empty_journal().await? {
+        if !swept.is_more && !self.database().empty_journal().await? {
             tracing::info!(
                 "somebody reads for long: what was erased leaves the file with a later sweep"
             );
@@ -349,25 +350,23 @@ impl Counter {
         Ok(swept)
     }
 
-    async fn sweep_kind(&self, call: &Call, kind: Kind) -> Result<u64, Error> {
-        let mut erased = 0_u64;
-        for _ in 0..BATCHES_MAX {
-            let find = FindExpired {
-                kind,
-                counter: self,
-                now: call.now,
-            };
-            let due = self.database().read(&find).await?;
-            // Nothing to do leaves no line.
-            if due.count() == 0 {
-                break;
-            }
-            let answer = self.serve(call, &EraseExpired { due }).await?;
-            match answer.outcome {
-                Outcome::Permitted(rows) => erased = erased.saturating_add(rows),
-                Outcome::Refused(_) => break,
-            }
+    /// Gives how many rows of a kind were found, and how many of them erased.
+    async fn sweep_kind(&self, call: &Call, kind: Kind) -> Result<(u64, u64), Error> {
+        let find = FindExpired {
+            kind,
+            counter: self,
+            now: call.now,
+        };
+        let due = self.database().read(&find).await?;
+        let found = due.count();
+        // Nothing to do leaves no line.
+        if found == 0 {
+            return Ok((0, 0));
         }
-        Ok(erased)
+        let answer = self.serve(call, &EraseExpired { due }).await?;
+        Ok(match answer.outcome {
+            Outcome::Permitted(rows) => (found, rows),
+            Outcome::Refused(_) => (0, 0),
+        })
     }
 }

@@ -21,6 +21,8 @@ use rules::reason::{Outcome, Reason};
 use std::fmt;
 use store::{Tx, Work};
 
+/// Outcomes that one round forgets: what is left is for the next one, a few seconds later.
+const OUTCOMES_MAX: i64 = 5_000;
 /// How many rows are read at a time.
 const ROWS_MAX: usize = 100;
 /// Data keys are wrapped anew this many days before their day key must go.
@@ -265,7 +267,9 @@ impl Work for Forget {
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<u64, Error> {
         tx.delete_expired_link_codes(self.now).await?;
-        Ok(tx.delete_request_outcomes_before(self.before).await?)
+        Ok(tx
+            .delete_request_outcomes_before(self.before, OUTCOMES_MAX)
+            .await?)
     }
 
     fn is_transient(error: &Error) -> bool {

@@ -24,11 +24,10 @@ const CONFIRM: Sql = sql!(
 );
 /// The oldest item of each party that has shown for none behind it that it has it.
 const SELECT_OLDEST_WAITING: Sql = sql!(
-    "SELECT COUNT(*) AS parties, MIN(created_at) AS oldest FROM inbox_head AS head \
-     LEFT JOIN inbox_place AS place ON place.party_tag = head.party_tag \
-     JOIN inbox ON inbox.party_tag = head.party_tag AND inbox.position = \
-     (SELECT MIN(position) FROM inbox WHERE party_tag = head.party_tag \
-     AND position > COALESCE(place.confirmed, 0))"
+    "SELECT COUNT(created_at) AS parties, MIN(created_at) AS oldest FROM \
+     (SELECT (SELECT created_at FROM inbox WHERE inbox.party_tag = head.party_tag \
+     AND position > COALESCE(place.confirmed, 0) ORDER BY position LIMIT 1) AS created_at \
+     FROM inbox_head AS head LEFT JOIN inbox_place AS place ON place.party_tag = head.party_tag) AS waiting"
 );
 
 /// The statements of this file, for the test that prepares each.

@@ -19,7 +19,11 @@ const INSERT_OUTCOME: Sql = sql!(
     "INSERT INTO request_outcome \
      (caller_tag, request_id, body_sha256, outcome, created_at) VALUES ($1, $2, $3, $4, $5)"
 );
-const DELETE_OLD_OUTCOMES: Sql = sql!("DELETE FROM request_outcome WHERE created_at < $1");
+const DELETE_OLD_OUTCOMES: Sql = sql!(
+    "DELETE FROM request_outcome WHERE (caller_tag, request_id) IN \
+     (SELECT caller_tag, request_id FROM request_outcome AS old \
+     WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
+);
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
@@ -108,17 +112,16 @@ impl Tx<'_> {
         .await
     }
 
-    /// Forgets outcomes from before `moment`; gives how many.
+    /// Forgets outcomes from before `moment`, so many at most; gives how many.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn delete_request_outcomes_before(
         &mut self,
         moment: Timestamp,
+        rows_max: i64,
     ) -> Result<u64, Error> {
-        let done = self
-            .execute(DELETE_OLD_OUTCOMES, &[Arg::from(moment.millis())])
-            .await?;
-        Ok(done)
+        let args = [Arg::from(moment.millis()), Arg::from(rows_max)];
+        self.execute(DELETE_OLD_OUTCOMES, &args).await
     }
 }

@@ -68,8 +68,9 @@ const DELETE_ITEMS: Sql = sql!(
      WHERE inbox_place.party_tag = old.party_tag)) ORDER BY created_at LIMIT $3)"
 );
 const COUNT_ITEMS: Sql = sql!(
-    "SELECT COUNT(*) AS items FROM inbox WHERE created_at < $1 AND (created_at < $2 OR position <= \
-     (SELECT confirmed FROM inbox_place WHERE inbox_place.party_tag = inbox.party_tag))"
+    "SELECT COUNT(*) AS items FROM (SELECT 1 FROM inbox WHERE created_at < $1 \
+     AND (created_at < $2 OR position <= (SELECT confirmed FROM inbox_place \
+     WHERE inbox_place.party_tag = inbox.party_tag)) LIMIT $3) AS found"
 );
 
 /// The statements of this file, for the test that prepares each.
@@ -256,7 +257,7 @@ impl Tx<'_> {
         self.execute(DELETE_ENTRY, &args).await
     }
 
-    /// How many items [`Tx::erase_inbox_items`] would erase.
+    /// How many items [`Tx::erase_inbox_items`] would erase; it is counted no further than asked.
     ///
     /// # Errors
     /// When the database fails.
@@ -264,10 +265,12 @@ impl Tx<'_> {
         &mut self,
         read_before: Timestamp,
         all_before: Timestamp,
+        rows_max: i64,
     ) -> Result<u64, Error> {
         let args = [
             Arg::from(read_before.millis()),
             Arg::from(all_before.millis()),
+            Arg::from(rows_max),
         ];
         let row = self.one(COUNT_ITEMS, &args).await?;
         let items: i64 = column(&row, "items")?;

@@ -11,7 +11,8 @@ use std::path::Path;
 /// Handovers made by one round of statements: few enough that the broker, whose own work goes on, never waits
 /// as long as it would for a lock.
 const ROUND: i64 = 2_000;
-/// Copies lie in the time before the run, the oldest first: from a year ago on, so many milliseconds apart.
+/// Copies lie in the time before the run, the oldest first: from a year ago on, so many milliseconds apart. What is
+/// kept for months only, items of inboxes and outcomes, is of now, so that no sweep takes it away.
 const PAST_MILLIS: i64 = 365 * 24 * 3_600_000;
 const APART_MILLIS: i64 = 10_000;
 
@@ -141,7 +142,7 @@ const COPY_OUTCOMES: Text = of_octets!(
 const COPY_ITEMS: Text = same(
     "INSERT INTO inbox (party_tag, position, created_at, body) \
      SELECT old.party_tag, inbox_head.position \
-     + row_number() OVER (PARTITION BY old.party_tag ORDER BY made.k, old.position), made.millis, old.body \
+     + row_number() OVER (PARTITION BY old.party_tag ORDER BY made.k, old.position), old.created_at, old.body \
      FROM made JOIN template_item ON template_item.n = made.template \
      JOIN inbox AS old ON old.party_tag = template_item.party_tag \
      AND old.position = template_item.position \

@@ -8,6 +8,7 @@ pub mod chain;
 pub mod context_keys;
 pub mod day_keys;
 pub mod own_context;
+mod own_work;
 pub mod standing;
 
 use super::{StartError, trust};
@@ -35,7 +36,6 @@ use counter::counter::InForce;
 use counter::directory::{
     ControllerSignature, PolicyFiles, Signed, stored, verify_directory, verify_policy_set,
 };
-use counter::lead::Candidate;
 use counter::{Caller, Counter, Keys, Settings};
 use day_keys::DayKeyFolder;
 use own_context::Opening;
@@ -47,10 +47,8 @@ use standing::BrokerStanding;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 use store::Database;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 use vault::chance::SystemChance;
 use vault::keyfile::{Role as KeyRole, SecretName};
 use vault::rest::{Crypter, IndexKey};
@@ -63,16 +61,6 @@ use wire::policy::v1::policy_service_server::PolicyServiceServer;
 use wire::portal::v1::feed_service_server::FeedServiceServer;
 use wire::pseudonym::v1::pseudonym_service_server::PseudonymServiceServer;
 use wire::restoration::v1::restoration_service_server::RestorationServiceServer;
-
-/// How often deadlines and notices are looked at.
-const TIMERS_INTERVAL: Duration = Duration::from_secs(5);
-/// How often a broker looks whether it has the lead. With the time that a lease is held
-/// ([`LEASE_MILLIS`](counter::lead::LEASE_MILLIS)) it bounds how long nobody does the work when one is gone: eight seconds.
-const LEAD_INTERVAL: Duration = Duration::from_secs(2);
-/// How often it is looked whether something has been kept long enough.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// How often the day keys are looked at.
-const DAY_KEYS_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
 /// The files for the first start, which put themselves in force by a logged command.
 struct FirstFiles {
@@ -106,13 +94,10 @@ pub async fn run(
     let registry: Arc<dyn Registry> = Arc::<BrokerStanding>::clone(&standing);
     let mounted = mounted(&counter, &registry, standing, &stopping);
     let candidate = counter.candidate();
-    let work = tokio::spawn(own_work(
-        Arc::clone(&counter),
-        candidate,
-        chain,
-        days,
-        stopping.clone(),
-    ));
+    let (worker, told) = (Arc::clone(&counter), stopping.clone());
+    let work = tokio::spawn(async move {
+        own_work::run(&worker, candidate, &chain, &days, told).await;
+    });
     let served = serving::serve(configuration, registry, mounted, stopping).await;
     // A fault of the server ends the broker's own work as well; nothing is half-written by that.
     work.abort();
@@ -404,88 +389,4 @@ fn connections(
             Ok((holder.oin.clone(), connection))
         })
         .collect()
-}
-
-/// Deadlines, notices, old outcomes, old wraps and day keys, until the process is told to stop. Of several
-/// brokers on one database the one that has the lead does what is done to rows; each has its own keys.
-async fn own_work(
-    counter: Arc<Counter>,
-    candidate: Candidate,
-    chain: Arc<Chain>,
-    days: DayKeyFolder,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let interval = |period| {
-        let mut interval = tokio::time::interval(period);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        interval
-    };
-    let mut lead = interval(LEAD_INTERVAL);
-    let mut timers = interval(TIMERS_INTERVAL);
-    let mut sweep = interval(SWEEP_INTERVAL);
-    let mut day_keys = interval(DAY_KEYS_INTERVAL);
-    let mut term = None;
-    loop {
-        tokio::select! {
-            biased;
-            () = serving::stop(&mut stopping) => return,
-            _ = lead.tick() => {
-                let before = term;
-                term = look_for_lead(&counter, candidate, term).await;
-                if before.is_none() && term.is_some() {
-                    // Who had the lead before may have been gone for long.
-                    sweep.reset_immediately();
-                }
-            }
-            _ = timers.tick() => {
-                chain.follow(&counter.in_force().directory);
-                if term.is_some() {
-                    match counter.run_timers().await {
-                        Ok(round) => tracing::debug!(?round, "looked at what is due"),
-                        Err(fault) => {
-                            tracing::error!(causes = causes(&fault), "the broker's own work failed");
-                        }
-                    }
-                }
-            }
-            _ = sweep.tick() => {
-                if term.is_some() {
-                    match counter.sweep().await {
-                        Ok(swept) => tracing::debug!(?swept, "erased what was kept long enough"),
-                        Err(fault) => tracing::error!(causes = causes(&fault), "the sweep failed"),
-                    }
-                }
-            }
-            _ = day_keys.tick() => {
-                if let Err(fault) = days.renew(&counter) {
-                    tracing::error!(causes = causes(&fault), "the day keys could not be renewed");
-                }
-            }
-        }
-    }
-}
-
-/// Takes the lead or keeps it; gives the term while this process has it. Without the database nobody has it.
-async fn look_for_lead(
-    counter: &Counter,
-    candidate: Candidate,
-    before: Option<i64>,
-) -> Option<i64> {
-    let term = match counter.take_lead(candidate).await {
-        Ok(term) => term,
-        Err(fault) => {
-            tracing::warn!(causes = causes(&fault), "who has the lead cannot be found");
-            None
-        }
-    };
-    match (before, term) {
-        (before, Some(term)) if before != Some(term) => {
-            tracing::info!(term, "does the broker's own work from now on");
-        }
-        (Some(before), None) => {
-            tracing::info!(term = before, "does the broker's own work no longer");
-        }
-        _ => {}
-    }
-    term
 }

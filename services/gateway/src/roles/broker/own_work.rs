@@ -1,0 +1,168 @@
+//! The broker's own work: deadlines, notices, old outcomes, old wraps, what has been kept long enough, day keys.
+//!
+//! Must never let one kind of work wait for another: a long sweep keeps neither a deadline nor the lead waiting.
+
+use super::chain::Chain;
+use super::day_keys::DayKeyFolder;
+use crate::grpc::status::causes;
+use crate::serving;
+use counter::Counter;
+use counter::lead::Candidate;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior};
+
+/// How often deadlines and notices are looked at.
+const TIMERS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a broker looks whether it has the lead. With the time that a lease is held
+/// ([`LEASE_MILLIS`](counter::lead::LEASE_MILLIS)) it bounds how long nobody does the work when one is gone: eight seconds.
+const LEAD_INTERVAL: Duration = Duration::from_secs(2);
+/// How often it is looked whether something has been kept long enough.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// How long a sweep that found more than it erases at once leaves the database to others.
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+/// How often the day keys are looked at.
+const DAY_KEYS_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// The term while this process has the lead.
+type Lead = watch::Receiver<Option<i64>>;
+
+/// Does all of it until the process is told to stop. Of several brokers on one database the one that has the
+/// lead does what is done to rows; each has its own keys.
+pub(super) async fn run(
+    counter: &Counter,
+    candidate: Candidate,
+    chain: &Chain,
+    days: &DayKeyFolder,
+    stopping: watch::Receiver<bool>,
+) {
+    let (tell, lead) = watch::channel(None);
+    tokio::join!(
+        keep_lead(counter, candidate, &tell, &stopping),
+        run_timers(counter, chain, &lead, &stopping),
+        sweep(counter, lead.clone(), stopping.clone()),
+        renew_day_keys(counter, days, &stopping),
+    );
+}
+
+/// Comes round once each period, at once for the first time.
+struct Beat {
+    interval: Interval,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Beat {
+    fn every(period: Duration, stopping: &watch::Receiver<bool>) -> Self {
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            interval,
+            stopping: stopping.clone(),
+        }
+    }
+
+    /// False when the process is told to stop.
+    async fn comes(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = serving::stop(&mut self.stopping) => false,
+            _ = self.interval.tick() => true,
+        }
+    }
+}
+
+async fn keep_lead(
+    counter: &Counter,
+    candidate: Candidate,
+    tell: &watch::Sender<Option<i64>>,
+    stopping: &watch::Receiver<bool>,
+) {
+    let mut beat = Beat::every(LEAD_INTERVAL, stopping);
+    while beat.comes().await {
+        let before = *tell.borrow();
+        let term = look_for_lead(counter, candidate, before).await;
+        tell.send_if_modified(|known| std::mem::replace(known, term) != term);
+    }
+}
+
+/// Takes the lead or keeps it; gives the term while this process has it. Without the database nobody has it.
+async fn look_for_lead(
+    counter: &Counter,
+    candidate: Candidate,
+    before: Option<i64>,
+) -> Option<i64> {
+    let term = match counter.take_lead(candidate).await {
+        Ok(term) => term,
+        Err(fault) => {
+            tracing::warn!(causes = causes(&fault), "who has the lead cannot be found");
+            None
+        }
+    };
+    match (before, term) {
+        (before, Some(term)) if before != Some(term) => {
+            tracing::info!(term, "does the broker's own work from now on");
+        }
+        (Some(before), None) => {
+            tracing::info!(term = before, "does the broker's own work no longer");
+        }
+        _ => {}
+    }
+    term
+}
+
+async fn run_timers(
+    counter: &Counter,
+    chain: &Chain,
+    lead: &Lead,
+    stopping: &watch::Receiver<bool>,
+) {
+    let mut beat = Beat::every(TIMERS_INTERVAL, stopping);
+    while beat.comes().await {
+        chain.follow(&counter.in_force().directory);
+        if lead.borrow().is_none() {
+            continue;
+        }
+        match counter.run_timers().await {
+            Ok(round) => tracing::debug!(?round, "looked at what is due"),
+            Err(fault) => {
+                tracing::error!(causes = causes(&fault), "the broker's own work failed");
+            }
+        }
+    }
+}
+
+/// Sweeps when the lead is new, because who had it before may have been gone for long, and then each interval.
+async fn sweep(counter: &Counter, mut lead: Lead, mut stopping: watch::Receiver<bool>) {
+    loop {
+        let pause = if lead.borrow_and_update().is_none() {
+            SWEEP_INTERVAL
+        } else {
+            match counter.sweep().await {
+                Ok(swept) if swept.is_more => SWEEP_PAUSE,
+                Ok(swept) => {
+                    tracing::debug!(?swept, "erased what was kept long enough");
+                    SWEEP_INTERVAL
+                }
+                Err(fault) => {
+                    tracing::error!(causes = causes(&fault), "the sweep failed");
+                    SWEEP_INTERVAL
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = serving::stop(&mut stopping) => return,
+            _ = lead.changed() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn renew_day_keys(counter: &Counter, days: &DayKeyFolder, stopping: &watch::Receiver<bool>) {
+    let mut beat = Beat::every(DAY_KEYS_INTERVAL, stopping);
+    while beat.comes().await {
+        if let Err(fault) = days.renew(counter) {
+            tracing::error!(causes = causes(&fault), "the day keys could not be renewed");
+        }
+    }
+}
