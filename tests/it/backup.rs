@@ -115,7 +115,7 @@ async fn call(client: &Client) -> Result<(), ClientError> {
     client.inbox(Some(String::new())).next().await.map(drop)
 }
 
-/// A consent, given and withdrawn after the backup in the place of one that is inside.
+/// A consent, given in the place of the one before.
 async fn replaced(stage: &Stage, member: &Member) -> Statement {
     let mut given = stage.statement("vakbond", PeerKind::Vakbond, "portal");
     given.record.supersedes = Some(member.given.record.id);
@@ -128,26 +128,20 @@ async fn replaced(stage: &Stage, member: &Member) -> Statement {
 async fn what_was_stopped_since_the_backup_does_not_come_back_to_life() {
     let mut stage = stage().await;
     let mut members = Vec::new();
-    for number in 41..=44 {
+    for number in 41..=47 {
         members.push(member(&stage, number).await);
     }
-    let [by_statement, by_code, after_another, standing] = members.as_slice() else {
-        panic!("four members");
-    };
+    let standing = members.last().unwrap();
+    // The backup knows what came in its place, so nothing of it is lost.
+    replaced(&stage, standing).await;
     let folder = stage.house.beside("backup");
     let made = create(&stage.house, "broker", &folder).await;
     assert_eq!(made.code, 0, "{}", made.err);
     for apart in ["not inside: the key file", "not inside: the day keys"] {
         assert!(made.out.contains(apart), "{}", made.out);
     }
-    let withdrawn = withdrawal(&by_statement.given, 2);
-    stage.portal.withdraw_consent(&withdrawn).await.unwrap();
     let elsewhere = stage.house.client("elders").await;
-    let code = by_code.given.stop_code.clone().unwrap();
-    elsewhere.withdraw_by_code(&code, None).await.unwrap();
-    let second = replaced(&stage, after_another).await;
-    let withdrawn = withdrawal(&second, 2);
-    stage.portal.withdraw_consent(&withdrawn).await.unwrap();
+    stop_all(&stage, &elsewhere, &members).await;
     let lost = stage.released(&standing.key).await;
     // The recipient has seen more of its inbox than the backup knows.
     let mut inbox = stage.desk.inbox(None);
@@ -160,19 +154,61 @@ async fn what_was_stopped_since_the_backup_does_not_come_back_to_life() {
     everybody_but_the_portal(&stage).await;
     call(&stage.portal).await.unwrap();
 
-    stopped(&stage, by_statement, "withdrawn in the portal").await;
-    stopped(&stage, by_code, "stopped by code").await;
-    stopped(&stage, after_another, "withdrawn after another").await;
+    for (who, how) in members.iter().zip(WAYS) {
+        stopped(&stage, who, how).await;
+    }
     stage.prepare(&standing.key).await.unwrap();
     stage.desk.fetch(&standing.released).await.unwrap();
     assert_eq!(reason(stage.desk.fetch(&lost).await), Reason::NotAvailable);
     // What was told since the restore comes behind the place that the recipient had.
     let mut inbox = stage.desk.inbox(None);
-    let mut ended = 0;
+    let mut ended = 0_usize;
     while let Some(event) = inbox.next().await.unwrap() {
-        ended += u32::from(event.kind == InboxKind::Withdrawn);
+        ended += usize::from(event.kind == InboxKind::Withdrawn);
     }
-    assert_eq!(ended, 3);
+    assert_eq!(ended, WAYS.len());
+}
+
+/// What happens to each member's consent after the backup; the last member's stands.
+const WAYS: [&str; 6] = [
+    "withdrawn in the portal",
+    "stopped by code",
+    "replaced, and that withdrawn",
+    "replaced twice",
+    "replaced, and stopped by the new code",
+    "replaced at a desk",
+];
+
+/// Ends each consent but the last in its own way.
+async fn stop_all(stage: &Stage, elsewhere: &Client, members: &[Member]) {
+    let [
+        by_statement,
+        by_code,
+        after_another,
+        twice,
+        by_new_code,
+        helped,
+        _,
+    ] = members
+    else {
+        panic!("seven members");
+    };
+    let withdrawn = withdrawal(&by_statement.given, 2);
+    stage.portal.withdraw_consent(&withdrawn).await.unwrap();
+    let code = by_code.given.stop_code.clone().unwrap();
+    elsewhere.withdraw_by_code(&code, None).await.unwrap();
+    let second = replaced(stage, after_another).await;
+    let withdrawn = withdrawal(&second, 2);
+    stage.portal.withdraw_consent(&withdrawn).await.unwrap();
+    for _ in 0..2 {
+        replaced(stage, twice).await;
+    }
+    let second = replaced(stage, by_new_code).await;
+    let code = second.stop_code.unwrap();
+    elsewhere.withdraw_by_code(&code, None).await.unwrap();
+    let at_desk = stage.statement("vakbond", PeerKind::Vakbond, "vakbond");
+    let registered = stage.union.assist_consent(&helped.key, &at_desk).await;
+    registered.unwrap();
 }
 
 /// Kills the broker, loses its database, puts the backup in its place and starts it.

@@ -5,6 +5,7 @@
 
 use crate::cli::said;
 use crate::consent::{Scene, withdrawal};
+use crate::database::Beside;
 use crate::desk::{Desk, key_of, request_id};
 use crate::house::{bsn, digits, person, program, reason, reason_of};
 use client::paper::Signed;
@@ -19,7 +20,7 @@ use vault::pseudonym::{Bsn, Ciphertext};
 use vault::sign::SigningKey;
 use wire::consent::v1::consent_service_client::ConsentServiceClient;
 use wire::consent::v1::withdraw_consent_request::Consent as Which;
-use wire::consent::v1::{RegisterConsentRequest, WithdrawConsentRequest};
+use wire::consent::v1::{RegisterConsentRequest, Successor, WithdrawConsentRequest};
 
 /// The portal below its own checks.
 struct Portal<'s> {
@@ -59,6 +60,22 @@ impl<'s> Portal<'s> {
             Ok(_) => String::new(),
             Err(status) => reason_of(&status),
         }
+    }
+
+    /// Registers a consent; gives what the portal is to keep for a gateway that loses it.
+    async fn given(&self, statement: &Statement) -> Vec<u8> {
+        let (order, ciphertext) = self.order(&self.scene.number, statement).await;
+        let mut named = statement.clone();
+        named.order = Some(order.id);
+        let mut service = ConsentServiceClient::new(self.desk.connection.channel());
+        let request = RegisterConsentRequest {
+            request_id: request_id(),
+            statement_jws: self.sign(&named.canonical_json()),
+            order: Some((&Signed::sign(order, &self.desk.key)).into()),
+            ciphertext: ciphertext.bytes().to_vec(),
+        };
+        let answer = service.register_consent(request).await.unwrap();
+        answer.into_inner().sealed_subject
     }
 
     /// The same, with the statement's text changed before it is signed.
@@ -342,4 +359,93 @@ async fn another_persons_consent_is_not_withdrawn() {
     assert_eq!(portal.withdraw(&stop).await, "");
     assert_eq!(reason(scene.prepare(&other).await), Reason::NotAvailable);
     scene.prepare(&scene.who).await.unwrap();
+}
+
+/// Sends what a desk was given with a consent that it registered; gives the reason of the refusal, or nothing.
+async fn succeed(desk: &Desk, record: ConsentId, sealed_subject: Vec<u8>) -> String {
+    let mut service = ConsentServiceClient::new(desk.connection.channel());
+    let lost = Successor {
+        record_id: record.bytes().to_vec(),
+        sealed_subject,
+    };
+    let request = WithdrawConsentRequest {
+        request_id: request_id(),
+        consent: Some(Which::Successor(lost)),
+        source_sha256: Vec::new(),
+    };
+    match service.withdraw_consent(request).await {
+        Ok(answer) => {
+            let told = answer.into_inner();
+            let counts = (told.ended_handovers, told.notices);
+            assert_eq!(counts, (0, 0), "nobody hears what there was");
+            String::new()
+        }
+        Err(status) => reason_of(&status),
+    }
+}
+
+/// Takes a record out of the broker's tables, as a backup from before it does, and puts another in its place.
+async fn lose(scene: &Scene, lost: ConsentId, before: Option<ConsentId>) {
+    let mut beside = Beside::of(&scene.house.path().join("processes/broker")).await;
+    let both = [lost.bytes().as_slice(), before.unwrap_or(lost).bytes()].concat();
+    if before.is_some() {
+        for back in [
+            "UPDATE relation_subject SET consent_id = substr($1, 17, 16) WHERE consent_id = substr($1, 1, 16)",
+            "UPDATE consent SET state = 2 WHERE consent_id = substr($1, 17, 16)",
+        ] {
+            assert_eq!(beside.execute_with(back, &both).await, 1);
+        }
+    }
+    for gone in [
+        "DELETE FROM consent_event WHERE consent_id = substr($1, 1, 16)",
+        "DELETE FROM consent WHERE consent_id = substr($1, 1, 16)",
+    ] {
+        assert!(beside.execute_with(gone, &both).await > 0);
+    }
+    beside.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_consent_had_replaced_ends_and_nothing_that_came_later() {
+    let scene = Scene::set().await;
+    let portal = Portal::of(&scene);
+    let mut given = Vec::new();
+    for _ in 0..3 {
+        let statement = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+        let sealed = portal.given(&statement).await;
+        given.push((statement.record.id, sealed));
+    }
+    let [(first, _), (second, of_second), (third, of_third)] = given.as_slice() else {
+        panic!("three consents");
+    };
+    let sizes: Vec<_> = given.iter().map(|(_, sealed)| sealed.len()).collect();
+    assert_eq!(sizes, [72; 3]);
+    assert_ne!(of_second, of_third, "no two are alike");
+    // Nothing is lost.
+    assert_eq!(succeed(&portal.desk, *third, of_third.clone()).await, "");
+    scene.prepare(&scene.who).await.unwrap();
+    // Changed, of another record, of nobody, by another desk, too short.
+    let mut changed = of_third.clone();
+    changed[40] ^= 1;
+    let union = Desk::with(&scene.house, "vakbond", scene.union.clone());
+    for (desk, record, sealed) in [
+        (&portal.desk, third, changed),
+        (&portal.desk, second, of_third.clone()),
+        (&portal.desk, third, vec![0; 72]),
+        (&union, third, of_third.clone()),
+        (&portal.desk, third, of_third[1..].to_vec()),
+    ] {
+        assert_eq!(succeed(desk, *record, sealed).await, "INVALID_REQUEST");
+    }
+    scene.prepare(&scene.who).await.unwrap();
+    // The second is lost, and the third came after it.
+    lose(&scene, *second, None).await;
+    assert_eq!(succeed(&portal.desk, *second, of_second.clone()).await, "");
+    scene.prepare(&scene.who).await.unwrap();
+    // The third is lost as well, and the first seems to stand again.
+    lose(&scene, *third, Some(*first)).await;
+    scene.prepare(&scene.who).await.unwrap();
+    assert_eq!(succeed(&portal.desk, *third, of_third.clone()).await, "");
+    let refused = reason(scene.prepare(&scene.who).await);
+    assert_eq!(refused, Reason::NotAvailable);
 }

@@ -10,6 +10,7 @@ pub mod change;
 pub mod invalidate;
 pub mod question;
 pub mod register;
+pub mod successor;
 pub mod withdraw;
 
 use crate::Error;

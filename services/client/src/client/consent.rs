@@ -274,10 +274,37 @@ impl Client {
             notices: 0,
             promise: Promise::verify(answer.promise, directory)?,
         };
+        if receipt.state == ConsentState::Given {
+            let record = statement.record.id;
+            self.keep_successor(&record, answer.sealed_subject).await?;
+        }
         Ok(RegisteredConsent {
             statement_jws,
             receipt,
         })
+    }
+
+    /// Keeps what a gateway needs that is put back from a backup without this record: it must not take up again
+    /// what the record had replaced.
+    async fn keep_successor(
+        &self,
+        record: &ConsentId,
+        sealed_subject: Vec<u8>,
+    ) -> Result<(), ClientError> {
+        let request = self.request_id();
+        let message = message::WithdrawConsentRequest {
+            request_id: request.bytes().to_vec(),
+            consent: Some(Which::Successor(message::Successor {
+                record_id: record.bytes().to_vec(),
+                sealed_subject,
+            })),
+            source_sha256: Vec::new(),
+        };
+        let number = message::WithdrawConsentRequest::NUMBER;
+        let kept = self
+            .outbox
+            .keep_stopped(&request, number, message.encode_to_vec())?;
+        Ok(self.outbox.commit(kept).await?)
     }
 
     /// The statement as a compact JWS by this desk.

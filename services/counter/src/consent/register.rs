@@ -3,7 +3,7 @@
 //! Must never store what the person's statement does not say, and must never tell a desk whether the
 //! person had consented before.
 
-use super::{Signed, Stored, append, open_statement, seal_body};
+use super::{Signed, Stored, append, open_statement, seal_body, successor};
 use crate::Error;
 use crate::call::{Answer, Call, SignedPaper};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
@@ -76,6 +76,16 @@ impl Registered {
             version: u64::try_from(receipt.revision).map_err(|_| wrong())?,
         })
     }
+}
+
+/// What the caller is told of a choice that was registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// What became of it.
+    pub registered: Registered,
+    /// Of a consent that was given: the person's row, sealed for a gateway that loses the record
+    /// ([`successor`]); empty else.
+    pub sealed_subject: Vec<u8>,
 }
 
 /// The relation of a statement.
@@ -188,24 +198,38 @@ impl Counter {
         &self,
         call: &Call,
         request: RegisterConsent,
-    ) -> Result<Answer<Registered>, Error> {
-        let signed = match request.check(call, &self.in_force()) {
-            Ok(signed) => signed,
-            Err(refusal) => {
-                let refused = Registering {
-                    request: &request,
-                    known: Known::Refused(refusal, Box::default()),
-                };
-                return self.serve(call, &refused).await;
-            }
+    ) -> Result<Answer<Registration>, Error> {
+        let known = match request.check(call, &self.in_force()) {
+            Ok(signed) => self.find(&request, signed).await?,
+            Err(refusal) => Known::Refused(refusal, Box::default()),
         };
+        let command = Registering {
+            request: &request,
+            known,
+        };
+        let answer = self.serve_and_wake(call, &command).await?;
+        let outcome = match answer.outcome {
+            Outcome::Permitted(registered) => Outcome::Permitted(Registration {
+                sealed_subject: command.sealed_subject(self, call, &registered)?,
+                registered,
+            }),
+            Outcome::Refused(refusal) => Outcome::Refused(refusal),
+        };
+        Ok(Answer {
+            outcome,
+            promise: answer.promise,
+        })
+    }
+
+    /// Has the holders convert, and finds the person.
+    async fn find(&self, request: &RegisterConsent, signed: Signed) -> Result<Known, Error> {
         let conversion = ConversionRequest {
             order: request.order.clone(),
             signed: request.signed_order.clone(),
             ciphertext: request.ciphertext,
             parents: Vec::new(),
         };
-        let known = match self.convert_one(conversion).await? {
+        Ok(match self.convert_one(conversion).await? {
             Outcome::Permitted(converted) => {
                 let subject = self.subject(&relation_of(&signed), &converted, TARGET_HANDLE)?;
                 Known::Person {
@@ -215,12 +239,7 @@ impl Counter {
                 }
             }
             Outcome::Refused(refusal) => Known::Refused(refusal, Box::new(record_of(&signed))),
-        };
-        let command = Registering {
-            request: &request,
-            known,
-        };
-        self.serve_and_wake(call, &command).await
+        })
     }
 }
 
@@ -237,6 +256,22 @@ enum Known {
 struct Registering<'r> {
     request: &'r RegisterConsent,
     known: Known,
+}
+
+impl Registering<'_> {
+    fn sealed_subject(
+        &self,
+        counter: &Counter,
+        call: &Call,
+        registered: &Registered,
+    ) -> Result<Vec<u8>, Error> {
+        match &self.known {
+            Known::Person { subject, .. } if registered.state == ConsentState::Given => {
+                successor::seal(counter.keys(), call, registered.consent, &subject.index)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
 }
 
 impl Command for Registering<'_> {

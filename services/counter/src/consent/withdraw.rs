@@ -5,6 +5,7 @@
 
 use super::change::person;
 use super::register::record_of;
+use super::successor::{Successor, end_replaced};
 use super::{
     Signed, Stored, WRONG_CODES_MAX, load, need_portal, open_statement, save, wrong_codes_since,
 };
@@ -35,6 +36,8 @@ pub enum Named {
         /// From the portal: digest of where it was typed in.
         source: Option<[u8; 32]>,
     },
+    /// The consent that replaced it and that this broker may have lost.
+    Successor(Successor),
 }
 
 /// Stops the sharing.
@@ -68,6 +71,7 @@ impl Command for WithdrawConsent {
         match &self.named {
             Named::Statement(jws) => fingerprint.add(jws.as_bytes()),
             Named::StopCode { code, .. } => fingerprint.add(code.canonical().as_bytes()),
+            Named::Successor(lost) => fingerprint.add(&lost.sealed_subject),
         };
         Some((self.request_id, fingerprint))
     }
@@ -84,6 +88,7 @@ impl Command for WithdrawConsent {
         let found = match &self.named {
             Named::Statement(jws) => by_statement(room, tx, jws).await?,
             Named::StopCode { code, source } => by_code(room, tx, code, source.as_ref()).await?,
+            Named::Successor(lost) => return end_replaced(room, tx, lost).await,
         };
         let mut found = match found {
             Ok(found) => found,
@@ -167,14 +172,7 @@ async fn by_statement(
     };
     let record = record_of(&signed);
     let Some(stored) = load(room, tx, signed.statement.record.id).await? else {
-        return Ok(match replaced_by(room, tx, &signed).await? {
-            Some(stored) => Ok(Found {
-                stored,
-                signed: None,
-                record,
-            }),
-            None => Err(Verdict::hidden(Reason::NotAvailable, record)),
-        });
+        return Ok(Err(Verdict::hidden(Reason::NotAvailable, record)));
     };
     let again = has_stopped(stored.record.state);
     match check_withdrawn(&stored.record, &signed.statement, room.call.now) {
@@ -185,30 +183,6 @@ async fn by_statement(
             record,
         })),
     }
-}
-
-/// The consent that an unknown one replaced. After a restore from a backup it seems to stand again, and the
-/// portal's withdrawal of what came in its place must stop it.
-async fn replaced_by(
-    room: &Room<'_>,
-    tx: &mut Tx<'_>,
-    signed: &Signed,
-) -> Result<Option<Stored>, Error> {
-    let new = &signed.statement.record;
-    let Some(id) = new
-        .supersedes
-        .filter(|_| new.state == ConsentState::Withdrawn)
-    else {
-        return Ok(None);
-    };
-    let found = load(room, tx, id).await?;
-    Ok(found.filter(|old| {
-        let record = &old.record;
-        record.state == ConsentState::Given
-            && record.sender == new.sender
-            && record.recipient == new.recipient
-            && record.purpose == new.purpose
-    }))
 }
 
 async fn by_code(
@@ -275,7 +249,7 @@ pub(super) struct Ending {
     pub(super) code: Option<CancelCode>,
 }
 
-const WITHDRAWAL: Ending = Ending {
+pub(super) const WITHDRAWAL: Ending = Ending {
     event: Event::Withdraw,
     actor: Actor::Candidate,
     notice: NoticeKind::Withdrawal,

@@ -8,6 +8,7 @@ use counter::consent::ask::RequestConsent;
 use counter::consent::change::{GetConsent, NarrowConsent};
 use counter::consent::invalidate::InvalidateConsent;
 use counter::consent::register::RegisterConsent;
+use counter::consent::successor::Successor;
 use counter::consent::withdraw::{Named, WithdrawConsent};
 use counter::record::Record;
 use counter::{Call, Counter};
@@ -107,6 +108,14 @@ impl Incoming for message::WithdrawConsentRequest {
                 code: reading.name("stop_code", &text)?,
                 source: source?,
             },
+            Consent::Successor(lost) => {
+                let record = reading.id("record_id", &lost.record_id, ConsentId::from_slice);
+                let sealed_subject = reading.octets("sealed_subject", &lost.sealed_subject);
+                Named::Successor(Successor {
+                    record: record?,
+                    sealed_subject: sealed_subject?,
+                })
+            }
         };
         Some(WithdrawConsent {
             request_id: request_id?,
@@ -248,9 +257,10 @@ impl ConsentService for Consents {
         })
         .await?;
         Ok(Response::new(message::RegisterConsentResponse {
-            state: reply.state.number(),
-            version: i64::try_from(reply.version).unwrap_or(i64::MAX),
+            state: reply.registered.state.number(),
+            version: i64::try_from(reply.registered.version).unwrap_or(i64::MAX),
             promise: Some(promise(&given)),
+            sealed_subject: reply.sealed_subject,
         }))
     }
 
