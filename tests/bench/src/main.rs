@@ -291,7 +291,7 @@ async fn server(
     // Its user must be able to enter the folder, which the run's own does not allow.
     let name = folder.file_name().expect("a name").to_string_lossy();
     let own = folder.with_file_name(format!("sluis-bench-postgres-{}", name.trim_matches('.')));
-    let server = postgres::Postgres::start(&own).await;
+    let server = postgres::Postgres::start(&own, false).await;
     let url = server.url.clone();
     (Some(server), Ok(url))
 }

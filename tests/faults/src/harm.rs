@@ -49,7 +49,11 @@ impl Yard {
     /// Which kinds can be done here.
     pub(crate) fn kinds(&self) -> Vec<Kind> {
         let mut kinds = [Kind::Kill, Kind::Network].repeat(3);
-        if self.postgres.is_none() {
+        if self
+            .postgres
+            .as_ref()
+            .is_none_or(|server| server.is_bounded)
+        {
             kinds.push(Kind::Disk);
         }
         if !self.clocks.is_empty() {
@@ -165,10 +169,14 @@ impl Yard {
         self.note(format!("{what}: {}", proxy.name));
     }
 
-    /// Starts the broker on a database that has room for some pages only, and again with room for all.
+    /// Leaves the database no room for a while: the server's disk, or a bound on the file's pages with which the
+    /// broker is started.
     async fn disk(&self, dice: &mut Dice) {
-        let broker = self.brokers()[0];
         self.note("full disk".to_owned());
+        if let Some(postgres) = &self.postgres {
+            return postgres.fill(dice.millis(2_000, 5_000)).await;
+        }
+        let broker = self.brokers()[0];
         let down = broker.down().await;
         let mut database = Beside::of(broker.home()).await;
         let pages = database.number("PRAGMA page_count").await;

@@ -212,7 +212,7 @@ async fn run(arguments: &Arguments) -> bool {
 fn kinds(arguments: &Arguments, stage: &Stage, not_done: &mut Vec<String>) -> Vec<Kind> {
     let mut kinds = stage.yard.kinds();
     if !kinds.contains(&Kind::Disk) {
-        not_done.push("a full disk: the bound on pages is one of SQLite".to_owned());
+        not_done.push("a full disk: root may not mount one for PostgreSQL here".to_owned());
     }
     if !kinds.contains(&Kind::Clock) {
         not_done.push("a clock that jumps: on Debian, apt-get install faketime".to_owned());

@@ -66,7 +66,7 @@ impl Stage {
                 // Its user must be able to enter.
                 let open = std::fs::Permissions::from_mode(0o755);
                 std::fs::set_permissions(folder.beside(""), open).unwrap();
-                Some(Postgres::start(&folder.beside("postgres")).await)
+                Some(Postgres::start(&folder.beside("postgres"), true).await)
             }
         };
         let laid = lay(&folder, postgres.as_ref());
