@@ -192,9 +192,17 @@ async fn what_was_kept_long_enough_goes_and_nothing_goes_before() {
     let mut beside = Beside::of(laid.home("broker")).await;
     let answered = "UPDATE notice SET answered_at = sent_at";
     assert_eq!(beside.execute(answered).await, 1);
+    // One that cannot be read goes as well.
+    let broken = "UPDATE handover SET body = $1 WHERE wrapped_key IS NULL";
+    assert_eq!(beside.execute_with(broken, &[7; 40]).await, 1);
     beside.close().await;
     laid.start("broker").await;
     wait_for(&laid, HANDOVERS, 0).await;
+    let told = laid
+        .log("broker")
+        .matches("kept for the longest term")
+        .count();
+    assert_eq!(told, 1, "it is named");
     wait_until_gone(&laid, &ended, "a handover").await;
     wait_until_gone(&laid, &entries, "an entry").await;
     check_kept(&laid, &leaves).await;

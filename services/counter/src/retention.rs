@@ -7,7 +7,7 @@
 use crate::Error;
 use crate::call::Call;
 use crate::counter::Counter;
-use crate::handover::{self, Loaded};
+use crate::handover::body::Body;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
 use rules::audit::year_of;
@@ -17,6 +17,7 @@ use rules::id::{EntryId, HandoverId, PeerKind, Purpose};
 use rules::limits::{DAY_MILLIS, INBOX_DAYS_MAX, INBOX_READ_DAYS};
 use rules::reason::Outcome;
 use rules::register::{Register, RegisterEntry};
+use store::handover::HandoverRow;
 use store::retention::DueRow;
 use store::{Tx, Work};
 
@@ -92,27 +93,34 @@ pub(crate) fn first_look(room: &Room<'_>) -> Timestamp {
 }
 
 /// Until when an ended handover is kept: as long as its recipient may keep what it received, so that a withdrawal
-/// still reaches it.
-fn handover_until(room: &Room<'_>, ended: &Loaded) -> Timestamp {
-    let term = match room.in_force.entry(&ended.body) {
-        Ok(entry) => days(entry.retention_days),
-        Err(_) => longest(room.in_force.policy.register(), of_dossier),
-    };
-    ended.row.entered_at.plus_millis(term)
+/// still reaches it. One that cannot be read is kept for the longest term, and goes then as any other.
+fn handover_until(room: &Room<'_>, row: &HandoverRow) -> Timestamp {
+    let entry = Body::open(room.counter.keys(), row).map(|body| {
+        let entry = room.in_force.entry(&body).ok();
+        entry.map(|entry| days(entry.retention_days))
+    });
+    let term = entry.unwrap_or_else(|fault| {
+        if room.counter.is_first_fault_of(&row.handover_id.to_string()) {
+            tracing::error!(row = %row.handover_id, fault = %fault, "a handover cannot be read; it is kept for the longest term");
+        }
+        None
+    });
+    let term = term.unwrap_or_else(|| longest(room.in_force.policy.register(), of_dossier));
+    row.entered_at.plus_millis(term)
 }
 
 /// Erases an ended handover whose term is over; else it is looked at again later. Gives how many were erased.
 async fn erase_handover(room: &Room<'_>, tx: &mut Tx<'_>, due: &DueRow) -> Result<u64, Error> {
     let id = HandoverId::from_slice(&due.id).ok_or(Error::Malformed("a handover's id"))?;
-    let Some(mut ended) = handover::load(room, tx, id).await? else {
+    let Some((_, mut row)) = tx.lock_handover(id).await? else {
         return Ok(0);
     };
     let now = room.call.now;
-    let until = handover_until(room, &ended);
+    let until = handover_until(room, &row);
     if until > now {
         let again = now.plus_millis(LOOK_AGAIN_DAYS.saturating_mul(DAY_MILLIS));
-        ended.row.erase_at = Some(until.min(again));
-        tx.update_handover(&ended.row).await?;
+        row.erase_at = Some(until.min(again));
+        tx.update_handover(&row).await?;
         return Ok(0);
     }
     Ok(tx.erase_handover(due, now).await?)
