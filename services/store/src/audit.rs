@@ -33,11 +33,10 @@ const SEARCH_ENTRIES: Sql = sql!(
      AND (finding_tag = $10 OR $10 IS NULL) \
      ORDER BY entry_id DESC LIMIT $11"
 );
-const COUNT_ENTRIES: Sql = sql!("SELECT COUNT(*) AS entries FROM audit_entry");
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[Sql] = &[INSERT_ENTRY, SELECT_ENTRY, SEARCH_ENTRIES, COUNT_ENTRIES];
+pub(crate) const STATEMENTS: &[Sql] = &[INSERT_ENTRY, SELECT_ENTRY, SEARCH_ENTRIES];
 
 /// The keyed tags under which an entry is found, each under its year's key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,15 +169,6 @@ impl Tx<'_> {
         .iter()
         .map(entry_row)
         .collect()
-    }
-
-    /// How many entries there are.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn count_entries(&mut self) -> Result<i64, Error> {
-        let row = self.one(COUNT_ENTRIES, &[]).await?;
-        column(&row, "entries")
     }
 }
 
