@@ -188,24 +188,33 @@ async fn what_was_kept_long_enough_goes_and_nothing_goes_before() {
     // Entries are looked at after handovers.
     wait_for(&laid, ERASED, i64::try_from(leaves.len()).unwrap()).await;
     assert_eq!(number(&laid, HANDOVERS).await, 1, "an answer is due");
+    answer_and_break(&mut laid).await;
+    wait_until_gone(&laid, &ended, "a handover").await;
+    wait_until_gone(&laid, &entries, "an entry").await;
+    check_kept(&laid, &leaves).await;
+}
+
+/// The ended handover under another id, for which its body was not sealed.
+const BROKEN: &str = "INSERT INTO handover (handover_id, revision, state, sender_tag, recipient_tag, purpose_tag, \
+     subject_index, entered_at, erase_at, day, body) \
+     SELECT $1, revision, state, sender_tag, recipient_tag, purpose_tag, subject_index, entered_at, erase_at, \
+     day, body FROM handover WHERE wrapped_key IS NULL";
+
+/// The answer comes that was due, and beside the ended handover is one that cannot be read: both go.
+async fn answer_and_break(laid: &mut Laid) {
     laid.kill("broker");
     let mut beside = Beside::of(laid.home("broker")).await;
     let answered = "UPDATE notice SET answered_at = sent_at";
     assert_eq!(beside.execute(answered).await, 1);
-    // One that cannot be read goes as well.
-    let broken = "UPDATE handover SET body = $1 WHERE wrapped_key IS NULL";
-    assert_eq!(beside.execute_with(broken, &[7; 40]).await, 1);
+    assert_eq!(beside.execute_with(BROKEN, &[7; 16]).await, 1);
     beside.close().await;
     laid.start("broker").await;
-    wait_for(&laid, HANDOVERS, 0).await;
+    wait_for(laid, HANDOVERS, 0).await;
     let told = laid
         .log("broker")
         .matches("kept for the longest term")
         .count();
     assert_eq!(told, 1, "it is named");
-    wait_until_gone(&laid, &ended, "a handover").await;
-    wait_until_gone(&laid, &entries, "an entry").await;
-    check_kept(&laid, &leaves).await;
 }
 
 /// What stays: an objection, what is open, every leaf hash; and a line for each batch.
