@@ -5,6 +5,7 @@
 
 use crate::{nothing_found, source};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -68,8 +69,9 @@ const HOMES: &[(&str, &[&str])] = &[
 const TESTS_ONLY: &[&str] = &[];
 const EVERYWHERE: &[&str] = &["rules", "vault", "store", "counter", "client", "gateway"];
 
-/// Features of libpep that give contexts a factor of 1 or bring global secret keys back.
-const LIBPEP_BANNED: &[&str] = &["offline", "global-pseudonyms", "insecure", "legacy"];
+/// The one version of libpep, and the features that we chose. Any crate could switch others on for all: `offline`
+/// gives contexts a factor of 1, `global-pseudonyms`, `legacy` and `insecure` bring global secret keys back.
+const LIBPEP: (&str, &[&str]) = ("0.14.0", &["serde", "verifiable"]);
 
 /// The workspace and all that it is built of here. Packages of other platforms are left out: a fresh
 /// machine has never fetched them.
@@ -186,26 +188,21 @@ fn every_outside_crate_has_its_line_in_the_docs() {
 }
 
 #[test]
-fn libpep_is_pinned_and_without_its_dangerous_features() {
-    let mut findings = Vec::new();
-    let libpep = array(&METADATA, "packages")
-        .iter()
-        .filter(|package| package["name"] == "libpep");
-    for package in libpep {
-        if package["version"] != "0.14.0" {
-            findings.push(format!("libpep {}", package["version"]));
-        }
-        let nodes = array(&METADATA["resolve"], "nodes");
+fn libpep_is_pinned_and_has_the_features_that_we_chose() {
+    let packages = array(&METADATA, "packages").iter();
+    let nodes = array(&METADATA["resolve"], "nodes");
+    let mut found = Vec::new();
+    for package in packages.filter(|package| package["name"] == "libpep") {
         for node in nodes.iter().filter(|node| node["id"] == package["id"]) {
-            for feature in array(node, "features") {
-                if LIBPEP_BANNED.contains(&feature.as_str().unwrap_or_default()) {
-                    findings.push(format!("libpep with {feature}"));
-                }
-            }
+            let features = array(node, "features").iter().filter_map(Value::as_str);
+            let features: BTreeSet<&str> = features.collect();
+            found.push((package["version"].as_str().unwrap_or_default(), features));
         }
     }
-    nothing_found(
-        "libpep stays at 0.14.0 without offline and global keys",
-        &findings,
+    let (version, features) = LIBPEP;
+    assert_eq!(
+        found,
+        [(version, features.iter().copied().collect())],
+        "one libpep, the pinned one, with the features that we chose and no other"
     );
 }

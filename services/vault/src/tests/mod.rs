@@ -2,7 +2,6 @@
 //!
 //! Must never hold a real person's number: only the test numbers of DESIGN section 12.
 
-mod features;
 mod kit;
 mod points;
 mod protocol;
