@@ -8,7 +8,6 @@ use crate::Error;
 use crate::opening::{OpenFault, of_file, of_server};
 use crate::schema::{check_schema, must_migrate, postgres_migrations, sqlite_migrations};
 use rules::secret::Secret;
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -80,22 +79,6 @@ impl Role {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
-    }
-
-    pub(crate) fn on_sqlite(self) -> Migrator {
-        match self {
-            Self::Broker => sqlx::migrate!("migrations/broker/sqlite"),
-            Self::Holder => sqlx::migrate!("migrations/holder/sqlite"),
-            Self::Portal => sqlx::migrate!("migrations/portal/sqlite"),
-        }
-    }
-
-    pub(crate) fn on_postgres(self) -> Migrator {
-        match self {
-            Self::Broker => sqlx::migrate!("migrations/broker/postgres"),
-            Self::Holder => sqlx::migrate!("migrations/holder/postgres"),
-            Self::Portal => sqlx::migrate!("migrations/portal/postgres"),
-        }
     }
 }
 

@@ -19,6 +19,7 @@ pub mod holder;
 pub mod inbox;
 pub mod lease;
 pub mod link;
+mod migrations;
 pub mod notice;
 mod opening;
 pub mod portal;

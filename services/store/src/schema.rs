@@ -22,7 +22,7 @@ const SELECT_MIGRATIONS: &str =
 const FROM: &str = "from ";
 
 /// A migration that was applied.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Applied {
     pub(crate) version: i64,
     checksum: Vec<u8>,
@@ -40,6 +40,14 @@ impl Applied {
     }
 }
 
+fn applied((version, checksum, description): (i64, Vec<u8>, String)) -> Applied {
+    Applied {
+        version,
+        checksum,
+        description,
+    }
+}
+
 /// The migrations that made the tables in a file, with their checksums; none in a new one.
 pub(crate) async fn sqlite_migrations(
     file: &File,
@@ -52,9 +60,10 @@ pub(crate) async fn sqlite_migrations(
         if tables == 0 {
             return Ok(Vec::new());
         }
-        sqlx::query_as(SELECT_MIGRATIONS)
+        let rows = sqlx::query_as(SELECT_MIGRATIONS)
             .fetch_all(connection)
-            .await
+            .await?;
+        Ok(rows.into_iter().map(applied).collect())
     };
     found
         .await
@@ -73,9 +82,10 @@ pub(crate) async fn postgres_migrations(
         if tables == 0 {
             return Ok(Vec::new());
         }
-        sqlx::query_as(SELECT_MIGRATIONS)
+        let rows = sqlx::query_as(SELECT_MIGRATIONS)
             .fetch_all(connection)
-            .await
+            .await?;
+        Ok(rows.into_iter().map(applied).collect())
     };
     found
         .await
