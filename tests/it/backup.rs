@@ -160,6 +160,7 @@ async fn what_was_stopped_since_the_backup_does_not_come_back_to_life() {
     stage.prepare(&standing.key).await.unwrap();
     stage.desk.fetch(&standing.released).await.unwrap();
     assert_eq!(reason(stage.desk.fetch(&lost).await), Reason::NotAvailable);
+    stage.house.settle().await;
     // What was told since the restore comes behind the place that the recipient had.
     let mut inbox = stage.desk.inbox(None);
     let mut ended = 0_usize;

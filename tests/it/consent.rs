@@ -226,9 +226,9 @@ async fn nothing_moves_before_it_and_nothing_after_its_withdrawal() {
         .await
         .unwrap();
     assert_eq!(
-        (stopped.receipt.ended_handovers, stopped.receipt.notices),
-        (2, 2),
-        "two were open; of those one was opened, and so was the completed one"
+        (stopped.receipt.ended_handovers, stopped.receipt.to_follow),
+        (2, 3),
+        "two were open; the completed one was opened, so its recipient is told as well"
     );
     for id in [&released, &offered] {
         assert_eq!(state(&scene.union, id).await, State::Withdrawn.number());
@@ -250,13 +250,14 @@ async fn nothing_moves_before_it_and_nothing_after_its_withdrawal() {
         .await
         .unwrap();
     assert_eq!(
-        (again.receipt.ended_handovers, again.receipt.notices),
+        (again.receipt.ended_handovers, again.receipt.to_follow),
         (0, 0)
     );
 }
 
 /// The recipient was told twice that it ended, and got a notice for each that it had opened.
 async fn check_told(scene: &Scene) {
+    scene.house.settle().await;
     let mut told = Vec::new();
     let mut inbox = scene.desk.inbox(Some(String::new()));
     while let Some(event) = inbox.next().await.unwrap() {

@@ -77,6 +77,29 @@ impl Beside {
         }
     }
 
+    /// Makes 20,000 copies of the one open handover, which have a key and which nobody can read; gives how many.
+    pub(crate) async fn copy_the_open_handover(&mut self) -> u64 {
+        macro_rules! copy {
+            ($id:literal) => {
+                concat!(
+                    "INSERT INTO handover (handover_id, revision, state, sender_tag, recipient_tag, purpose_tag, \
+                     subject_index, stop_number, entered_at, deadline_at, day, wrapped_key, body) \
+                     WITH RECURSIVE counted (n) AS \
+                     (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 20000) SELECT ",
+                    $id,
+                    ", revision, state, sender_tag, recipient_tag, purpose_tag, subject_index, stop_number, \
+                     entered_at, deadline_at, day, wrapped_key, body \
+                     FROM handover, counted WHERE wrapped_key IS NOT NULL"
+                )
+            };
+        }
+        let sql = match self {
+            Self::Sqlite(_) => copy!("randomblob(16)"),
+            Self::Postgres(_) => copy!("decode(md5(CAST(random() AS TEXT) || n), 'hex')"),
+        };
+        self.execute(sql).await
+    }
+
     /// The same with one argument.
     pub(crate) async fn execute_with(&mut self, sql: &'static str, octets: &[u8]) -> u64 {
         match self {

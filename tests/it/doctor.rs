@@ -119,6 +119,7 @@ async fn what_is_in_order_is_found_in_order_in_every_role() {
     let (_, broker) = examine(&laid, "broker").await;
     for name in [
         "own work",
+        "stops",
         "lead",
         "feed",
         "notices",

@@ -2,7 +2,7 @@
 //!
 //! Must never leave a process behind, and must never use a folder that it did not make.
 
-use crate::database::engine_arguments;
+use crate::database::{Beside, engine_arguments};
 use client::{Client, ClientError, PersonKey, Preparation, Prepared};
 use gateway::cli::identity::Identity;
 use rules::id::{GroupId, HandoverId, Label};
@@ -16,6 +16,8 @@ use tonic_types::StatusExt as _;
 use vault::pseudonym::Bsn;
 use wire::audit::v1::{EntrySummary, SearchEntriesRequest};
 
+/// How long what follows from a stop may take here; as a rule it is a second.
+const SETTLED_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long servers may take until they serve.
 pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The summary and dossier that tests hand over.
@@ -30,6 +32,20 @@ pub(crate) const DOSSIER: &[(&str, &str)] = &[
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
+    /// Waits until nothing that follows from a stop waits any more.
+    pub(crate) async fn settle(&self) {
+        let mut broker = Beside::of(&self.path().join("processes/broker")).await;
+        let begun = Instant::now();
+        while broker.number("SELECT COUNT(*) FROM consequence").await > 0 {
+            assert!(
+                begun.elapsed() < SETTLED_TIMEOUT,
+                "what follows from a stop waits"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        broker.close().await;
+    }
+
     /// An empty place, in which nothing is laid yet.
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())

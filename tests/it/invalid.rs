@@ -43,13 +43,14 @@ async fn an_invalid_consent_ends_what_rests_on_it_and_calls_for_erasure() {
         Reason::NotAvailable
     );
     let found = officer.invalidate_consent(&record).await.unwrap();
-    assert_eq!((found.ended_handovers, found.notices), (1, 1));
+    assert_eq!((found.ended_handovers, found.to_follow), (1, 1));
     assert_eq!(found.state, ConsentState::Invalidated);
 
     assert_eq!(
         reason(scene.desk.fetch(&handover).await),
         Reason::StateForbidsEvent
     );
+    scene.house.settle().await;
     let shown = scene.desk.show(&handover).await.unwrap();
     let view = shown.handover.unwrap();
     assert_eq!(view.state, State::Cancelled.number());
@@ -73,7 +74,7 @@ async fn an_invalid_consent_ends_what_rests_on_it_and_calls_for_erasure() {
     // To the person who stops it, it has stopped: the code on paper is not a wrong one.
     let code = given.stop_code.clone().unwrap();
     let stopped = scene.union.withdraw_by_code(&code, None).await.unwrap();
-    assert_eq!((stopped.ended_handovers, stopped.notices), (0, 0));
+    assert_eq!((stopped.ended_handovers, stopped.to_follow), (0, 0));
     let standing = scene.portal.get_consent(&record).await.unwrap();
     assert_eq!(standing.record.state, ConsentState::Invalidated, "as found");
     // The person may choose anew, and that is another record.

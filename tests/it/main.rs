@@ -34,6 +34,7 @@ mod retention;
 mod second;
 mod starting;
 mod statement;
+mod stops;
 mod tabs;
 mod theft;
 mod timekeeper;

@@ -376,7 +376,7 @@ async fn succeed(desk: &Desk, record: ConsentId, sealed_subject: Vec<u8>) -> Str
     match service.withdraw_consent(request).await {
         Ok(answer) => {
             let told = answer.into_inner();
-            let counts = (told.ended_handovers, told.notices);
+            let counts = (told.ended_handovers, told.to_follow);
             assert_eq!(counts, (0, 0), "nobody hears what there was");
             String::new()
         }
@@ -390,7 +390,8 @@ async fn lose(scene: &Scene, lost: ConsentId, before: Option<ConsentId>) {
     let both = [lost.bytes().as_slice(), before.unwrap_or(lost).bytes()].concat();
     if before.is_some() {
         for back in [
-            "UPDATE relation_subject SET consent_id = substr($1, 17, 16) WHERE consent_id = substr($1, 1, 16)",
+            "UPDATE relation_subject SET standing_consent_id = substr($1, 17, 16) \
+             WHERE standing_consent_id = substr($1, 1, 16)",
             "UPDATE consent SET state = 2 WHERE consent_id = substr($1, 17, 16)",
         ] {
             assert_eq!(beside.execute_with(back, &both).await, 1);

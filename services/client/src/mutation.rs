@@ -338,7 +338,7 @@ impl Settle<consent::NarrowConsentRequest> for consent::NarrowConsentResponse {
             version: u64::try_from(self.version)
                 .map_err(|_| ProtocolError::new("version", "is below zero"))?,
             ended_handovers: 0,
-            notices: 0,
+            to_follow: 0,
             promise: Promise::verify(self.promise, settling.directory)?,
         };
         Ok((Settled::Consent(receipt), Vec::new()))
@@ -349,7 +349,7 @@ impl Settle<consent::WithdrawConsentRequest> for consent::WithdrawConsentRespons
     fn settle(self, _: &consent::WithdrawConsentRequest, settling: &Settling<'_>) -> Settlement {
         let receipt = ConsentReceipt::withdrawn(
             self.ended_handovers,
-            self.notices,
+            self.to_follow,
             self.promise,
             settling.directory,
         )?;
@@ -363,7 +363,7 @@ impl Settle<consent::InvalidateConsentRequest> for consent::InvalidateConsentRes
             state: ConsentState::Invalidated,
             ..ConsentReceipt::withdrawn(
                 self.ended_handovers,
-                self.notices,
+                self.to_follow,
                 self.promise,
                 settling.directory,
             )?

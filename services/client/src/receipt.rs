@@ -150,8 +150,8 @@ pub struct ConsentReceipt {
     pub version: u64,
     /// Number of open handovers that ended by stopping.
     pub ended_handovers: u32,
-    /// Number of notices that were sent to recipients that had opened something.
-    pub notices: u32,
+    /// Number of handovers whose keys, inboxes and notices to recipients follow within seconds.
+    pub to_follow: u32,
     /// The log entry and the promise.
     pub promise: Promise,
 }
@@ -160,7 +160,7 @@ impl ConsentReceipt {
     /// Reads and verifies the answer to stopping.
     pub(crate) fn withdrawn(
         ended_handovers: i32,
-        notices: i32,
+        to_follow: i32,
         promise: Option<audit::Promise>,
         directory: &DirectoryCopy,
     ) -> Result<Self, ProtocolError> {
@@ -171,7 +171,7 @@ impl ConsentReceipt {
             state: ConsentState::Withdrawn,
             version: 0,
             ended_handovers: count(ended_handovers)?,
-            notices: count(notices)?,
+            to_follow: count(to_follow)?,
             promise: Promise::verify(promise, directory)?,
         })
     }

@@ -10,6 +10,7 @@ use rules::calendar::Calendar;
 use rules::clock::{Clock, Random, Timestamp};
 use rules::directory::Directory;
 use rules::id::{DeskName, Oin, Party, Purpose, Tag};
+use rules::limits::{LINES_PER_DAY, OPEN_HANDOVERS_MAX, QUESTIONS_MAX};
 use rules::policy::PolicyBundle;
 use rules::pseudonym::{Context, Order};
 use rules::reason::Outcome;
@@ -244,6 +245,27 @@ pub struct Controller {
     pub key: VerifyingKey,
 }
 
+/// What the operator may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open handovers of one person in one relation.
+    pub open_handovers: u32,
+    /// Questions for consent to one person in one relation.
+    pub questions: u32,
+    /// Lines that one sender may cause to one person in one relation on one day.
+    pub lines_per_day: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            open_handovers: OPEN_HANDOVERS_MAX,
+            questions: QUESTIONS_MAX,
+            lines_per_day: LINES_PER_DAY,
+        }
+    }
+}
+
 /// What a counter is made of.
 pub struct Settings {
     /// The broker's database.
@@ -262,6 +284,8 @@ pub struct Settings {
     pub operator: Caller,
     /// Number of distinct operators among the key holders.
     pub trust_level: u32,
+    /// What the operator may set.
+    pub limits: Limits,
 }
 
 /// Where every request is served.
@@ -328,6 +352,12 @@ impl Counter {
     #[must_use]
     pub fn trust_level(&self) -> u32 {
         self.settings.trust_level
+    }
+
+    /// What the operator may set.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.settings.limits
     }
 
     /// The present moment.

@@ -46,4 +46,13 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store(fault) if fault.is_transient())
     }
+
+    /// Whether it is a fault of one row, and not of the database or of what is in force: then other rows go on.
+    #[must_use]
+    pub const fn is_of_one_row(&self) -> bool {
+        matches!(
+            self,
+            Self::Vault(_) | Self::Malformed(_) | Self::Store(store::Error::Malformed(_))
+        )
+    }
 }

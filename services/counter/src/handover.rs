@@ -9,16 +9,19 @@ pub mod body;
 pub mod manifest;
 pub mod objection;
 pub mod offer;
+pub(crate) mod person;
 pub mod prepare;
 pub mod release;
 pub mod view;
 
 use crate::Error;
 use crate::call::{Answer, Call};
+use crate::consequence::{self, Ended};
 use crate::counter::Counter;
 use crate::decision::{self, Facts};
 use crate::feed::{self, Told};
 use crate::inbox::{self, InboxItem};
+use crate::lines::{self, About};
 use crate::notice;
 use crate::record::Record;
 use crate::retention;
@@ -27,7 +30,9 @@ use body::Body;
 use rules::clock::Timestamp;
 use rules::consent::ConsentRecord;
 use rules::feed::FeedKind;
-use rules::handover::{Actor, Event, InboxKind, Side, Situation, State, Step, TimerChange};
+use rules::handover::{
+    Actor, CancelCode, Event, InboxKind, Side, Situation, State, Step, TimerChange,
+};
 use rules::id::{HandoverId, Party};
 use rules::limits::DAY_MILLIS;
 use rules::reason::{Outcome, Reason, Refusal};
@@ -98,6 +103,8 @@ pub struct Loaded {
     pub consent: Option<ConsentRecord>,
     /// Whether it follows a completed handover the other way, where the register asks for one.
     pub follows_completed: bool,
+    /// Whether it is shown as ended though its own row does not say it yet.
+    ended_by_number: bool,
 }
 
 fn state_of(number: i64) -> Result<State, Error> {
@@ -114,6 +121,26 @@ impl Loaded {
     /// When the row has a number that is none.
     pub fn state(&self) -> Result<State, Error> {
         state_of(self.row.state)
+    }
+
+    /// Whether it has not ended: its data key is there, and no stop and no release in its group has ended it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.row.wrapped_key.is_some() && !self.ended_by_number
+    }
+
+    /// Shows it as ended by a number that rose, though its own row does not say it yet.
+    fn show_as_it_is(&mut self, ended: Option<Ended>) {
+        if let Some(ended) = ended {
+            self.ended_by_number = true;
+            self.row.state = i64::from(ended.state.number());
+            self.row.revision = self.row.revision.saturating_add(1);
+            self.row.entered_at = ended.at;
+            self.row.deadline_at = None;
+            self.row.remaining_millis = None;
+            let code = ended.code.map_or("", |code| code.code());
+            code.clone_into(&mut self.body.course.code);
+        }
     }
 
     /// What the table of states looks at.
@@ -182,6 +209,31 @@ impl Loaded {
     #[must_use]
     pub fn is_offered(&self) -> bool {
         self.body.course.offered_millis.is_some()
+    }
+
+    /// Counts a line that its sender or recipient causes to the person or the other's inbox.
+    ///
+    /// # Errors
+    /// When the database or a seal fails. The inner refusal is `TOO_MANY_LINES`.
+    pub(crate) async fn count_line(
+        &self,
+        room: &Room<'_>,
+        tx: &mut Tx<'_>,
+    ) -> Result<Result<(), Refusal>, Error> {
+        let about = About {
+            exchange: *self.row.handover_id.bytes(),
+            introduction: None,
+            sender: &self.body.sender,
+            recipient: &self.body.recipient,
+            purpose: &self.body.purpose,
+        };
+        let person = (&self.row.subject_index, &self.subject);
+        let by = if room.call.caller.party == self.body.recipient {
+            Side::Recipient
+        } else {
+            Side::Sender
+        };
+        lines::count(room, tx, person, (by, &about)).await
     }
 
     /// Which side of it a party is, if any.
@@ -257,11 +309,58 @@ pub fn day_of(moment: Timestamp) -> u32 {
 }
 
 /// Locks a handover, its person's row and that person's consent, in the one order that all commands keep: person,
-/// handover, consent.
+/// handover, consent. What was made under another number than the person's row or its group has is ended, whatever
+/// its own row says.
 ///
 /// # Errors
 /// When the database fails or a seal does not open.
 pub async fn load(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    id: HandoverId,
+) -> Result<Option<Loaded>, Error> {
+    let Some(mut loaded) = load_as_it_lies(room, tx, id).await? else {
+        return Ok(None);
+    };
+    let ended = ended_by_number(tx, &loaded).await?;
+    loaded.show_as_it_is(ended);
+    Ok(Some(loaded))
+}
+
+/// What ended an open handover that its own row does not tell yet.
+async fn ended_by_number(tx: &mut Tx<'_>, loaded: &Loaded) -> Result<Option<Ended>, Error> {
+    let row = &loaded.row;
+    if row.wrapped_key.is_none() {
+        return Ok(None);
+    }
+    // Should no row tell why, it has ended all the same.
+    let end = |state, code| Ended {
+        state,
+        code,
+        at: row.entered_at,
+    };
+    if row.stop_number != loaded.subject.stop_number {
+        let told = consequence::that_ended(tx, &row.subject_index, row.stop_number).await?;
+        return Ok(Some(told.unwrap_or_else(|| end(State::Withdrawn, None))));
+    }
+    let Some(group) = row.group else {
+        return Ok(None);
+    };
+    if tx.group_number(group).await? == row.group_number {
+        return Ok(None);
+    }
+    let told = consequence::that_ended(tx, group.bytes(), row.group_number).await?;
+    let superseded = Some(CancelCode::Superseded);
+    Ok(Some(
+        told.unwrap_or_else(|| end(State::Cancelled, superseded)),
+    ))
+}
+
+/// The same as its row lies, for what follows from a stop.
+///
+/// # Errors
+/// When the database fails or a seal does not open.
+pub(crate) async fn load_as_it_lies(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
     id: HandoverId,
@@ -279,6 +378,7 @@ pub async fn load(
         subject,
         consent,
         follows_completed,
+        ended_by_number: false,
     }))
 }
 
@@ -422,6 +522,10 @@ fn set_timer(room: &Room<'_>, loaded: &mut Loaded, step: &Step) {
 /// # Errors
 /// When the database or the seal fails.
 pub async fn save(room: &Room<'_>, tx: &mut Tx<'_>, loaded: &mut Loaded) -> Result<(), Error> {
+    // What is only shown as ended is ended by what follows from its stop, and by nothing else.
+    if loaded.ended_by_number {
+        return Err(Error::Malformed("a handover that a stop ended"));
+    }
     loaded.row.body = loaded
         .body
         .seal(room.counter.keys(), &loaded.row.handover_id)?;

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod call;
 pub mod consent;
+pub mod consequence;
 pub mod counter;
 pub mod decision;
 pub mod directory;
@@ -16,6 +17,7 @@ pub mod handover;
 pub mod holder;
 pub mod inbox;
 pub mod lead;
+mod lines;
 pub mod link;
 pub mod notice;
 pub mod policy;
@@ -31,5 +33,5 @@ mod tests;
 pub mod timers;
 
 pub use call::{Answer, Call, Caller, Promise, SignedPaper};
-pub use counter::{Counter, Keys, Settings};
+pub use counter::{Counter, Keys, Limits, Settings};
 pub use error::Error;

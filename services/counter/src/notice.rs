@@ -90,7 +90,36 @@ impl NoticeView {
     }
 }
 
-/// Starts a notice to the recipient of a handover, in the transaction of what caused it.
+/// Whether a notice of this kind was ever sent about a handover.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn was_sent(
+    tx: &mut Tx<'_>,
+    loaded: &Loaded,
+    kind: NoticeKind,
+) -> Result<bool, Error> {
+    let notices = tx.notices_of_handover(loaded.row.handover_id).await?;
+    let kind = i64::from(kind.number());
+    Ok(notices.iter().any(|notice| notice.kind == kind))
+}
+
+/// The notice of this kind about a handover that was not answered yet, if there is one.
+async fn open_one(
+    tx: &mut Tx<'_>,
+    loaded: &Loaded,
+    kind: NoticeKind,
+) -> Result<Option<NoticeId>, Error> {
+    let notices = tx.notices_of_handover(loaded.row.handover_id).await?;
+    let kind = i64::from(kind.number());
+    let mut open = notices
+        .iter()
+        .filter(|notice| notice.kind == kind && notice.answered_at.is_none());
+    Ok(open.next().map(|notice| notice.notice_id))
+}
+
+/// Starts a notice to the recipient of a handover, in the transaction of what caused it. While one of the kind is not
+/// answered it stays the only one.
 ///
 /// # Errors
 /// When the database or the seal fails.
@@ -100,6 +129,9 @@ pub async fn start(
     loaded: &Loaded,
     kind: NoticeKind,
 ) -> Result<NoticeId, Error> {
+    if let Some(open) = open_one(tx, loaded, kind).await? {
+        return Ok(open);
+    }
     let now = room.call.now;
     let id = NoticeId::draw(room.counter.clock(), room.counter.random());
     let row = NoticeRow {
@@ -301,6 +333,9 @@ impl Command for SendNotice {
         // Who opened nothing holds nothing that could be corrected or erased.
         if loaded.row.opened_at.is_none() {
             return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
+        }
+        if let Err(refusal) = loaded.count_line(room, tx).await? {
+            return Ok(Verdict::refused(refusal, record));
         }
         let id = start(room, tx, &loaded, self.kind).await?;
         record.notice = Some(id);

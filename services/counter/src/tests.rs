@@ -192,6 +192,7 @@ impl Office {
                 controllers,
                 operator: caller(OPERATOR, PeerKind::Broker, "broker", &[]),
                 trust_level: 1,
+                limits: crate::Limits::default(),
             },
             InForce::new(parsed, &directory_file, bundle).unwrap(),
         );

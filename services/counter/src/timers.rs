@@ -8,6 +8,7 @@ use crate::call::Call;
 use crate::consent::question::LapseQuestion;
 use crate::counter::Counter;
 use crate::handover::{Attempt, day_of, enter, judge, load};
+use crate::lines::TellFolded;
 use crate::notice::MarkOverdue;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
@@ -39,6 +40,8 @@ pub struct Round {
     pub overdue: u64,
     /// Questions for consent that nobody answered.
     pub lapsed: u64,
+    /// People who were told how much was refused on a day.
+    pub folded: u64,
     /// Data keys that were wrapped anew.
     pub rewrapped: u64,
     /// Stored outcomes that were forgotten.
@@ -153,7 +156,7 @@ impl Command for Rewrap {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
         };
         let record = loaded.record(room);
-        if loaded.row.wrapped_key.is_some() {
+        if loaded.is_open() {
             loaded.rewrap(room.counter, day_of(room.call.now))?;
             tx.update_handover(&loaded.row).await?;
         }
@@ -168,15 +171,17 @@ enum Task {
     ReportUndelivered,
     MarkOverdue,
     LapseQuestion,
+    TellFolded,
     Rewrap,
 }
 
 impl Task {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Expire,
         Self::ReportUndelivered,
         Self::MarkOverdue,
         Self::LapseQuestion,
+        Self::TellFolded,
         Self::Rewrap,
     ];
 }
@@ -187,6 +192,7 @@ enum Due {
     Handover(HandoverId),
     Notice(NoticeId),
     Question(HandoverId),
+    Person([u8; 32]),
 }
 
 impl fmt::Display for Due {
@@ -194,6 +200,8 @@ impl fmt::Display for Due {
         match self {
             Self::Handover(id) | Self::Question(id) => write!(out, "{id}"),
             Self::Notice(id) => write!(out, "{id}"),
+            // Not the index: a process log names no person.
+            Self::Person(_) => out.write_str("a person's row"),
         }
     }
 }
@@ -229,6 +237,11 @@ impl Work for FindDue {
                 let questions = tx.old_questions(before, rows_max, left).await?;
                 return Ok(questions.into_iter().map(Due::Question).collect());
             }
+            Task::TellFolded => {
+                let today = i64::from(day_of(now));
+                let people = tx.people_with_folded_lines(today, rows_max, left).await?;
+                return Ok(people.into_iter().map(Due::Person).collect());
+            }
             Task::MarkOverdue => {
                 let overdue = i64::from(NoticeState::Overdue.number());
                 let notices = tx.overdue_notices(now, overdue, rows_max, left).await?;
@@ -241,15 +254,6 @@ impl Work for FindDue {
     fn is_transient(error: &Error) -> bool {
         error.is_transient()
     }
-}
-
-/// Whether a fault is one of a row, and not of the database or of what is in force: then the other rows go
-/// on.
-const fn is_of_one_row(fault: &Error) -> bool {
-    matches!(
-        fault,
-        Error::Vault(_) | Error::Malformed(_) | Error::Store(store::Error::Malformed(_))
-    )
 }
 
 struct Forget {
@@ -326,7 +330,7 @@ impl Counter {
                 match self.run_one(call, task, row).await {
                     Ok(true) => *round.count(task) += 1,
                     Ok(false) => left += 1,
-                    Err(fault) if is_of_one_row(&fault) => {
+                    Err(fault) if fault.is_of_one_row() => {
                         left += 1;
                         round.failed += 1;
                         if self.is_first_fault_of(&row.to_string()) {
@@ -366,7 +370,12 @@ impl Counter {
             (Task::LapseQuestion, Due::Question(question)) => {
                 self.serve(call, &LapseQuestion { question }).await?
             }
-            (_, Due::Handover(_) | Due::Notice(_) | Due::Question(_)) => return Ok(false),
+            (Task::TellFolded, Due::Person(index)) => {
+                self.serve(call, &TellFolded { index }).await?
+            }
+            (_, Due::Handover(_) | Due::Notice(_) | Due::Question(_) | Due::Person(_)) => {
+                return Ok(false);
+            }
         };
         Ok(matches!(outcome.outcome, Outcome::Permitted(())))
     }
@@ -379,6 +388,7 @@ impl Round {
             Task::ReportUndelivered => &mut self.undelivered,
             Task::MarkOverdue => &mut self.overdue,
             Task::LapseQuestion => &mut self.lapsed,
+            Task::TellFolded => &mut self.folded,
             Task::Rewrap => &mut self.rewrapped,
         }
     }

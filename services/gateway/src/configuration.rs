@@ -11,6 +11,7 @@ mod tests;
 pub use database::DatabaseSettings;
 pub use fields::Mistake;
 
+use counter::Limits;
 use counter::holder::QuotaLimits;
 use fields::Fields;
 use rules::hex;
@@ -66,6 +67,8 @@ pub struct BrokerSettings {
     pub policies: SignedPath,
     /// Why production runs below trust level 2, in the operator's words; logged at every start.
     pub trust_override: Option<String>,
+    /// How much may be open for one person.
+    pub limits: Limits,
 }
 
 /// What only a key holder needs.
@@ -343,12 +346,14 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
             let holders = fields.list("holders", read_holder);
             let policies = fields.table("policies", read_policies);
             let trust_override = fields.optional_text("trust_override");
+            let limits = read_limits(fields);
             Some(Role::Broker(BrokerSettings {
                 database: database?,
                 day_keys: day_keys?,
                 holders: holders?,
                 policies: policies?,
                 trust_override,
+                limits,
             }))
         }
         "holder" => {
@@ -390,6 +395,17 @@ fn read_policies(fields: &mut Fields<'_>) -> Option<SignedPath> {
         path: path?,
         signatures: signatures?,
     })
+}
+
+/// Limits that are not in the file are those of the design.
+fn read_limits(fields: &mut Fields<'_>) -> Limits {
+    let usual = Limits::default();
+    let mut limit = |field, limit| fields.optional_count(field).unwrap_or(limit);
+    Limits {
+        open_handovers: limit("open_handovers_max", usual.open_handovers),
+        questions: limit("questions_max", usual.questions),
+        lines_per_day: limit("lines_per_day_max", usual.lines_per_day),
+    }
 }
 
 /// Quotas that are not in the file are those of the design.

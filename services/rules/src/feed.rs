@@ -27,6 +27,9 @@ pub enum FeedKind {
     NoticeAnswered,
     /// An objection or a restriction was noted or decided; the code says which.
     Objection,
+    /// The sender asked and did so much in one day that the rest was refused; the code says how often, and is empty
+    /// while the day goes on.
+    Folded,
 }
 
 impl FeedKind {
@@ -43,6 +46,7 @@ impl FeedKind {
         Self::Notice,
         Self::NoticeAnswered,
         Self::Objection,
+        Self::Folded,
     ];
 
     /// The number on the wire.
@@ -60,6 +64,7 @@ impl FeedKind {
             Self::Notice => 9,
             Self::NoticeAnswered => 10,
             Self::Objection => 11,
+            Self::Folded => 12,
         }
     }
 

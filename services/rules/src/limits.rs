@@ -39,6 +39,13 @@ pub const PARENT_VOUCHER_MILLIS_MAX: i64 = 60 * DAY_MILLIS;
 pub const WATCH_STREAM_MILLIS_MAX: i64 = 30 * MINUTE_MILLIS;
 /// How long a stored outcome answers repeats of a request id, in milliseconds.
 pub const REQUEST_OUTCOME_MILLIS: i64 = 24 * HOUR_MILLIS;
+/// Open handovers of one person in one relation; the operator may set another number.
+pub const OPEN_HANDOVERS_MAX: u32 = 20;
+/// Questions for consent to one person in one relation within [`QUESTION_MILLIS`]; the operator may set another number.
+pub const QUESTIONS_MAX: u32 = 5;
+/// Lines to one person and to inboxes that one sender may cause in one relation on one day, stops and answers aside;
+/// the operator may set another number. A handover that goes all the way causes about fifteen.
+pub const LINES_PER_DAY: u32 = 300;
 /// Quota of ENROL orders per issuing organisation and day.
 pub const QUOTA_ENROL_PER_DAY: u32 = 10_000;
 /// Quota of PREPARE and ASSIST orders together, per issuing organisation and day.

@@ -333,6 +333,12 @@ reasons! {
     Restoring, "RESTORING", 81, Unavailable,
         "The gateway was put back from a backup. Its door stays shut until everybody has sent again what they had stopped since, or the operator opens it. Stopping works meanwhile. Nothing was done; repeat later with the same request id.",
         "De gateway is teruggezet uit een back-up. Hij blijft dicht tot iedereen opnieuw heeft gestuurd wat sindsdien is gestopt, of de beheerder hem opent. Stoppen kan wel. Er is niets gebeurd; herhaal later met hetzelfde verzoeknummer.";
+    TooManyOpen, "TOO_MANY_OPEN", 82, ResourceExhausted,
+        "There are as many open handovers, or as many questions, of this person to this recipient as the gateway allows. Finish or cancel one, or wait until one lapses; then ask again.",
+        "Van deze persoon zijn er naar deze ontvanger zoveel open overdrachten, of vragen, als de gateway toestaat. Rond er een af of trek er een in, of wacht tot er een vervalt; vraag het dan opnieuw.";
+    TooManyLines, "TOO_MANY_LINES", 83, ResourceExhausted,
+        "Today so much was asked and done about this person towards this recipient that the person can no longer follow it. Nothing was done. Go on tomorrow; stopping and answering work today.",
+        "Vandaag is er over deze persoon richting deze ontvanger zoveel gevraagd en gedaan dat de persoon het niet meer kan volgen. Er is niets gebeurd. Ga morgen verder; stoppen en antwoorden kan vandaag wel.";
 }
 
 impl fmt::Display for Reason {

@@ -26,25 +26,31 @@ const INSERT_EVENT: Sql = sql!(
      VALUES ($1, $2, $3, $4, $5)"
 );
 const SET_CURRENT: Sql =
-    sql!("UPDATE relation_subject SET consent_id = $2 WHERE subject_index = $1");
+    sql!("UPDATE relation_subject SET standing_consent_id = $2 WHERE subject_index = $1");
 const INSERT_QUESTION: Sql = sql!(
-    "INSERT INTO question (question_id, subject_index, created_at, body) \
-     VALUES ($1, $2, $3, $4)"
+    "INSERT INTO question (question_id, subject_index, created_at, body, stop_number) \
+     VALUES ($1, $2, $3, $4, $5)"
 );
 const SELECT_QUESTIONS: Sql = sql!(
     "SELECT question_id, body FROM question \
-     WHERE subject_index = $1 ORDER BY question_id"
+     WHERE subject_index = $1 AND stop_number = $2 ORDER BY question_id"
+);
+const COUNT_QUESTIONS: Sql = sql!(
+    "SELECT COUNT(*) AS questions FROM (SELECT 1 FROM question WHERE subject_index = $1 LIMIT $2) AS found"
 );
 const SELECT_OLD_QUESTIONS: Sql = sql!(
     "SELECT question_id FROM question WHERE created_at < $1 \
      ORDER BY created_at, question_id LIMIT $2 OFFSET $3"
 );
 const SELECT_OLD_QUESTION: Sql = sql!(
-    "SELECT question_id, body FROM question \
-     WHERE question_id = $1 AND created_at < $2"
+    "SELECT question_id, body, question.stop_number, relation_subject.stop_number AS subject_stop_number \
+     FROM question \
+     JOIN relation_subject ON relation_subject.subject_index = question.subject_index \
+     WHERE question_id = $1 AND question.created_at < $2"
 );
 const DELETE_QUESTION: Sql = sql!("DELETE FROM question WHERE question_id = $1");
-const DELETE_QUESTIONS: Sql = sql!("DELETE FROM question WHERE subject_index = $1");
+const DELETE_QUESTIONS: Sql =
+    sql!("DELETE FROM question WHERE subject_index = $1 AND stop_number = $2");
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
@@ -57,6 +63,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     SET_CURRENT,
     INSERT_QUESTION,
     SELECT_QUESTIONS,
+    COUNT_QUESTIONS,
     SELECT_OLD_QUESTIONS,
     SELECT_OLD_QUESTION,
     DELETE_QUESTION,
@@ -216,7 +223,7 @@ impl Tx<'_> {
         .await
     }
 
-    /// Keeps that somebody asked.
+    /// Keeps that somebody asked, under the person's present stop number.
     ///
     /// # Errors
     /// When the database fails.
@@ -224,7 +231,7 @@ impl Tx<'_> {
         &mut self,
         subject: &[u8; 32],
         question: &QuestionRow,
-        now: Timestamp,
+        (now, stop_number): (Timestamp, i64),
     ) -> Result<(), Error> {
         self.later(
             INSERT_QUESTION,
@@ -233,24 +240,40 @@ impl Tx<'_> {
                 Arg::from(subject.as_slice()),
                 Arg::from(now.millis()),
                 Arg::from(question.body.as_slice()),
+                Arg::from(stop_number),
             ],
         )
         .await
     }
 
-    /// Takes out all questions that wait for this person in this relation.
+    /// How many questions there are for this person in this relation, those that a stop ended included; counted
+    /// up to `most`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn take_questions(&mut self, subject: &[u8; 32]) -> Result<Vec<QuestionRow>, Error> {
+    pub async fn count_questions(&mut self, subject: &[u8; 32], most: i64) -> Result<i64, Error> {
+        let args = [Arg::from(subject.as_slice()), Arg::from(most)];
+        column(&self.one(COUNT_QUESTIONS, &args).await?, "questions")
+    }
+
+    /// Takes out all questions that wait for this person in this relation. Those of another stop number have
+    /// ended, and stay until they lapse: whoever asked must not find out by asking once more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take_questions(
+        &mut self,
+        subject: &[u8; 32],
+        stop_number: i64,
+    ) -> Result<Vec<QuestionRow>, Error> {
+        let args = [Arg::from(subject.as_slice()), Arg::from(stop_number)];
         let questions = self
-            .all(SELECT_QUESTIONS, &[Arg::from(subject.as_slice())])
+            .all(SELECT_QUESTIONS, &args)
             .await?
             .iter()
             .map(question_row)
             .collect::<Result<Vec<_>, Error>>()?;
-        self.later(DELETE_QUESTIONS, &[Arg::from(subject.as_slice())])
-            .await?;
+        self.later(DELETE_QUESTIONS, &args).await?;
         Ok(questions)
     }
 
@@ -278,7 +301,7 @@ impl Tx<'_> {
         .collect()
     }
 
-    /// Takes out a question, if it is from before `moment`.
+    /// Takes out a question, if it is from before `moment`; with whether it still waited, and no stop had ended it.
     ///
     /// # Errors
     /// When the database fails.
@@ -286,7 +309,7 @@ impl Tx<'_> {
         &mut self,
         id: HandoverId,
         moment: Timestamp,
-    ) -> Result<Option<QuestionRow>, Error> {
+    ) -> Result<Option<(QuestionRow, bool)>, Error> {
         let row = self
             .optional(
                 SELECT_OLD_QUESTION,
@@ -298,7 +321,9 @@ impl Tx<'_> {
         };
         self.later(DELETE_QUESTION, &[Arg::from(id.bytes().as_slice())])
             .await?;
-        Ok(Some(question_row(&row)?))
+        let made_under: i64 = column(&row, "stop_number")?;
+        let waited = made_under == column::<i64>(&row, "subject_stop_number")?;
+        Ok(Some((question_row(&row)?, waited)))
     }
 }
 

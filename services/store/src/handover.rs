@@ -13,33 +13,44 @@ use rules::policy::Permit;
 const INSERT_HANDOVER: Sql = sql!(
     "INSERT INTO handover (handover_id, revision, state, sender_tag, \
      recipient_tag, purpose_tag, subject_index, group_tag, entered_at, deadline_at, \
-     remaining_millis, opened_at, undelivered_at, day, wrapped_key, body) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL, NULL, $11, $12, $13)"
+     remaining_millis, opened_at, undelivered_at, day, wrapped_key, body, stop_number, group_number) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, NULL, NULL, $11, $12, $13, $14, $15)"
 );
 /// The person's row is named first: PostgreSQL locks the rows of a result in that order.
 const LOCK_WITH_SUBJECT: Sql = sql!("SELECT handover_id, revision, state, sender_tag, recipient_tag, \
      purpose_tag, handover.subject_index, group_tag, entered_at, deadline_at, remaining_millis, opened_at, \
-     undelivered_at, erase_at, day, wrapped_key, body, relation_tag, objected_at, restricted_at, consent_id \
+     undelivered_at, erase_at, day, wrapped_key, body, handover.stop_number, group_number, relation_tag, \
+     objected_at, restricted_at, standing_consent_id, relation_subject.stop_number AS subject_stop_number, \
+     lines_day, sender_lines, recipient_lines, folded \
      FROM relation_subject JOIN handover ON handover.subject_index = relation_subject.subject_index \
      WHERE handover_id = $1", for update);
 const UPDATE_HANDOVER: Sql = sql!(
     "UPDATE handover SET revision = $2, state = $3, entered_at = $4, \
      deadline_at = $5, remaining_millis = $6, opened_at = $7, undelivered_at = $8, day = $9, \
-     wrapped_key = $10, body = $11, erase_at = $12 WHERE handover_id = $1"
+     wrapped_key = $10, body = $11, erase_at = $12, group_number = $13 WHERE handover_id = $1"
 );
-const SELECT_OPEN_OF_GROUP: Sql = sql!(
-    "SELECT handover_id FROM handover \
-     WHERE group_tag = $1 AND wrapped_key IS NOT NULL AND handover_id <> $2 ORDER BY handover_id"
+const INSERT_GROUP: Sql = sql!(
+    "INSERT INTO handover_group (group_tag, group_number, released) VALUES ($1, 0, $2) \
+     ON CONFLICT (group_tag) DO NOTHING"
 );
-const SELECT_STATES_OF_GROUP: Sql =
-    sql!("SELECT state FROM handover WHERE group_tag = $1 AND handover_id <> $2", for update);
-const SELECT_OPEN_OF_SUBJECT: Sql = sql!(
-    "SELECT handover_id FROM handover \
-     WHERE subject_index = $1 AND wrapped_key IS NOT NULL ORDER BY handover_id"
+const LOCK_GROUP: Sql =
+    sql!("SELECT group_number, released FROM handover_group WHERE group_tag = $1", for update);
+const SELECT_GROUP_NUMBER: Sql =
+    sql!("SELECT group_number FROM handover_group WHERE group_tag = $1");
+const UPDATE_GROUP: Sql =
+    sql!("UPDATE handover_group SET group_number = $2, released = $3 WHERE group_tag = $1");
+const SELECT_STATE: Sql = sql!("SELECT state FROM handover WHERE handover_id = $1");
+const HAS_OTHERS_OPEN: Sql = sql!(
+    "SELECT COUNT(*) AS others FROM (SELECT 1 FROM handover WHERE group_tag = $1 \
+     AND wrapped_key IS NOT NULL AND handover_id <> $2 LIMIT 1) AS found"
 );
-const SELECT_OPENED_OF_SUBJECT: Sql = sql!(
-    "SELECT handover_id FROM handover \
-     WHERE subject_index = $1 AND opened_at IS NOT NULL AND wrapped_key IS NULL ORDER BY handover_id"
+const COUNT_OPEN: Sql = sql!(
+    "SELECT COUNT(*) AS open FROM (SELECT 1 FROM handover WHERE subject_index = $1 \
+     AND wrapped_key IS NOT NULL AND stop_number = $2 LIMIT $3) AS found"
+);
+const END_UNREADABLE: Sql = sql!(
+    "UPDATE handover SET state = $2, wrapped_key = NULL, deadline_at = NULL, remaining_millis = NULL, \
+     undelivered_at = NULL, entered_at = $3, erase_at = $3 WHERE handover_id = $1"
 );
 const SELECT_DUE: Sql = sql!(
     "SELECT handover_id FROM handover \
@@ -73,10 +84,14 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_HANDOVER,
     LOCK_WITH_SUBJECT,
     UPDATE_HANDOVER,
-    SELECT_OPEN_OF_GROUP,
-    SELECT_STATES_OF_GROUP,
-    SELECT_OPEN_OF_SUBJECT,
-    SELECT_OPENED_OF_SUBJECT,
+    INSERT_GROUP,
+    LOCK_GROUP,
+    SELECT_GROUP_NUMBER,
+    UPDATE_GROUP,
+    SELECT_STATE,
+    HAS_OTHERS_OPEN,
+    COUNT_OPEN,
+    END_UNREADABLE,
     SELECT_DUE,
     SELECT_UNDELIVERED,
     SELECT_OF_DAYS_BEFORE,
@@ -103,8 +118,13 @@ pub struct HandoverRow {
     pub purpose: Tag,
     /// Index of the person in this relation.
     pub subject_index: [u8; 32],
+    /// The person's stop number when it was made: at any other it has ended.
+    pub stop_number: i64,
     /// Tag of the sender's group.
     pub group: Option<Tag>,
+    /// The group's number when it was made or released: at a higher one another of the group was released, and
+    /// this one has ended.
+    pub group_number: i64,
     /// When it came into its state.
     pub entered_at: Timestamp,
     /// Until when it may stay there; `None` while paused or ended.
@@ -151,6 +171,8 @@ impl Tx<'_> {
                 Arg::from(row.day),
                 Arg::from(row.wrapped_key.as_deref()),
                 Arg::from(row.body.as_slice()),
+                Arg::from(row.stop_number),
+                Arg::from(row.group_number),
             ],
         )
         .await
@@ -191,80 +213,122 @@ impl Tx<'_> {
                 Arg::from(row.wrapped_key.as_deref()),
                 Arg::from(row.body.as_slice()),
                 Arg::from(row.erase_at.map(Timestamp::millis)),
+                Arg::from(row.group_number),
             ],
         )
         .await
     }
 
-    /// The other open handovers of a group.
+    /// How many handovers of the group were released before now; 0 for a group of which none was.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open_handovers_of_group(
-        &mut self,
-        group: Tag,
-        except: HandoverId,
-    ) -> Result<Vec<HandoverId>, Error> {
-        let rows = self
-            .all(
-                SELECT_OPEN_OF_GROUP,
-                &[
-                    Arg::from(group.bytes().as_slice()),
-                    Arg::from(except.bytes().as_slice()),
-                ],
-            )
-            .await?;
-        rows.iter().map(handover_id).collect()
+    pub async fn group_number(&mut self, group: Tag) -> Result<i64, Error> {
+        let args = [Arg::from(group.bytes().as_slice())];
+        let row = self.optional(SELECT_GROUP_NUMBER, &args).await?;
+        row.map_or(Ok(0), |row| column(&row, "group_number"))
     }
 
-    /// The states of all others of a group, ended ones included.
+    /// Makes sure that the group has a row, and locks it until commit; gives its number and the handover that was
+    /// released last, if that is another than `own`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn states_of_group(
+    pub async fn lock_group(
         &mut self,
         group: Tag,
-        except: HandoverId,
-    ) -> Result<Vec<i64>, Error> {
-        self.all(
-            SELECT_STATES_OF_GROUP,
+        own: HandoverId,
+    ) -> Result<(i64, Option<HandoverId>), Error> {
+        let tag = Arg::from(group.bytes().as_slice());
+        let args = [tag, Arg::from(own.bytes().as_slice())];
+        self.later(INSERT_GROUP, &args).await?;
+        let row = self.one(LOCK_GROUP, &[tag]).await?;
+        let released: Vec<u8> = column(&row, "released")?;
+        let released =
+            HandoverId::from_slice(&released).ok_or(Error::Malformed("handover_group"))?;
+        let other = (released != own).then_some(released);
+        Ok((column(&row, "group_number")?, other))
+    }
+
+    /// A handover of the group is released: the group, which must be locked, gets the next number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn release_in_group(
+        &mut self,
+        group: Tag,
+        number: i64,
+        released: HandoverId,
+    ) -> Result<(), Error> {
+        self.later(
+            UPDATE_GROUP,
             &[
                 Arg::from(group.bytes().as_slice()),
-                Arg::from(except.bytes().as_slice()),
+                Arg::from(number),
+                Arg::from(released.bytes().as_slice()),
             ],
         )
-        .await?
-        .iter()
-        .map(|row| column(row, "state"))
-        .collect()
+        .await
     }
 
-    /// All open handovers of a person in a relation.
+    /// The number of a handover's state; none when there is no such handover any more.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open_handovers_of_subject(
-        &mut self,
-        index: &[u8; 32],
-    ) -> Result<Vec<HandoverId>, Error> {
-        let rows = self
-            .all(SELECT_OPEN_OF_SUBJECT, &[Arg::from(index.as_slice())])
-            .await?;
-        rows.iter().map(handover_id).collect()
+    pub async fn handover_state(&mut self, id: HandoverId) -> Result<Option<i64>, Error> {
+        let args = [Arg::from(id.bytes().as_slice())];
+        let row = self.optional(SELECT_STATE, &args).await?;
+        row.map(|row| column(&row, "state")).transpose()
     }
 
-    /// All ended handovers of a person in a relation of which the recipient opened something.
+    /// Whether others of a group are open.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn ended_handovers_opened_of_subject(
+    pub async fn has_others_open(&mut self, group: Tag, except: HandoverId) -> Result<bool, Error> {
+        let args = [
+            Arg::from(group.bytes().as_slice()),
+            Arg::from(except.bytes().as_slice()),
+        ];
+        let others: i64 = column(&self.one(HAS_OTHERS_OPEN, &args).await?, "others")?;
+        Ok(others > 0)
+    }
+
+    /// How many handovers of a person in a relation are open under this stop number, counted up to `most`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_open_handovers(
         &mut self,
         index: &[u8; 32],
-    ) -> Result<Vec<HandoverId>, Error> {
-        let rows = self
-            .all(SELECT_OPENED_OF_SUBJECT, &[Arg::from(index.as_slice())])
-            .await?;
-        rows.iter().map(handover_id).collect()
+        stop_number: i64,
+        most: i64,
+    ) -> Result<i64, Error> {
+        let args = [
+            Arg::from(index.as_slice()),
+            Arg::from(stop_number),
+            Arg::from(most),
+        ];
+        column(&self.one(COUNT_OPEN, &args).await?, "open")
+    }
+
+    /// Ends a handover whose row cannot be read: its key goes, and with it all that waits in it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_unreadable_handover(
+        &mut self,
+        id: HandoverId,
+        state: i64,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let args = [
+            Arg::from(id.bytes().as_slice()),
+            Arg::from(state),
+            Arg::from(now.millis()),
+        ];
+        self.later(END_UNREADABLE, &args).await?;
+        self.delete_payloads(id).await
     }
 
     /// Whether this sender ever handed somebody over to this recipient, for another purpose than this one,
@@ -424,6 +488,8 @@ fn handover_row(row: &Row) -> Result<HandoverRow, Error> {
         recipient: Tag::new(fixed(row, "recipient_tag")?),
         purpose: Tag::new(fixed(row, "purpose_tag")?),
         subject_index: fixed(row, "subject_index")?,
+        stop_number: column(row, "stop_number")?,
+        group_number: column(row, "group_number")?,
         group: group
             .map(|octets| Tag::from_slice(&octets).ok_or(Error::Malformed("handover")))
             .transpose()?,

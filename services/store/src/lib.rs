@@ -7,6 +7,7 @@ pub mod audit;
 pub mod backup;
 mod batch;
 pub mod consent;
+pub mod consequence;
 pub mod database;
 pub mod directory;
 pub mod engine;

@@ -29,7 +29,7 @@ type OfRole = (
 );
 
 const ALL: &[OfRole] = migrations!(
-    "broker": "0001_first";
+    "broker": "0001_first", "0002_from_0002_stop_numbers";
     "holder": "0001_first";
     "portal": "0001_first";
 );

@@ -19,14 +19,33 @@ const UPSERT_SUBJECT: Sql = sql!(
      (subject_index, relation_tag, sealed_handle, objected_at, restricted_at, created_at) \
      VALUES ($1, $2, $3, NULL, NULL, $4) ON CONFLICT (subject_index) DO NOTHING"
 );
-const LOCK_SUBJECT: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
+const LOCK_SUBJECT: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, standing_consent_id, \
+     stop_number AS subject_stop_number, lines_day, sender_lines, recipient_lines, folded \
+     FROM relation_subject \
      WHERE subject_index = $1", for update);
-const LOCK_SUBJECT_OF_CONSENT: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, consent_id FROM relation_subject \
+const LOCK_SUBJECT_OF_CONSENT: Sql = sql!("SELECT relation_tag, objected_at, restricted_at, standing_consent_id, \
+     stop_number AS subject_stop_number, lines_day, sender_lines, recipient_lines, folded \
+     FROM relation_subject \
      WHERE subject_index = (SELECT subject_index FROM consent WHERE consent_id = $1)", for update);
+const RAISE_STOP: Sql =
+    sql!("UPDATE relation_subject SET stop_number = stop_number + 1 WHERE subject_index = $1");
 const UPDATE_SUBJECT_FLAGS: Sql = sql!(
     "UPDATE relation_subject \
      SET objected_at = $2, restricted_at = $3 WHERE subject_index = $1"
 );
+
+const UPDATE_LINES: Sql = sql!(
+    "UPDATE relation_subject SET lines_day = $2, sender_lines = $3, recipient_lines = $4, folded = $5 \
+     WHERE subject_index = $1"
+);
+const FOLD_LINES: Sql =
+    sql!("UPDATE relation_subject SET folded = $2, folded_line = $3 WHERE subject_index = $1");
+const SELECT_FOLDED: Sql = sql!(
+    "SELECT subject_index FROM relation_subject WHERE folded > 0 AND lines_day < $1 \
+     ORDER BY lines_day LIMIT $2 OFFSET $3"
+);
+const SELECT_FOLDED_LINE: Sql = sql!("SELECT folded_line FROM relation_subject \
+     WHERE subject_index = $1 AND folded > 0 AND lines_day < $2", for update);
 
 /// How often a person's row is made before it is locked.
 const MAKE_ATTEMPTS_MAX: u32 = 3;
@@ -39,7 +58,12 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     UPSERT_SUBJECT,
     LOCK_SUBJECT,
     LOCK_SUBJECT_OF_CONSENT,
+    RAISE_STOP,
     UPDATE_SUBJECT_FLAGS,
+    UPDATE_LINES,
+    FOLD_LINES,
+    SELECT_FOLDED,
+    SELECT_FOLDED_LINE,
 ];
 
 /// One of the broker's context keys.
@@ -62,6 +86,24 @@ pub struct SubjectRow {
     pub restricted_at: Option<Timestamp>,
     /// The consent record that decisions look at.
     pub consent: Option<ConsentId>,
+    /// How often the person stopped something in this relation, or an objection was upheld. Only rises. What was
+    /// made under another number has ended.
+    pub stop_number: i64,
+    /// The lines that the two sides have caused on the day of the last one.
+    pub lines: Lines,
+}
+
+/// Lines to a person and to inboxes that the two sides of a relation have caused on one day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// Days since 1970-01-01 in UTC.
+    pub day: i64,
+    /// How many the sender has.
+    pub by_sender: i64,
+    /// How many the recipient has.
+    pub by_recipient: i64,
+    /// How many more were refused; the person is told once of all.
+    pub folded: i64,
 }
 
 impl Tx<'_> {
@@ -160,6 +202,78 @@ impl Tx<'_> {
         row.map(|row| subject_row(&row)).transpose()
     }
 
+    /// Writes how many lines the two sides have caused.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_lines(&mut self, index: &[u8; 32], lines: Lines) -> Result<(), Error> {
+        let args = [
+            Arg::from(index.as_slice()),
+            Arg::from(lines.day),
+            Arg::from(lines.by_sender),
+            Arg::from(lines.by_recipient),
+            Arg::from(lines.folded),
+        ];
+        self.later(UPDATE_LINES, &args).await
+    }
+
+    /// Writes how many lines were refused and what the person is to be told of them at the end of the day; none when
+    /// that was told.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fold_lines(
+        &mut self,
+        index: &[u8; 32],
+        folded: i64,
+        line: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        let args = [
+            Arg::from(index.as_slice()),
+            Arg::from(folded),
+            Arg::from(line),
+        ];
+        self.later(FOLD_LINES, &args).await
+    }
+
+    /// People of whom lines were refused on a day before this one, without the first `skipped`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn people_with_folded_lines(
+        &mut self,
+        day: i64,
+        rows_max: i64,
+        skipped: i64,
+    ) -> Result<Vec<[u8; 32]>, Error> {
+        let args = [Arg::from(day), Arg::from(rows_max), Arg::from(skipped)];
+        let rows = self.all(SELECT_FOLDED, &args).await?;
+        rows.iter().map(|row| fixed(row, "subject_index")).collect()
+    }
+
+    /// Locks a person's row and reads what is to be told of lines that were refused before `day`; none when nothing is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lock_folded_line(
+        &mut self,
+        index: &[u8; 32],
+        day: i64,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let args = [Arg::from(index.as_slice()), Arg::from(day)];
+        let row = self.optional(SELECT_FOLDED_LINE, &args).await?;
+        let line = row.map(|row| column::<Option<Vec<u8>>>(&row, "folded_line"));
+        Ok(line.transpose()?.flatten())
+    }
+
+    /// Raises the stop number of a person's row, which must be locked: everything made before has ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn raise_stop_number(&mut self, index: &[u8; 32]) -> Result<(), Error> {
+        self.later(RAISE_STOP, &[Arg::from(index.as_slice())]).await
+    }
+
     /// Sets or clears objection and restriction.
     ///
     /// # Errors
@@ -185,7 +299,7 @@ impl Tx<'_> {
 pub(crate) fn subject_row(row: &Row) -> Result<SubjectRow, Error> {
     let objected_at: Option<i64> = column(row, "objected_at")?;
     let restricted_at: Option<i64> = column(row, "restricted_at")?;
-    let consent: Option<Vec<u8>> = column(row, "consent_id")?;
+    let consent: Option<Vec<u8>> = column(row, "standing_consent_id")?;
     let consent = consent
         .map(|octets| ConsentId::from_slice(&octets).ok_or(Error::Malformed("relation_subject")))
         .transpose()?;
@@ -194,5 +308,12 @@ pub(crate) fn subject_row(row: &Row) -> Result<SubjectRow, Error> {
         objected_at: objected_at.map(Timestamp::from_millis),
         restricted_at: restricted_at.map(Timestamp::from_millis),
         consent,
+        stop_number: column(row, "subject_stop_number")?,
+        lines: Lines {
+            day: column(row, "lines_day")?,
+            by_sender: column(row, "sender_lines")?,
+            by_recipient: column(row, "recipient_lines")?,
+            folded: column(row, "folded")?,
+        },
     })
 }

@@ -30,12 +30,13 @@ const SELECT_CONSENTS: Sql = sql!(
 const DELETE_EVENTS: Sql = sql!("DELETE FROM consent_event WHERE consent_id = $1");
 const DELETE_CONSENT: Sql = sql!("DELETE FROM consent WHERE consent_id = $1");
 const CLEAR_CURRENT: Sql = sql!(
-    "UPDATE relation_subject SET consent_id = NULL WHERE subject_index = $1 AND consent_id = $2"
+    "UPDATE relation_subject SET standing_consent_id = NULL WHERE subject_index = $1 \
+     AND standing_consent_id = $2"
 );
 /// People who were asked about and of whom nothing came, nor an objection: by age, within a window.
 const SELECT_SUBJECTS: Sql = sql!(
     "SELECT subject_index FROM relation_subject WHERE created_at <= $1 AND created_at > $2 \
-     AND objected_at IS NULL AND restricted_at IS NULL AND consent_id IS NULL \
+     AND objected_at IS NULL AND restricted_at IS NULL AND standing_consent_id IS NULL \
      AND NOT EXISTS (SELECT 1 FROM handover \
      WHERE handover.subject_index = relation_subject.subject_index) \
      AND NOT EXISTS (SELECT 1 FROM consent \
@@ -46,10 +47,11 @@ const SELECT_SUBJECTS: Sql = sql!(
 );
 const DELETE_SUBJECT: Sql = sql!(
     "DELETE FROM relation_subject WHERE subject_index = $1 \
-     AND objected_at IS NULL AND restricted_at IS NULL AND consent_id IS NULL \
+     AND objected_at IS NULL AND restricted_at IS NULL AND standing_consent_id IS NULL \
      AND NOT EXISTS (SELECT 1 FROM handover WHERE handover.subject_index = $1) \
      AND NOT EXISTS (SELECT 1 FROM consent WHERE consent.subject_index = $1) \
-     AND NOT EXISTS (SELECT 1 FROM question WHERE question.subject_index = $1)"
+     AND NOT EXISTS (SELECT 1 FROM question WHERE question.subject_index = $1) \
+     AND NOT EXISTS (SELECT 1 FROM consequence WHERE consequence.about = $1)"
 );
 const SELECT_ENTRIES_OF_PURPOSE: Sql = sql!(
     "SELECT entry_id FROM audit_entry WHERE purpose_tag = $1 AND entry_id < $2 \

@@ -280,7 +280,10 @@ fn consents(terminal: &Terminal) {
     assert_eq!(code, 1, "another organisation's officer: {text}");
     let found = terminal.json(&format!("--as officer invalidate {given}"), "");
     assert_eq!(
-        (found["ended_handovers"].as_i64(), found["notices"].as_i64()),
+        (
+            found["ended_handovers"].as_i64(),
+            found["to_follow"].as_i64()
+        ),
         (Some(0), Some(0))
     );
     let refused = terminal.json("consent refuse --from uwv --to vakbond", NUMBER);

@@ -165,7 +165,7 @@ impl Client {
         self.outbox.commit(kept).await?;
         Ok(ConsentReceipt::withdrawn(
             answer.ended_handovers,
-            answer.notices,
+            answer.to_follow,
             answer.promise,
             &directory,
         )?)
@@ -271,7 +271,7 @@ impl Client {
             state: read_state(answer.state)?,
             version: read_version(answer.version)?,
             ended_handovers: 0,
-            notices: 0,
+            to_follow: 0,
             promise: Promise::verify(answer.promise, directory)?,
         };
         if receipt.state == ConsentState::Given {

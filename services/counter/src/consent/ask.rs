@@ -8,10 +8,12 @@ use crate::Error;
 use crate::call::{Answer, Call, SignedPaper};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::feed::{self, Told};
-use crate::handover::prepare::{Subject, TARGET_HANDLE, TARGET_PORTAL};
+use crate::handover::person::{Subject, TARGET_HANDLE, TARGET_PORTAL};
+use crate::lines::{self, About};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::feed::FeedKind;
+use rules::handover::Side;
 use rules::id::{Category, HandoverId, Party, Purpose, RequestId};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
 use rules::reason::{Outcome, Reason, Refusal};
@@ -174,8 +176,25 @@ impl Command for Asking<'_> {
         };
         let now = room.call.now;
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
-        subject.make_and_lock(tx, now).await?;
+        let locked = subject.make_and_lock(tx, now).await?;
         let id = HandoverId::draw(room.counter.clock(), room.counter.random());
+        let introduction = converted.ciphertexts.get(TARGET_PORTAL);
+        let introduction = introduction.ok_or(Error::HolderDishonest(Reason::VoucherInvalid))?;
+        let about = About {
+            exchange: *id.bytes(),
+            introduction: Some(*introduction),
+            sender: &room.call.caller.party,
+            recipient: &request.recipient,
+            purpose: &request.purpose,
+        };
+        let person = (&subject.index, &locked);
+        if let Err(refusal) = lines::count(room, tx, person, (Side::Sender, &about)).await? {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        let most = i64::from(room.counter.limits().questions);
+        if tx.count_questions(&subject.index, most).await? >= most {
+            return Ok(Verdict::refused(Reason::TooManyOpen, record));
+        }
         let sender = &room.call.caller.party;
         let asked = Asked {
             sender: sender.clone(),
@@ -186,9 +205,8 @@ impl Command for Asking<'_> {
             question_id: id,
             body: asked.seal(room, id)?,
         };
-        tx.insert_question(&subject.index, &question, now).await?;
-        let introduction = converted.ciphertexts.get(TARGET_PORTAL);
-        let introduction = introduction.ok_or(Error::HolderDishonest(Reason::VoucherInvalid))?;
+        let made = (now, locked.stop_number);
+        tx.insert_question(&subject.index, &question, made).await?;
         let told = Told {
             exchange: *id.bytes(),
             introduction: Some(*introduction),

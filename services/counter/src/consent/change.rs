@@ -36,6 +36,10 @@ impl Command for NarrowConsent {
         Some((self.request_id, fingerprint))
     }
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,

@@ -1,29 +1,21 @@
 //! Invalidation: a controller finds that a consent was not free or not informed (AVG article 4(11)).
 //!
 //! Must never be another way to look for somebody: to whoever may not decide about a record, it is not
-//! there. Must never leave an open handover of the relation behind.
+//! there. Must never leave something open that was made in the relation before.
 
 use super::change::person;
-use super::withdraw::{Ending, Withdrawn, stop, tell_portal};
-use super::{load, save};
+use super::load;
+use super::withdraw::{Withdrawn, end, tell_portal};
 use crate::Error;
+use crate::consequence::Cause;
 use crate::decision::oversee;
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::consent::{ConsentState, apply};
-use rules::handover::{Actor, CancelCode, Event};
 use rules::id::{ConsentId, RequestId};
-use rules::notice::NoticeKind;
 use rules::policy::OversightAction;
 use rules::reason::{Outcome, Reason};
 use store::Tx;
-
-const INVALIDATION: Ending = Ending {
-    event: Event::Invalidate,
-    actor: Actor::Officer,
-    notice: NoticeKind::Erasure,
-    code: Some(CancelCode::ConsentInvalidated),
-};
 
 /// Finds a consent invalid.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +39,10 @@ impl Command for InvalidateConsent {
             .add(b"InvalidateConsent")
             .add(self.consent.bytes());
         Some((self.request_id, fingerprint))
+    }
+
+    fn stops(&self) -> bool {
+        true
     }
 
     async fn perform<'a>(
@@ -75,14 +71,11 @@ impl Command for InvalidateConsent {
         record.recipient = Some(stored.record.recipient.clone());
         record.purpose = Some(stored.record.purpose.clone());
         record.consent = Some((stored.record.id, stored.record.version));
-        let state = match apply(stored.record.state, ConsentState::Invalidated) {
-            Outcome::Permitted(state) => state,
-            Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
-        };
-        stored.advance(state, None);
+        if let Outcome::Refused(refusal) = apply(stored.record.state, ConsentState::Invalidated) {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        let done = end(room, tx, &mut stored, (None, Cause::Invalidated)).await?;
         record.consent = Some((stored.record.id, stored.record.version));
-        save(room, tx, &mut stored).await?;
-        let done = stop(room, tx, &stored.row.subject_index, &INVALIDATION).await?;
         tell_portal(room, tx, &stored).await?;
         Ok(Verdict::permitted(done, record))
     }

@@ -4,7 +4,7 @@
 
 use crate::Error;
 use crate::feed::{self, Told};
-use crate::handover::prepare::Subject;
+use crate::handover::person::Subject;
 use crate::inbox::{self, InboxItem};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
@@ -15,6 +15,7 @@ use rules::id::{HandoverId, Party, Purpose};
 use rules::limits::QUESTION_MILLIS;
 use rules::reason::Reason;
 use store::Tx;
+use store::pseudonym::SubjectRow;
 use vault::rest::Place;
 
 /// Who asked, about whom to share with, and why.
@@ -63,9 +64,10 @@ impl Asked {
 pub(super) async fn tell_askers(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
-    subject: &Subject,
+    (subject, locked): (&Subject, &SubjectRow),
 ) -> Result<(), Error> {
-    for question in tx.take_questions(&subject.index).await? {
+    let waiting = tx.take_questions(&subject.index, locked.stop_number);
+    for question in waiting.await? {
         let asked = Asked::open(room, question.question_id, &question.body)?;
         let item = InboxItem {
             kind: InboxKind::Ready,
@@ -101,7 +103,7 @@ impl Command for LapseQuestion {
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<()>, Error> {
         let before = room.call.now.plus_millis(-QUESTION_MILLIS);
-        let Some(row) = tx.take_old_question(self.question, before).await? else {
+        let Some((row, waited)) = tx.take_old_question(self.question, before).await? else {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
         };
         let asked = Asked::open(room, self.question, &row.body)?;
@@ -112,6 +114,10 @@ impl Command for LapseQuestion {
             event_code: Some(ConsentState::Lapsed.code()),
             ..Record::default()
         };
+        if !waited {
+            // The person has said no since, and needs not read that nobody answered.
+            return Ok(Verdict::permitted((), record));
+        }
         let told = Told {
             exchange: *self.question.bytes(),
             introduction: None,

@@ -3,23 +3,28 @@
 //! Must never store what the person's statement does not say, and must never tell a desk whether the
 //! person had consented before.
 
+use super::withdraw::end;
 use super::{Signed, Stored, append, open_statement, seal_body, successor};
 use crate::Error;
 use crate::call::{Answer, Call, SignedPaper};
+use crate::consequence::{Cause, stop};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::feed::{self, Told};
-use crate::handover::prepare::{Subject, TARGET_HANDLE, TARGET_PORTAL};
+use crate::handover::person::{Subject, TARGET_HANDLE, TARGET_PORTAL};
+use crate::lines::{self, About};
 use crate::record::Record;
 use crate::retention;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::consent::{ConsentState, Signer, check_new};
 use rules::directory::Right;
 use rules::feed::FeedKind;
+use rules::handover::Side;
 use rules::id::{ConsentId, PeerKind, RequestId};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
 use rules::reason::{Outcome, Reason, Refusal};
 use store::Tx;
 use store::consent::ConsentRow;
+use store::pseudonym::SubjectRow;
 
 /// Registers a person's choice.
 #[derive(Clone, Debug)]
@@ -297,6 +302,14 @@ impl Command for Registering<'_> {
         Some((self.request.request_id, fingerprint))
     }
 
+    /// A no is a stop.
+    fn stops(&self) -> bool {
+        match &self.known {
+            Known::Person { signed, .. } => signed.statement.record.state == ConsentState::Refused,
+            Known::Refused(..) => false,
+        }
+    }
+
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
@@ -317,6 +330,13 @@ impl Command for Registering<'_> {
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
         let locked = subject.make_and_lock(tx, now).await?;
         let stored = new_row(room, signed, subject, converted)?;
+        if room.call.caller.kind != PeerKind::Portal
+            && stored.record.state == ConsentState::Given
+            && let Err(refusal) =
+                count_assisted(room, tx, (subject, &locked), (&stored, converted)).await?
+        {
+            return Ok(Verdict::refused(refusal, record));
+        }
         if !tx.insert_consent(&stored.row).await? {
             let text = "names a record that there is already";
             let refusal = Refusal::about(Reason::StatementInvalid, "statement_jws.record_id", text);
@@ -329,7 +349,9 @@ impl Command for Registering<'_> {
             }
             tx.set_current_consent(&subject.index, stored.record.id)
                 .await?;
-            super::question::tell_askers(room, tx, subject).await?;
+            super::question::tell_askers(room, tx, (subject, &locked)).await?;
+        } else {
+            refuse(room, tx, (subject, &locked)).await?;
         }
         if room.call.caller.kind != PeerKind::Portal {
             tell_portal(room, tx, &stored, converted).await?;
@@ -390,6 +412,55 @@ async fn supersede(room: &Room<'_>, tx: &mut Tx<'_>, before: ConsentId) -> Resul
     Ok(())
 }
 
+/// A no ends what stands, as a withdrawal does, and what was asked before: also where nothing stood, so that nobody
+/// can tell.
+async fn refuse(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    (subject, locked): (&Subject, &SubjectRow),
+) -> Result<(), Error> {
+    let standing = match locked.consent {
+        Some(id) => super::load(room, tx, id).await?,
+        None => None,
+    };
+    match standing {
+        Some(mut standing) if !standing.record.state.is_terminal() => {
+            end(room, tx, &mut standing, (None, Cause::Refused)).await?;
+            super::withdraw::tell_portal(room, tx, &standing).await
+        }
+        _ => {
+            stop(room, tx, &subject.index, (locked, Cause::Refused)).await?;
+            Ok(())
+        }
+    }
+}
+
+/// Counts a consent that a desk registers, of which the person is told.
+async fn count_assisted(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    (subject, locked): (&Subject, &SubjectRow),
+    (stored, converted): (&Stored, &Converted),
+) -> Result<Result<(), Refusal>, Error> {
+    let record = &stored.record;
+    let about = About {
+        exchange: *record.id.bytes(),
+        introduction: Some(introduction(converted)?),
+        sender: &record.sender,
+        recipient: &record.recipient,
+        purpose: &record.purpose,
+    };
+    let person = (&subject.index, locked);
+    lines::count(room, tx, person, (Side::Sender, &about)).await
+}
+
+fn introduction(converted: &Converted) -> Result<[u8; 64], Error> {
+    let introduction = converted.ciphertexts.get(TARGET_PORTAL);
+    introduction
+        .copied()
+        .ok_or(Error::HolderDishonest(Reason::VoucherInvalid))
+}
+
 /// The portal is told of a consent that a desk registered.
 async fn tell_portal(
     room: &Room<'_>,
@@ -398,11 +469,9 @@ async fn tell_portal(
     converted: &Converted,
 ) -> Result<(), Error> {
     let record = &stored.record;
-    let introduction = converted.ciphertexts.get(TARGET_PORTAL);
-    let introduction = introduction.ok_or(Error::HolderDishonest(Reason::VoucherInvalid))?;
     let told = Told {
         exchange: *record.id.bytes(),
-        introduction: Some(*introduction),
+        introduction: Some(introduction(converted)?),
         kind: FeedKind::ConsentAssisted,
         sender: record.sender.clone(),
         recipient: record.recipient.clone(),

@@ -3,10 +3,11 @@
 //!
 //! Must never tell anybody whether there was something to end, and must never end what came after the lost one.
 
-use super::withdraw::{WITHDRAWAL, Withdrawn, stop, tell_portal};
-use super::{load, save};
+use super::load;
+use super::withdraw::{Withdrawn, end, tell_portal};
 use crate::Error;
 use crate::call::{Call, Caller};
+use crate::consequence::Cause;
 use crate::counter::Keys;
 use crate::record::Record;
 use crate::serve::{Room, Verdict};
@@ -104,9 +105,7 @@ pub(super) async fn end_replaced(
     record.recipient = Some(about.recipient.clone());
     record.purpose = Some(about.purpose.clone());
     if about.state == ConsentState::Given && replaced.row.created_at <= moment {
-        replaced.advance(ConsentState::Withdrawn, None);
-        save(room, tx, &mut replaced).await?;
-        stop(room, tx, &index, &WITHDRAWAL).await?;
+        end(room, tx, &mut replaced, (None, Cause::Withdrawn)).await?;
         tell_portal(room, tx, &replaced).await?;
     }
     record.consent = Some((replaced.record.id, replaced.record.version));

@@ -1,7 +1,7 @@
 //! Withdrawal: from the moment its answer is given, nothing is released on the consent.
 //!
-//! Must never need a holder, must never be refused for lag or staleness, and must never leave an open
-//! handover of the relation behind: they end in the same transaction, their keys with them.
+//! Must never need a holder, must never be refused for lag or staleness, and must never do more than end the record
+//! and raise the person's stop number: what that ends follows ([`crate::consequence`]).
 
 use super::change::person;
 use super::register::record_of;
@@ -11,18 +11,16 @@ use super::{
 };
 use crate::Error;
 use crate::call::Call;
+use crate::consequence::{Cause, stop};
 use crate::feed::{self, Told};
-use crate::handover::{self, Attempt, enter, judge};
-use crate::notice;
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::consent::{ConsentState, StopCode, check_withdrawn};
 use rules::feed::FeedKind;
-use rules::handover::{Actor, CancelCode, Event};
 use rules::id::{ConsentId, PeerKind, RequestId, Tag};
-use rules::notice::NoticeKind;
 use rules::reason::{Outcome, Reason, Refusal};
 use store::Tx;
+use store::consequence::Concerned;
 
 /// By what the consent is named.
 #[derive(Clone, Debug)]
@@ -54,8 +52,18 @@ pub struct WithdrawConsent {
 pub struct Withdrawn {
     /// Open handovers that ended.
     pub ended_handovers: u32,
-    /// Notices sent to recipients that had opened something.
-    pub notices: u32,
+    /// Handovers, those and ended ones of which something was opened, whose keys, inboxes and notices follow within
+    /// seconds.
+    pub to_follow: u32,
+}
+
+impl From<Concerned> for Withdrawn {
+    fn from(concerned: Concerned) -> Self {
+        Self {
+            ended_handovers: u32::try_from(concerned.open).unwrap_or(u32::MAX),
+            to_follow: u32::try_from(concerned.all).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 impl Command for WithdrawConsent {
@@ -104,12 +112,9 @@ impl Command for WithdrawConsent {
             record.consent = Some((found.stored.record.id, found.stored.record.version));
             return Ok(Verdict::permitted(Withdrawn::default(), record));
         }
-        found
-            .stored
-            .advance(ConsentState::Withdrawn, found.signed.as_ref());
+        let cause = (found.signed.as_ref(), Cause::Withdrawn);
+        let done = end(room, tx, &mut found.stored, cause).await?;
         record.consent = Some((found.stored.record.id, found.stored.record.version));
-        save(room, tx, &mut found.stored).await?;
-        let done = stop(room, tx, &found.stored.row.subject_index, &WITHDRAWAL).await?;
         if !matches!(self.named, Named::Statement(_)) {
             tell_portal(room, tx, &found.stored).await?;
         }
@@ -129,7 +134,7 @@ impl Withdrawn {
     pub(super) fn stored(self) -> Receipt {
         Receipt {
             state: i64::from(self.ended_handovers),
-            revision: i64::from(self.notices),
+            revision: i64::from(self.to_follow),
             ..Receipt::default()
         }
     }
@@ -139,7 +144,7 @@ impl Withdrawn {
             |value: i64| u32::try_from(value).map_err(|_| Error::Malformed("a stored outcome"));
         Ok(Self {
             ended_handovers: number(receipt.state)?,
-            notices: number(receipt.revision)?,
+            to_follow: number(receipt.revision)?,
         })
     }
 }
@@ -237,85 +242,27 @@ async fn follow(room: &Room<'_>, tx: &mut Tx<'_>, id: ConsentId) -> Result<Optio
     }))
 }
 
-/// How a consent that ends takes its handovers along.
-pub(super) struct Ending {
-    /// What happens to each of them.
-    pub(super) event: Event,
-    /// By whom.
-    pub(super) actor: Actor,
-    /// What those who opened something are told, also where the handover had ended before.
-    pub(super) notice: NoticeKind,
-    /// Why, where both sides may know.
-    pub(super) code: Option<CancelCode>,
-}
-
-pub(super) const WITHDRAWAL: Ending = Ending {
-    event: Event::Withdraw,
-    actor: Actor::Candidate,
-    notice: NoticeKind::Withdrawal,
-    code: None,
-};
-
-/// Ends every open handover of a person in a relation that rests on consent, and sends a notice about each
-/// ended one of which something was opened.
-pub(super) async fn stop(
+/// Ends a record and all that was made in its relation up to now: for good, by whoever may. The person's row is locked
+/// already, as [`load`] does.
+///
+/// # Errors
+/// When the database or a seal fails.
+pub(super) async fn end(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
-    subject: &[u8; 32],
-    ending: &Ending,
+    stored: &mut Stored,
+    (statement, cause): (Option<&Signed>, Cause),
 ) -> Result<Withdrawn, Error> {
-    let mut done = Withdrawn::default();
-    // Those that end here send their own notices.
-    let ended_before = tx.ended_handovers_opened_of_subject(subject).await?;
-    for id in tx.open_handovers_of_subject(subject).await? {
-        let Some(mut open) = handover::load(room, tx, id).await? else {
-            continue;
-        };
-        let attempt = Attempt {
-            event: ending.event,
-            actor: ending.actor,
-            expected_revision: None,
-        };
-        if let Outcome::Permitted(step) = judge(room, &open, attempt)? {
-            if let Some(code) = ending.code {
-                code.code().clone_into(&mut open.body.course.code);
-            }
-            done.notices += u32::from(open.row.opened_at.is_some());
-            enter(room, tx, &mut open, &step).await?;
-            done.ended_handovers += 1;
-        }
-    }
-    for id in ended_before {
-        let Some(ended) = handover::load(room, tx, id).await? else {
-            continue;
-        };
-        if is_still_kept(room, &ended) && !has_notice(tx, &ended, ending.notice).await? {
-            notice::start(room, tx, &ended, ending.notice).await?;
-            done.notices += 1;
-        }
-    }
-    Ok(done)
-}
-
-/// Whether the register still lets the recipient keep what it opened; after that there is nothing left to
-/// erase. An entry that is gone does not let it keep anything, but it may still hold it.
-fn is_still_kept(room: &Room<'_>, ended: &handover::Loaded) -> bool {
-    let kept_days = room
-        .in_force
-        .entry(&ended.body)
-        .map_or(u32::MAX, |entry| entry.retention_days);
-    let kept_millis = i64::from(kept_days).saturating_mul(rules::limits::DAY_MILLIS);
-    ended.row.entered_at.millis().saturating_add(kept_millis) > room.call.now.millis()
-}
-
-async fn has_notice(
-    tx: &mut Tx<'_>,
-    ended: &handover::Loaded,
-    kind: NoticeKind,
-) -> Result<bool, Error> {
-    let notices = tx.notices_of_handover(ended.row.handover_id).await?;
-    let kind = i64::from(kind.number());
-    Ok(notices.iter().any(|notice| notice.kind == kind))
+    let index = stored.row.subject_index;
+    let state = match cause {
+        Cause::Invalidated => ConsentState::Invalidated,
+        _ => ConsentState::Withdrawn,
+    };
+    stored.advance(state, statement);
+    save(room, tx, stored).await?;
+    let subject = tx.lock_subject(&index).await?;
+    let subject = subject.ok_or(Error::Malformed("a consent without its person"))?;
+    Ok(stop(room, tx, &index, (&subject, cause)).await?.into())
 }
 
 /// The portal is told of a consent that ended without it, which it could not know.

@@ -135,6 +135,24 @@ impl Deed {
         };
     }
 
+    /// Whether it ends the handover or answers what the other side asked: that is never refused for how much there was.
+    const fn ends_or_answers(&self) -> bool {
+        match self {
+            Self::AckNotification
+            | Self::AcceptChange
+            | Self::RejectChange
+            | Self::Decline { .. }
+            | Self::Accept
+            | Self::Complete { .. }
+            | Self::Return { .. }
+            | Self::Cancel { .. } => true,
+            Self::ProposeChange { .. }
+            | Self::RequestReseal
+            | Self::ReportMismatch { .. }
+            | Self::ReportOutcome { .. } => false,
+        }
+    }
+
     /// Whether the step brings the handover nearer to completion: then the agreement and the legal basis
     /// must stand at that instant. What ends a handover or reports a fault is never refused for theirs.
     const fn goes_on(&self) -> bool {
@@ -309,6 +327,11 @@ impl Command for Act {
             Outcome::Permitted(step) => step,
             Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
+        if !self.deed.ends_or_answers()
+            && let Err(refusal) = loaded.count_line(room, tx).await?
+        {
+            return Ok(Verdict::refused(refusal, record));
+        }
         if let Err(refusal) = self.deed.check(room, &loaded) {
             return Ok(Verdict::refused(refusal, record));
         }

@@ -1,17 +1,19 @@
 //! Objection (AVG article 21) and restriction (article 18) under statute, and the officer's decision.
 //!
-//! Both stop the release and the fetch of every open handover of the person in the relation, at once.
+//! Both stop the release and the fetch of every open handover of the person in the relation, at once; that clocks
+//! stand still and both sides are told follows ([`crate::consequence`]).
 //! Must never be refused for a missing holder, a lagging log or a stale policy: nothing here asks them.
 
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load};
 use crate::Error;
+use crate::consequence::{Cause, pause_others, stop};
 use crate::decision;
 use crate::feed::{self, Told};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::directory::Right;
 use rules::feed::FeedKind;
-use rules::handover::{Actor, CancelCode, Event};
+use rules::handover::{Actor, Event, Step};
 use rules::id::{HandoverId, PeerKind, RequestId};
 use rules::policy::OversightAction;
 use rules::reason::{Outcome, Reason, Refusal};
@@ -114,30 +116,23 @@ impl Command for Object {
         if let Err(refusal) = self.oversee(room, &loaded, &mut record) {
             return Ok(Verdict::refused(refusal, record));
         }
-        if let Outcome::Refused(refusal) = self.judge_named(room, &loaded, attempt)? {
-            return Ok(Verdict::refused(refusal, record));
-        }
-        // Every open handover of the person in this relation, the named one among them; the person's
-        // row changes last, because the table looks at it as it was.
-        let index = loaded.row.subject_index;
-        for id in tx.open_handovers_of_subject(&index).await? {
-            let Some(mut open) = load(room, tx, id).await? else {
-                continue;
-            };
-            if let Outcome::Permitted(step) = judge(room, &open, attempt)? {
-                if self.objection == Objection::Uphold {
-                    open.body.course.code = CancelCode::ObjectionUpheld.code().to_owned();
-                }
-                enter(room, tx, &mut open, &step).await?;
-                if id != self.handover {
-                    // One line for each handover that it touches, so that each can be searched.
-                    let record = Record {
-                        event_code: Some(self.objection.code()),
-                        ..open.record(room)
-                    };
-                    room.write_entry(tx, self.name(), &record).await?;
-                }
+        let step = match self.judge_named(room, &loaded, attempt)? {
+            Outcome::Permitted(step) => step,
+            Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
+        };
+        // The named handover at once; the person's row, at which all steps look; and the others follow.
+        if let Some(step) = step {
+            if let Some(code) = self.cause().cancel_code() {
+                code.code().clone_into(&mut loaded.body.course.code);
             }
+            enter(room, tx, &mut loaded, &step).await?;
+        }
+        let index = loaded.row.subject_index;
+        let (subject, cause) = (&loaded.subject, self.cause());
+        if self.objection == Objection::Uphold {
+            stop(room, tx, &index, (subject, cause)).await?;
+        } else {
+            pause_others(room, tx, &index, (subject, cause, self.handover)).await?;
         }
         self.write_flags(room, tx, &mut loaded).await?;
         let told = Told {
@@ -145,9 +140,6 @@ impl Command for Object {
             ..feed::about(&loaded, FeedKind::Objection)
         };
         feed::write(room, tx, &told).await?;
-        let loaded = load(room, tx, self.handover)
-            .await?
-            .ok_or(Error::Malformed("a handover that was just read"))?;
         Ok(Verdict::permitted(loaded.receipt()?, record))
     }
 
@@ -183,24 +175,35 @@ impl Object {
         decision::oversee(room, OversightAction::DecideObjection, own, record)
     }
 
-    /// Asks the table about the handover by which the person is named. It may have ended meanwhile, and
+    /// From what the rest follows.
+    const fn cause(&self) -> Cause {
+        match self.objection {
+            Objection::Object => Cause::Objected,
+            Objection::Restrict => Cause::Restricted,
+            Objection::Uphold => Cause::Upheld,
+            Objection::Reject => Cause::Rejected,
+            Objection::LiftRestriction => Cause::Lifted,
+        }
+    }
+
+    /// Asks the table about the handover by which the person is named; gives its step. It may have ended meanwhile, and
     /// the objection has not: then what is decided is the objection alone.
     fn judge_named(
         &self,
         room: &Room<'_>,
         loaded: &Loaded,
         attempt: Attempt,
-    ) -> Result<Outcome<()>, Error> {
+    ) -> Result<Outcome<Option<Step>>, Error> {
         let pending = match self.objection {
             Objection::Object | Objection::Restrict => false,
             Objection::Uphold | Objection::Reject => loaded.subject.objected_at.is_some(),
             Objection::LiftRestriction => loaded.subject.restricted_at.is_some(),
         };
         if pending && loaded.state()?.is_terminal() {
-            return Ok(Outcome::Permitted(()));
+            return Ok(Outcome::Permitted(None));
         }
         Ok(match judge(room, loaded, attempt)? {
-            Outcome::Permitted(_) => Outcome::Permitted(()),
+            Outcome::Permitted(step) => Outcome::Permitted(Some(step)),
             Outcome::Refused(refusal) => Outcome::Refused(refusal),
         })
     }

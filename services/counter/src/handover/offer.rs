@@ -72,6 +72,9 @@ impl Command for Offer {
             Outcome::Permitted(step) => step,
             Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
+        if let Err(refusal) = loaded.count_line(room, tx).await? {
+            return Ok(Verdict::refused(refusal, record));
+        }
         let received = Received {
             manifest: &self.manifest,
             signed: &self.signed_manifest,
@@ -365,6 +368,9 @@ impl Command for FetchOffer {
             expected_revision: None,
         };
         if let Outcome::Refused(refusal) = judge(room, &loaded, attempt)? {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        if let Err(refusal) = loaded.count_line(room, tx).await? {
             return Ok(Verdict::refused(refusal, record));
         }
         read_out(room, tx, &mut loaded, &mut record, Stage::Offer).await

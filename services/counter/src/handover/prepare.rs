@@ -4,17 +4,18 @@
 //! did not consent, and must never call the holders for what can be refused without a person.
 
 use super::body::{Body, Course};
+use super::person::{Subject, TARGET_HANDLE, TARGET_PORTAL};
 use super::{HandoverReceipt, day_of, wrap};
 use crate::Error;
 use crate::call::{Answer, Call, SignedPaper};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::decision::{self, Asked, Facts};
 use crate::feed::{self, Told};
+use crate::lines::{self, About};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
-use rules::clock::Timestamp;
 use rules::feed::FeedKind;
-use rules::handover::State;
+use rules::handover::{Side, State};
 use rules::id::{Basis, GroupId, HandoverId, Label, Party, Purpose, RequestId, Tag};
 use rules::policy::{Action, Permit, Stage};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
@@ -23,13 +24,7 @@ use std::collections::BTreeSet;
 use store::handover::HandoverRow;
 use store::pseudonym::SubjectRow;
 use store::{Tx, Work};
-use vault::pseudonym::Ciphertext;
-use vault::rest::{DataKey, Place};
-
-/// Where in the orders PREPARE, CONSENT and ASSIST the relation handle stands.
-pub(crate) const TARGET_HANDLE: usize = 0;
-/// Where in the orders PREPARE and ASSIST the portal's pseudonym stands.
-pub(crate) const TARGET_PORTAL: usize = 1;
+use vault::rest::DataKey;
 
 /// Asks whether a person may be handed over.
 #[derive(Clone, Debug)]
@@ -196,76 +191,6 @@ impl Counter {
         };
         self.database().read(&LookBack { room, request }).await
     }
-
-    /// Has one order converted.
-    ///
-    /// # Errors
-    /// When a holder cannot be reached or its answer does not verify.
-    pub(crate) async fn convert_one(
-        &self,
-        request: ConversionRequest,
-    ) -> Result<Outcome<Converted>, Error> {
-        let mut answers = self.holders().convert(vec![request]).await?;
-        answers
-            .pop()
-            .ok_or(Error::HolderDishonest(Reason::VoucherInvalid))
-    }
-
-    /// Has one order converted that makes a pseudonym for a partner. One whose realm has not opened its
-    /// present context could read nothing: that is said before any holder is asked.
-    ///
-    /// # Errors
-    /// As [`Counter::convert_one`].
-    pub(crate) async fn convert_for(
-        &self,
-        recipient: &Party,
-        request: ConversionRequest,
-    ) -> Result<Outcome<Converted>, Error> {
-        let context = request
-            .order
-            .targets
-            .iter()
-            .map(|(_, context)| context)
-            .find(|context| context.party == *recipient);
-        if let Some(context) = context
-            && self.in_force().is_current(context)
-            && !self.holders().is_open(context).await?
-        {
-            return Ok(Outcome::Refused(Refusal::new(Reason::ReceiverNotReady)));
-        }
-        self.convert_one(request).await
-    }
-
-    /// The person in a relation, from the conversion's target at `place`: the handle is opened, indexed
-    /// and sealed, and is nowhere else.
-    ///
-    /// # Errors
-    /// When the holders' answer has no such target or does not decrypt.
-    pub(crate) fn subject(
-        &self,
-        relation: &Relation,
-        converted: &Converted,
-        place: usize,
-    ) -> Result<Subject, Error> {
-        let dishonest = || Error::HolderDishonest(Reason::VoucherInvalid);
-        let octets = converted.ciphertexts.get(place).ok_or_else(dishonest)?;
-        let ciphertext = Ciphertext::parse(octets).map_err(|_| dishonest())?;
-        let keys = self.keys();
-        let handle = keys.context.decrypt(&ciphertext).map_err(|_| dishonest())?;
-        let label = relation.to_string();
-        let value = [label.as_bytes(), &[0], handle.bytes().as_slice()].concat();
-        let index = keys.index.index("relation", &value);
-        let place = Place {
-            table: "relation_subject",
-            row: &index,
-            column: "sealed_handle",
-        };
-        Ok(Subject {
-            index,
-            relation: keys.tag("relation", label.as_bytes()),
-            sealed_handle: keys.seal(&place, handle.bytes())?,
-        })
-    }
 }
 
 struct LookBack<'a> {
@@ -288,29 +213,6 @@ impl Work for LookBack<'_> {
 
     fn is_transient(error: &Error) -> bool {
         error.is_transient()
-    }
-}
-
-/// A person in a relation, as the broker keeps one.
-#[derive(Clone, Debug)]
-pub(crate) struct Subject {
-    pub(crate) index: [u8; 32],
-    pub(crate) relation: Tag,
-    pub(crate) sealed_handle: Vec<u8>,
-}
-
-impl Subject {
-    /// Makes sure that the person has a row, known or not, and locks it.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) async fn make_and_lock(
-        &self,
-        tx: &mut Tx<'_>,
-        now: Timestamp,
-    ) -> Result<SubjectRow, Error> {
-        let row = tx.make_and_lock_subject(&self.index, self.relation, &self.sealed_handle, now);
-        Ok(row.await?)
     }
 }
 
@@ -359,6 +261,19 @@ impl Command for Decided<'_> {
         let mut record = self.request.record(room.call);
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
         let request = self.request;
+        let introduction = self.introduction()?;
+        let sender = room.call.caller.party.clone();
+        let about = About {
+            exchange: *HandoverId::draw(room.counter.clock(), room.counter.random()).bytes(),
+            introduction: Some(introduction),
+            sender: &sender,
+            recipient: &request.recipient,
+            purpose: &request.purpose,
+        };
+        let person = (&subject.index, &locked);
+        if let Err(refusal) = lines::count(room, tx, person, (Side::Sender, &about)).await? {
+            return Ok(Verdict::refused(refusal, record));
+        }
         let consent = crate::consent::current(room, tx, &locked).await?;
         record.consent = consent
             .as_ref()
@@ -374,9 +289,12 @@ impl Command for Decided<'_> {
         decision::tell(&mut record, &decision);
         let hides = decision.hides();
         match decision.outcome {
-            Outcome::Permitted(permit) => self.write(room, tx, &permit, record).await,
+            Outcome::Permitted(permit) => {
+                let known = (&permit, &locked);
+                self.write(room, tx, known, record).await
+            }
             Outcome::Refused(refusal) => {
-                self.tell_refused(room, tx, &refusal).await?;
+                self.tell_refused(room, tx, refusal.reason).await?;
                 if hides {
                     Ok(Verdict::hidden(refusal.reason, record))
                 } else {
@@ -393,7 +311,7 @@ impl Decided<'_> {
         &self,
         room: &Room<'_>,
         tx: &mut Tx<'_>,
-        permit: &Permit,
+        (permit, locked): (&Permit, &SubjectRow),
         mut record: Record,
     ) -> Result<Verdict<Prepared>, Error> {
         let request = self.request;
@@ -403,8 +321,13 @@ impl Decided<'_> {
         if let Some(stored) = tx.request_outcome(caller, request.request_id).await? {
             return self.again(room, tx, &stored, fingerprint, record).await;
         }
+        if self.is_full(room, tx, locked).await? {
+            self.tell_refused(room, tx, Reason::TooManyOpen).await?;
+            return Ok(Verdict::refused(Reason::TooManyOpen, record));
+        }
         let id = HandoverId::draw(room.counter.clock(), room.counter.random());
         let body = self.body(room, permit);
+        let (group, group_number) = group_of(room, tx, request).await?;
         let day = day_of(room.call.now);
         let row = HandoverRow {
             handover_id: id,
@@ -414,9 +337,9 @@ impl Decided<'_> {
             recipient: keys.party_tag(&body.recipient),
             purpose: keys.purpose_tag(&body.purpose),
             subject_index: self.subject.index,
-            group: request
-                .group
-                .map(|group| group_tag(room, &body.sender, group)),
+            stop_number: locked.stop_number,
+            group,
+            group_number,
             entered_at: room.call.now,
             deadline_at: room
                 .in_force
@@ -455,28 +378,47 @@ impl Decided<'_> {
         Ok(Verdict::permitted(self.reply(receipt, &body), record))
     }
 
+    /// Whether as many handovers of the person are open in this relation as may be.
+    async fn is_full(
+        &self,
+        room: &Room<'_>,
+        tx: &mut Tx<'_>,
+        locked: &SubjectRow,
+    ) -> Result<bool, Error> {
+        let most = i64::from(room.counter.limits().open_handovers);
+        let index = &self.subject.index;
+        let open = tx.count_open_handovers(index, locked.stop_number, most);
+        Ok(open.await? >= most)
+    }
+
     /// Tells the person of the attempt: that is all that comes of it.
     async fn tell_refused(
         &self,
         room: &Room<'_>,
         tx: &mut Tx<'_>,
-        refusal: &Refusal,
+        reason: Reason,
     ) -> Result<(), Error> {
         let id = HandoverId::draw(room.counter.clock(), room.counter.random());
         let told = Told {
-            code: refusal.reason.code().to_owned(),
+            code: reason.code().to_owned(),
             ..self.told(room, FeedKind::AttemptRefused, *id.bytes())?
         };
         feed::write(room, tx, &told).await
     }
 
+    /// The portal's pseudonym of the person, encrypted to the portal.
+    fn introduction(&self) -> Result<[u8; 64], Error> {
+        let introduction = self.converted.ciphertexts.get(TARGET_PORTAL);
+        introduction
+            .copied()
+            .ok_or(Error::HolderDishonest(Reason::VoucherInvalid))
+    }
+
     /// A line that introduces an exchange to the portal.
     fn told(&self, room: &Room<'_>, kind: FeedKind, exchange: [u8; 16]) -> Result<Told, Error> {
-        let introduction = self.converted.ciphertexts.get(TARGET_PORTAL);
-        let introduction = introduction.ok_or(Error::HolderDishonest(Reason::VoucherInvalid))?;
         Ok(Told {
             exchange,
-            introduction: Some(*introduction),
+            introduction: Some(self.introduction()?),
             kind,
             sender: room.call.caller.party.clone(),
             recipient: self.request.recipient.clone(),
@@ -586,6 +528,19 @@ impl Prepare {
             .add_labels(&self.dossier_labels);
         fingerprint
     }
+}
+
+/// The tag and the number of the group that a handover is made in, if it is.
+async fn group_of(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    request: &Prepare,
+) -> Result<(Option<Tag>, i64), Error> {
+    let Some(group) = request.group else {
+        return Ok((None, 0));
+    };
+    let tag = group_tag(room, &room.call.caller.party, group);
+    Ok((Some(tag), tx.group_number(tag).await?))
 }
 
 /// A group belongs to its sender: another's group with the same number is another group.

@@ -6,14 +6,15 @@
 use super::body::{Payload, ReleasedPseudonym, SealedFields, SignedManifest};
 use super::manifest::{Manifest, Received};
 use super::offer::{ReadOut, decide, intersect, labels_of, minimise, put, read_out, tell_refused};
-use super::prepare::Subject;
+use super::person::Subject;
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load, load_as};
 use crate::Error;
 use crate::call::{Answer, Call, SignedPaper};
+use crate::consequence::supersede;
 use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
-use rules::handover::{Actor, CancelCode, Event, check_release};
+use rules::handover::{Actor, Event, check_release};
 use rules::id::{HandoverId, OrderId, RequestId};
 use rules::policy::{Action, Stage};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
@@ -291,9 +292,6 @@ impl Releasing<'_> {
             Outcome::Permitted(step) => step,
             Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
-        if let Outcome::Refused(refusal) = check_group(tx, loaded).await? {
-            return Ok(Verdict::refused(refusal, record));
-        }
         let labels = labels_of(&request.manifest);
         let permit = match decide(
             room,
@@ -316,6 +314,9 @@ impl Releasing<'_> {
             Ok(minimised) => minimised,
             Err(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
+        if let Outcome::Refused(refusal) = take_group(room, tx, loaded).await? {
+            return Ok(Verdict::refused(refusal, record));
+        }
         let ciphertext = *converted
             .ciphertexts
             .get(TARGET_RECIPIENT)
@@ -333,7 +334,6 @@ impl Releasing<'_> {
         put(room, tx, &permit, loaded, Stage::Dossier, &payload).await?;
         loaded.body.course.released_millis = Some(room.call.now.millis());
         enter(room, tx, loaded, &step).await?;
-        supersede(room, tx, loaded).await?;
         Ok(Verdict::permitted(
             HandoverReceipt {
                 dropped,
@@ -344,44 +344,40 @@ impl Releasing<'_> {
     }
 }
 
-/// Refuses while another one of the group is released or completed.
-async fn check_group(tx: &mut Tx<'_>, loaded: &Loaded) -> Result<Outcome<()>, Error> {
-    let Some(group) = loaded.row.group else {
+/// Takes the group's place: refuses while another one of it is released or completed. The group's row is locked, and
+/// gets the next number, at which the others have ended; that their keys go follows.
+async fn take_group(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    loaded: &mut Loaded,
+) -> Result<Outcome<()>, Error> {
+    let (Some(group), own) = (loaded.row.group, loaded.row.handover_id) else {
         return Ok(Outcome::Permitted(()));
     };
-    let states = tx.states_of_group(group, loaded.row.handover_id).await?;
-    let states: Vec<_> = states
-        .into_iter()
-        .map(super::state_of)
-        .collect::<Result<_, _>>()?;
-    Ok(check_release(&states))
-}
-
-/// Cancels the other open handovers of the group: at most one may be released.
-async fn supersede(room: &Room<'_>, tx: &mut Tx<'_>, released: &Loaded) -> Result<(), Error> {
-    let Some(group) = released.row.group else {
-        return Ok(());
+    let (number, other) = tx.lock_group(group, own).await?;
+    let state = match other {
+        Some(other) => tx.handover_state(other).await?,
+        None => None,
     };
-    for id in tx
-        .open_handovers_of_group(group, released.row.handover_id)
-        .await?
-    {
-        let Some(mut other) = load(room, tx, id).await? else {
-            continue;
-        };
-        let attempt = Attempt {
-            event: Event::Supersede,
-            actor: Actor::Broker,
-            expected_revision: None,
-        };
-        if let Outcome::Permitted(step) = judge(room, &other, attempt)? {
-            other.body.course.code = CancelCode::Superseded.code().to_owned();
-            enter(room, tx, &mut other, &step).await?;
-            let record = other.record(room);
-            room.write_entry(tx, "SupersedeHandover", &record).await?;
-        }
+    let states: Vec<_> = state
+        .map(super::state_of)
+        .transpose()?
+        .into_iter()
+        .collect();
+    if let Outcome::Refused(refusal) = check_release(&states) {
+        return Ok(Outcome::Refused(refusal));
     }
-    Ok(())
+    // Another release came between reading this handover and locking the group.
+    if number != loaded.row.group_number {
+        return Ok(Outcome::Refused(Refusal::new(Reason::RevisionMismatch)));
+    }
+    let next = number.saturating_add(1);
+    loaded.row.group_number = next;
+    tx.release_in_group(group, next, own).await?;
+    if tx.has_others_open(group, own).await? {
+        supersede(room, tx, group, next).await?;
+    }
+    Ok(Outcome::Permitted(()))
 }
 
 /// Fetches the dossier.
@@ -413,6 +409,9 @@ impl Command for Fetch {
             expected_revision: None,
         };
         if let Outcome::Refused(refusal) = judge(room, &loaded, attempt)? {
+            return Ok(Verdict::refused(refusal, record));
+        }
+        if let Err(refusal) = loaded.count_line(room, tx).await? {
             return Ok(Verdict::refused(refusal, record));
         }
         read_out(room, tx, &mut loaded, &mut record, Stage::Dossier).await
@@ -471,6 +470,9 @@ impl Command for Reseal {
             Outcome::Permitted(step) => step,
             Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
+        if let Err(refusal) = loaded.count_line(room, tx).await? {
+            return Ok(Verdict::refused(refusal, record));
+        }
         let received = Received {
             manifest: &self.manifest,
             signed: &self.signed_manifest,

@@ -135,7 +135,8 @@ impl Portal {
             | FeedKind::Consent
             | FeedKind::Notice
             | FeedKind::NoticeAnswered
-            | FeedKind::Objection => Ok(()),
+            | FeedKind::Objection
+            | FeedKind::Folded => Ok(()),
         }
     }
 

@@ -177,6 +177,7 @@ const fn is_about_handover(kind: FeedKind) -> bool {
         FeedKind::AttemptRefused
         | FeedKind::ConsentAsked
         | FeedKind::ConsentAssisted
-        | FeedKind::Consent => false,
+        | FeedKind::Consent
+        | FeedKind::Folded => false,
     }
 }

@@ -62,6 +62,8 @@ pub(super) enum Happening {
     Notice(Option<NoticeKind>),
     NoticeAnswered(Option<AnswerCode>),
     Objection(Option<Objected>),
+    /// More than allowed was asked on one day; how much more, once the day is over.
+    Folded(Option<u64>),
     /// The person's own choice at the portal.
     Chosen(Chosen),
 }
@@ -204,6 +206,7 @@ pub(super) fn happening(kind: FeedKind, code: &str) -> Happening {
         FeedKind::Notice => Happening::Notice(NoticeKind::from_code(code)),
         FeedKind::NoticeAnswered => Happening::NoticeAnswered(AnswerCode::from_code(code)),
         FeedKind::Objection => Happening::Objection(objected(code)),
+        FeedKind::Folded => Happening::Folded(code.parse().ok()),
     }
 }
 
@@ -233,6 +236,8 @@ fn why(code: &str) -> Why {
             Reason::ConsentScopeExceeded
             | Reason::LabelsNoneAllowed
             | Reason::BsnNotAllowed
+            | Reason::TooManyOpen
+            | Reason::TooManyLines
             | Reason::SpecialCategoryNoBasis,
         ) => Why::TooMuch,
         Some(_) | None => Why::Rules,

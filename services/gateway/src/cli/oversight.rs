@@ -207,12 +207,12 @@ pub(crate) async fn invalidate(session: &Session, consent: &str) -> Result<Answe
             "found invalid: nothing is handed over on it from now on\n{}",
             facts(&[
                 ("handovers ended", found.ended_handovers.to_string()),
-                ("notices sent", found.notices.to_string()),
+                ("still to follow", found.to_follow.to_string()),
             ])
         ),
         json!({
             "consent_id": id.to_string(), "ended_handovers": found.ended_handovers,
-            "notices": found.notices,
+            "to_follow": found.to_follow,
         }),
     ))
 }

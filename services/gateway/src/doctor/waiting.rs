@@ -19,6 +19,9 @@ const NOTICE_MILLIS_FAULT: i64 = 7 * DAY_MILLIS;
 /// How long a deadline may have passed while nobody ended the handover: the broker looks every few seconds.
 const OWN_WORK_MILLIS_MAX: i64 = HOUR_MILLIS;
 
+/// How long what follows from a stop may wait: nothing is released meanwhile, but keys lie and recipients do not know.
+const STOP_MILLIS_MAX: i64 = MINUTE_MILLIS;
+
 /// How long a lease may have run out while a broker runs: it is taken again every two seconds.
 const LEAD_MILLIS_MAX: i64 = MINUTE_MILLIS;
 /// Age of something in an inbox at which somebody should ask whether its owner's software runs at all, and at
@@ -27,12 +30,13 @@ const INBOX_MILLIS_WARNING: i64 = DAY_MILLIS;
 const INBOX_MILLIS_FAULT: i64 = 14 * DAY_MILLIS;
 
 /// The names of the checks, in their order.
-pub(super) const NAMES: [&str; 5] = ["own work", "lead", "feed", "notices", "inboxes"];
+pub(super) const NAMES: [&str; 6] = ["own work", "stops", "lead", "feed", "notices", "inboxes"];
 
 /// What waits at a broker: oldest first.
 struct Waiting {
     lead_until: Option<Timestamp>,
     is_work_late: bool,
+    stop_since: Option<Timestamp>,
     feed_since: Option<Timestamp>,
     notice_due: Option<Timestamp>,
     inboxes: store::inbox::Waiting,
@@ -57,6 +61,7 @@ impl Work for FindWaiting {
         Ok(Waiting {
             lead_until: lease.map(|lease| lease.held_until),
             is_work_late: !tx.due_handovers(late, 1, 0).await?.is_empty(),
+            stop_since: tx.oldest_consequence().await?,
             feed_since: lines.first().map(|line| line.line_id.drawn_at()),
             notice_due: tx.oldest_due_notice(self.now).await?,
             inboxes: tx.waiting_in_inboxes().await?,
@@ -76,6 +81,7 @@ pub(super) async fn look(examination: &mut Examination<'_>, now: Timestamp) -> V
         match examination.read(&work).await {
             Ok(waiting) => {
                 found = vec![
+                    stops(waiting.stop_since, now),
                     lead(waiting.lead_until, now),
                     feed(waiting.feed_since, now),
                     notices(waiting.notice_due, now),
@@ -104,6 +110,24 @@ fn own_work(is_late: bool) -> Check {
             format!("no deadline has passed for more than {bound}"),
         )
     }
+}
+
+fn stops(since: Option<Timestamp>, now: Timestamp) -> Check {
+    let name = "stops";
+    let millis = since.map_or(0, |since| now.millis_since(since));
+    if millis <= STOP_MILLIS_MAX {
+        let bound = age(STOP_MILLIS_MAX);
+        return Check::ok(
+            name,
+            format!("nothing that follows from a stop waits for more than {bound}"),
+        );
+    }
+    let text = format!(
+        "what follows from a stop waits for {}: nothing is released, but recipients do not know",
+        age(millis)
+    );
+    let remedy = "start the broker, or see in its log why its own work does not go on";
+    Check::fault(name, text, remedy)
 }
 
 fn lead(until: Option<Timestamp>, now: Timestamp) -> Check {

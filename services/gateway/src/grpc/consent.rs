@@ -282,7 +282,7 @@ impl ConsentService for Consents {
         let (reply, given) = serve(&self.counter, request).await?;
         Ok(Response::new(message::WithdrawConsentResponse {
             ended_handovers: count(reply.ended_handovers),
-            notices: count(reply.notices),
+            to_follow: count(reply.to_follow),
             promise: Some(promise(&given)),
         }))
     }
@@ -294,7 +294,7 @@ impl ConsentService for Consents {
         let (reply, given) = serve(&self.counter, request).await?;
         Ok(Response::new(message::InvalidateConsentResponse {
             ended_handovers: count(reply.ended_handovers),
-            notices: count(reply.notices),
+            to_follow: count(reply.to_follow),
             promise: Some(promise(&given)),
         }))
     }

@@ -169,12 +169,11 @@ async fn start(
     let key_file = files::key_file(&configuration.key_file, KeyRole::Broker)?;
     let database = open(settings).await?;
     let controllers = controllers(configuration);
-    let (in_force, first) = match stored(&database, &controllers).await? {
-        Some(in_force) => (in_force, None),
-        None => {
-            let (in_force, first) = first_start(configuration, settings, &controllers)?;
-            (in_force, Some(first))
-        }
+    let (in_force, first) = if let Some(in_force) = stored(&database, &controllers).await? {
+        (in_force, None)
+    } else {
+        let (in_force, first) = first_start(configuration, settings, &controllers)?;
+        (in_force, Some(first))
     };
     let promise = SigningKey::from_seed(key_file.require(SecretName::SigningSeed)?);
     let operator = operator(configuration, &in_force, &promise)?;
@@ -221,6 +220,7 @@ async fn start(
             controllers,
             operator,
             trust_level,
+            limits: settings.limits,
         },
         in_force,
     ));

@@ -4,6 +4,7 @@
 //! Must never test what a statement means: that is for the use cases.
 
 mod alike;
+mod before;
 mod erased;
 mod groups;
 mod limits;

@@ -8,8 +8,9 @@ use crate::sql::{Sql, column};
 use crate::{Error, Role, Tx, Work};
 
 /// What may be read from one end to the other: one row for each party, each restoration, each wrong code of ten
-/// minutes, each line that the portal has not taken over; and what a statement has found by an index.
-const SMALL: [&str; 6] = [
+/// minutes, each line that the portal has not taken over, each stop that something follows from; and what a statement has found by an index.
+const SMALL: [&str; 7] = [
+    "consequence",
     "found",
     "head",
     "inbox_head",

@@ -10,6 +10,7 @@ use crate::{Error, Role, Tx, Work};
 pub(super) const BROKER: &[&[Sql]] = &[
     crate::audit::STATEMENTS,
     crate::consent::STATEMENTS,
+    crate::consequence::STATEMENTS,
     crate::directory::STATEMENTS,
     crate::feed::STATEMENTS,
     crate::handover::STATEMENTS,
@@ -60,7 +61,7 @@ async fn check(role: Role, all: PrepareAll, count: usize) {
 
 #[tokio::test]
 async fn every_statement_of_the_broker_can_be_prepared() {
-    check(Role::Broker, PrepareAll(BROKER), 91).await;
+    check(Role::Broker, PrepareAll(BROKER), 111).await;
 }
 
 #[tokio::test]

@@ -72,6 +72,12 @@ fn what(scene: &Scene) -> String {
         Happening::Notice(kind) => notice(kind, from, to),
         Happening::NoticeAnswered(answer) => answered(answer, from, to),
         Happening::Objection(objected) => objection(objected, from, to),
+        Happening::Folded(None) => format!(
+            "vroegen {from} en {to} zo vaak iets over u dat wij de rest van die dag nee zeiden."
+        ),
+        Happening::Folded(Some(times)) => {
+            format!("zeiden wij {times} keer nee tegen {from} en {to}: zij vroegen te veel over u.")
+        }
         Happening::Chosen(chosen) => choice(chosen, from, to),
     }
 }

@@ -72,6 +72,12 @@ fn what(scene: &Scene) -> String {
         Happening::Notice(kind) => notice(kind, from, to),
         Happening::NoticeAnswered(answer) => answered(answer, from, to),
         Happening::Objection(objected) => objection(objected, from, to),
+        Happening::Folded(None) => format!(
+            "{from} and {to} asked about you so often that we said no for the rest of that day."
+        ),
+        Happening::Folded(Some(times)) => {
+            format!("we said no to {from} and {to} {times} times: they asked too much about you.")
+        }
         Happening::Chosen(chosen) => choice(chosen, from, to),
     }
 }

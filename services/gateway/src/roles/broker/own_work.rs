@@ -14,6 +14,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 /// How often deadlines and notices are looked at.
 const TIMERS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked whether something follows from a stop.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a broker looks whether it has the lead. With the time that a lease is held
 /// ([`LEASE_MILLIS`](counter::lead::LEASE_MILLIS)) it bounds how long nobody does the work when one is gone: eight seconds.
 const LEAD_INTERVAL: Duration = Duration::from_secs(2);
@@ -40,6 +42,7 @@ pub(super) async fn run(
     tokio::join!(
         keep_lead(counter, candidate, &tell, &stopping),
         run_timers(counter, chain, &lead, &stopping),
+        follow_stops(counter, &lead, &stopping),
         sweep(counter, lead.clone(), stopping.clone()),
         renew_day_keys(counter, days, &stopping),
     );
@@ -126,6 +129,23 @@ async fn run_timers(
             Ok(round) => tracing::debug!(?round, "looked at what is due"),
             Err(fault) => {
                 tracing::error!(causes = causes(&fault), "the broker's own work failed");
+            }
+        }
+    }
+}
+
+/// Does what follows from stops until nothing waits, and looks again.
+async fn follow_stops(counter: &Counter, lead: &Lead, stopping: &watch::Receiver<bool>) {
+    let mut beat = Beat::every(FOLLOW_INTERVAL, stopping);
+    while beat.comes().await {
+        while lead.borrow().is_some() && !*stopping.borrow() {
+            match counter.follow_stops().await {
+                Ok(0) => break,
+                Ok(batches) => tracing::debug!(batches, "did what follows from stops"),
+                Err(fault) => {
+                    tracing::error!(causes = causes(&fault), "what follows from stops failed");
+                    break;
+                }
             }
         }
     }

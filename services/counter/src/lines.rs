@@ -1,0 +1,169 @@
+//! How many lines each side of a relation may cause to one person on one day: what writes to a person or an inbox is counted on the
+//! person's locked row, known or not. Beyond the bound it is refused, and the person reads one line that counts.
+//!
+//! Must never count or refuse what stops, ends or answers something.
+
+use crate::Error;
+use crate::counter::Keys;
+use crate::feed::{self, Told};
+use crate::frame::{FrameReader, FrameWriter};
+use crate::handover::day_of;
+use crate::record::Record;
+use crate::serve::{Command, Room, Verdict};
+use rules::feed::FeedKind;
+use rules::handover::Side;
+use rules::id::Party;
+use rules::reason::{Reason, Refusal};
+use store::Tx;
+use store::pseudonym::{Lines, SubjectRow};
+use vault::rest::Place;
+
+/// The exchange through which the person is told, should it be too much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    /// Its id.
+    pub(crate) exchange: [u8; 16],
+    /// The portal's pseudonym, encrypted to the portal, where the portal does not know the exchange yet.
+    pub(crate) introduction: Option<[u8; 64]>,
+    /// Who hands over.
+    pub(crate) sender: &'a Party,
+    /// To whom.
+    pub(crate) recipient: &'a Party,
+    /// For which purpose.
+    pub(crate) purpose: &'a rules::id::Purpose,
+}
+
+impl About<'_> {
+    fn told(&self, code: String) -> Told {
+        Told {
+            exchange: self.exchange,
+            introduction: self.introduction,
+            kind: FeedKind::Folded,
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            purpose: self.purpose.clone(),
+            basis: (String::new(), String::new()),
+            labels: Vec::new(),
+            code,
+        }
+    }
+}
+
+/// Counts one more on the person's row, which must be locked.
+///
+/// # Errors
+/// When the database or a seal fails. The inner refusal is `TOO_MANY_LINES`, whoever the person is.
+pub(crate) async fn count(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    (index, subject): (&[u8; 32], &SubjectRow),
+    (by, about): (Side, &About<'_>),
+) -> Result<Result<(), Refusal>, Error> {
+    let day = i64::from(day_of(room.call.now));
+    let mut lines = subject.lines;
+    if lines.day < day {
+        // What was refused before is told by the leader, and counted until then.
+        lines = Lines {
+            day: if lines.folded > 0 { lines.day } else { day },
+            by_sender: 0,
+            by_recipient: 0,
+            folded: lines.folded,
+        };
+    }
+    let written = match by {
+        Side::Sender => &mut lines.by_sender,
+        Side::Recipient => &mut lines.by_recipient,
+    };
+    if *written < i64::from(room.counter.limits().lines_per_day) {
+        *written = written.saturating_add(1);
+        tx.update_lines(index, lines).await?;
+        return Ok(Ok(()));
+    }
+    let folded = lines.folded.saturating_add(1);
+    if lines.folded == 0 {
+        feed::write(room, tx, &about.told(String::new())).await?;
+        let sealed = seal(room.counter.keys(), index, about)?;
+        tx.fold_lines(index, folded, Some(&sealed)).await?;
+    } else {
+        lines.folded = folded;
+        tx.update_lines(index, lines).await?;
+    }
+    Ok(Err(Refusal::new(Reason::TooManyLines)))
+}
+
+const fn place(index: &[u8; 32]) -> Place<'_> {
+    Place {
+        table: "relation_subject",
+        row: index,
+        column: "folded_line",
+    }
+}
+
+fn seal(keys: &Keys, index: &[u8; 32], about: &About<'_>) -> Result<Vec<u8>, Error> {
+    let mut writer = FrameWriter::default();
+    writer.put(&about.exchange)?;
+    for text in [
+        about.sender.to_string(),
+        about.recipient.to_string(),
+        about.purpose.to_string(),
+    ] {
+        writer.put(text.as_bytes())?;
+    }
+    keys.seal(&place(index), &writer.finish())
+}
+
+/// Tells a person how much was refused on a day that is over: the broker's own work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TellFolded {
+    /// The index of the person's row.
+    pub(crate) index: [u8; 32],
+}
+
+impl Command for TellFolded {
+    type Reply = ();
+
+    fn name(&self) -> &'static str {
+        "TellFolded"
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx<'_>,
+    ) -> Result<Verdict<()>, Error> {
+        let wrong = || Error::Malformed("a folded line");
+        let mut record = Record::default();
+        let Some(subject) = tx.lock_subject(&self.index).await? else {
+            return Ok(Verdict::hidden(Reason::NotAvailable, record));
+        };
+        let today = i64::from(day_of(room.call.now));
+        let Some(sealed) = tx.lock_folded_line(&self.index, today).await? else {
+            return Ok(Verdict::hidden(Reason::NotAvailable, record));
+        };
+        let octets = room.counter.keys().open(&place(&self.index), &sealed)?;
+        let mut reader = FrameReader::new(&octets);
+        let exchange = reader.take()?.try_into().map_err(|_| wrong())?;
+        let (sender, recipient) = (party(&mut reader)?, party(&mut reader)?);
+        let purpose = reader.take_text()?.parse().map_err(|_| wrong())?;
+        let about = About {
+            exchange,
+            introduction: None,
+            sender: &sender,
+            recipient: &recipient,
+            purpose: &purpose,
+        };
+        let told = about.told(subject.lines.folded.to_string());
+        feed::write(room, tx, &told).await?;
+        tx.fold_lines(&self.index, 0, None).await?;
+        record.person = Some(room.counter.keys().tag("subject", &self.index));
+        record.sender = Some(sender.clone());
+        record.recipient = Some(recipient.clone());
+        record.purpose = Some(purpose.clone());
+        Ok(Verdict::permitted((), record))
+    }
+}
+
+fn party(reader: &mut FrameReader<'_>) -> Result<Party, Error> {
+    let text = reader.take_text()?;
+    text.parse().map_err(|_| Error::Malformed("a folded line"))
+}
