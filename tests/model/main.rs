@@ -6,7 +6,9 @@
 //! consent between transactions: none does. A variant without the lock must be caught, or the model
 //! proves nothing.
 
-use stateright::{Checker, Model, Property};
+mod search;
+
+use search::{Model, Property};
 use std::fmt::Debug;
 
 /// Processes that work at the same time, each on either broker.
@@ -190,14 +192,14 @@ fn system(locks: bool) -> System {
 
 #[test]
 fn nothing_is_delivered_after_a_withdrawal_was_answered() {
-    let checker = system(true).checker().spawn_bfs().join();
+    let checker = system(true).explore();
     checker.assert_properties();
     assert!(checker.unique_state_count() > 500, "the model is not empty");
 }
 
 #[test]
 fn without_the_lock_the_model_finds_the_late_delivery() {
-    let checker = system(false).checker().spawn_bfs().join();
+    let checker = system(false).explore();
     let found = checker.discovery("nothing is delivered after the answer");
     assert!(found.is_some(), "the mutant was not caught");
 }
