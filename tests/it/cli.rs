@@ -3,11 +3,13 @@
 //!
 //! Must never call the library in the place of the program: what is tried here is what is typed.
 
+mod days;
 mod mistakes;
 mod printed;
 mod verbs;
 
 use crate::house::{House, program};
+use rules::calendar::Day;
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -121,11 +123,9 @@ pub(crate) fn text_of(value: &Value, key: &str) -> String {
         .to_owned()
 }
 
-/// The day so many days from now, as YYYY-MM-DD.
+/// The day so many days from now in Amsterdam, as YYYY-MM-DD.
 pub(crate) fn in_days(days: i64) -> String {
     let now = rules::clock::Clock::now(&gateway::clock::SystemClock);
-    let day = now
-        .plus_millis(days * rules::limits::DAY_MILLIS)
-        .to_string();
-    day[..10].to_owned()
+    let day = Day::at(now).unwrap().plus(days).unwrap();
+    day.to_string()
 }

@@ -85,6 +85,7 @@ async fn ask(foreign: bool) -> Vec<Shape> {
     let (handover_id, request_id) = (id.bytes().to_vec(), REQUEST_ID.to_vec());
     let get = message::GetHandoverRequest {
         handover_id: handover_id.clone(),
+        notices_after: Vec::new(),
     };
     let fetch = message::FetchRequest {
         handover_id: handover_id.clone(),

@@ -26,6 +26,7 @@ mod leak;
 mod manifest;
 mod objection;
 mod outage;
+mod pages;
 mod paper;
 mod private;
 mod race;

@@ -6,7 +6,9 @@
 //! destroyed afterwards by the leader. Must never model a broker that remembers anything between transactions: none
 //! does. Each variant that leaves one of these out must be caught, or the model proves nothing.
 
-use stateright::{Checker, Model, Property};
+mod search;
+
+use search::{Model, Property};
 use std::fmt::Debug;
 
 /// Processes that work at the same time, each on either broker.
@@ -269,7 +271,7 @@ const PROGRAMS: [[Task; PROCESSES]; 3] = [
 #[test]
 fn nothing_is_delivered_after_a_stop_was_answered() {
     for tasks in PROGRAMS {
-        let checker = system(Mutant::None, tasks).checker().spawn_bfs().join();
+        let checker = system(Mutant::None, tasks).explore();
         checker.assert_properties();
         assert!(
             checker.unique_state_count() > 1_000,
@@ -285,7 +287,7 @@ fn whatever_is_left_out_is_found() {
         (Mutant::StopNumber, NOTHING_LATE),
         (Mutant::ClearedEarly, NO_KEY_LEFT),
     ] {
-        let checker = system(without, PROGRAMS[0]).checker().spawn_bfs().join();
+        let checker = system(without, PROGRAMS[0]).explore();
         let found = checker.discovery(property);
         assert!(found.is_some(), "{without:?} was not caught");
     }

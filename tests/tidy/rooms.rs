@@ -62,7 +62,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tempfile", TESTS_ONLY),
     ("aho-corasick", TESTS_ONLY),
     ("rustix", &["gateway"]),
-    ("stateright", TESTS_ONLY),
     ("jsonwebtoken", TESTS_ONLY),
 ];
 

@@ -39,7 +39,7 @@ use wire::directory::v1::{
     GetDirectoryRequest, GetStatusRequest, GetStatusResponse, WhoAmIRequest, WhoAmIResponse,
 };
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
-use wire::handover::v1::{GetHandoverRequest, GetHandoverResponse};
+use wire::handover::v1::{GetHandoverRequest, GetHandoverResponse, NoticeView};
 
 /// Age at which the copy of the directory is asked after, in milliseconds: a new desk or key is known
 /// here this much later at most.
@@ -197,21 +197,34 @@ impl Client {
         )
     }
 
-    /// A handover as it stands, with its notices. From here on the partner decides on this revision.
+    /// A handover as it stands, with all its notices. From here on the partner decides on this revision.
     ///
     /// # Errors
     ///
     /// `NOT_AVAILABLE` when there is none for us, or a fault.
     pub async fn show(&self, handover: &HandoverId) -> Result<GetHandoverResponse, ClientError> {
-        let message = GetHandoverRequest {
-            handover_id: handover.bytes().to_vec(),
+        let mut notices: Vec<NoticeView> = Vec::new();
+        let mut shown = loop {
+            let message = GetHandoverRequest {
+                handover_id: handover.bytes().to_vec(),
+                notices_after: notices
+                    .last()
+                    .map(|notice| notice.notice_id.clone())
+                    .unwrap_or_default(),
+            };
+            let mut page = ask!(
+                self,
+                "GetHandover",
+                HandoverServiceClient.get_handover,
+                message
+            )?;
+            let is_last = page.notices.is_empty() || !page.more_notices;
+            notices.append(&mut page.notices);
+            if is_last {
+                break page;
+            }
         };
-        let shown = ask!(
-            self,
-            "GetHandover",
-            HandoverServiceClient.get_handover,
-            message
-        )?;
+        shown.notices = notices;
         if let Some(view) = &shown.handover {
             let change = crate::mutation::revision_change(handover, view.revision);
             self.outbox.commit(vec![change]).await?;

@@ -95,7 +95,7 @@ impl Outbox {
             .repeat(&*self.random, || {
                 let mut stub = stub!(RestorationServiceClient<_>, self.connection);
                 async move {
-                    let question = with_deadline(message::GetRestorationRequest {});
+                    let question = with_deadline(message::GetRestorationRequest::default());
                     let answer = stub.get_restoration(question).await;
                     let answer = answer.map_err(|status| from_status("GetRestoration", &status))?;
                     Ok(answer.into_inner())

@@ -273,7 +273,7 @@ impl InForce {
             prepared_millis: i64::from(hours).saturating_mul(HOUR_MILLIS),
             offer_working_days: offer,
             release_working_days: release,
-            completion_millis: i64::from(complete).saturating_mul(DAY_MILLIS),
+            completion_days: complete,
         };
         rules::handover::deadline(state, now, &timers, &self.calendar)
     }

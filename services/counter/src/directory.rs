@@ -12,6 +12,7 @@ use crate::serve::{Command, Room, Verdict};
 use rules::audit::{Stranger, Trace};
 use rules::calendar::Calendar;
 use rules::directory::{Directory, Right};
+use rules::limits::CONTROLLERS_MAX;
 use rules::policy::PolicyBundle;
 use rules::reason::{Outcome, Reason, Refusal, Violation};
 use store::directory::{InForce as InForceRow, SignedFile};
@@ -49,6 +50,7 @@ fn all_signed(
     signatures: &[ControllerSignature],
 ) -> bool {
     !controllers.is_empty()
+        && signatures.len() <= CONTROLLERS_MAX
         && controllers.iter().all(|controller| {
             signatures.iter().any(|signed| {
                 signed.controller == controller.name

@@ -26,7 +26,6 @@ pub use person::Given;
 pub use session::{SESSION_MILLIS, SESSIONS_MAX, TOKEN_BYTES};
 
 use crate::feed::Told;
-use rules::calendar::Calendar;
 use rules::clock::{Clock, Random, Timestamp};
 use rules::consent::{AuthenticationLevel, StopCode};
 use rules::directory::Directory;
@@ -108,7 +107,6 @@ struct Inner {
     database: Database,
     index: IndexKey,
     register: Register,
-    calendar: Calendar,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     sessions: Sessions,
@@ -171,25 +169,20 @@ fn settle<T>(result: Result<T, Halt>) -> Result<Outcome<T>, PortalError> {
 
 impl Portal {
     /// A portal of these parts.
-    ///
-    /// # Errors
-    /// When the time zone is missing from the build.
-    pub fn new(parts: Parts) -> Result<Self, PortalError> {
-        let calendar =
-            Calendar::new::<&str>(&[]).map_err(|_| PortalError::Malformed("the time zone"))?;
-        Ok(Self(Arc::new(Inner {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
             desk: parts.desk,
             identities: parts.identities,
             broker: parts.broker,
             database: parts.database,
             index: parts.index,
             register: parts.register,
-            calendar,
             clock: parts.clock,
             random: parts.random,
             sessions: Sessions::default(),
             feed_turn: tokio::sync::Mutex::new(()),
-        })))
+        }))
     }
 
     /// Begins a session for a person who has proven who they are.

@@ -13,6 +13,7 @@ use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::clock::Timestamp;
 use rules::directory::{Directory, Right};
 use rules::id::{DeskName, Oin, PeerKind, RequestId, Tag};
+use rules::limits::PAGE_ROWS_DEFAULT;
 use rules::reason::{Outcome, Reason};
 use store::restoration::Shut;
 use store::{Tx, Work};
@@ -25,8 +26,10 @@ const OPENED: &str = "EVERYBODY_SENT_AGAIN";
 pub struct Standing {
     /// The restoration after which the door is still shut; `None` when it is open.
     pub shut: Option<Moments>,
-    /// To the operator: desks that have not sent again what they had stopped.
+    /// To the operator: a page of the desks that have not sent again what they had stopped, in order.
     pub missing: Vec<(Oin, DeskName)>,
+    /// Whether more of them are missing than this page has.
+    pub more_missing: bool,
 }
 
 /// Two moments of a restoration.
@@ -48,8 +51,11 @@ impl From<Shut> for Moments {
 }
 
 /// Tells how the door stands.
-#[derive(Clone, Copy, Debug)]
-pub struct GetRestoration;
+#[derive(Clone, Debug)]
+pub struct GetRestoration {
+    /// The last desk of the page before; none for the first page.
+    pub missing_after: Option<(Oin, DeskName)>,
+}
 
 impl Command for GetRestoration {
     type Reply = Standing;
@@ -70,14 +76,16 @@ impl Command for GetRestoration {
         let Some(shut) = tx.is_shut().await? else {
             return Ok(Verdict::permitted(Standing::default(), Record::default()));
         };
-        let missing = if room.call.caller.may(Right::Operator) {
+        let mut missing = if room.call.caller.may(Right::Operator) {
             missing(room, tx, shut, None).await?
         } else {
             Vec::new()
         };
+        let more_missing = keep_page(&mut missing, self.missing_after.as_ref());
         let standing = Standing {
             shut: Some(shut.into()),
             missing,
+            more_missing,
         };
         Ok(Verdict::permitted(standing, Record::default()))
     }
@@ -181,6 +189,16 @@ impl Command for OpenDoor {
     }
 }
 
+/// Keeps the page of desks after this one, in order; whether there are more behind it.
+fn keep_page(desks: &mut Vec<(Oin, DeskName)>, after: Option<&(Oin, DeskName)>) -> bool {
+    desks.sort();
+    desks.retain(|desk| after.is_none_or(|after| desk > after));
+    let rows_max = usize::try_from(PAGE_ROWS_DEFAULT).unwrap_or(usize::MAX);
+    let more = desks.len() > rows_max;
+    desks.truncate(rows_max);
+    more
+}
+
 /// Who has not sent again what they had stopped; `own` counts as having done so.
 async fn missing(
     room: &Room<'_>,
@@ -260,5 +278,41 @@ impl Counter {
     /// A fault of the database.
     pub async fn is_shut(&self) -> Result<bool, Error> {
         self.database().read(&IsShut).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many desks are told in pages of these sizes, each desk once.
+    fn check(count: usize, pages: &[usize]) {
+        let desk = |number: usize| -> (Oin, DeskName) {
+            let oin = format!("00000099{:09}000", number % 3).parse().unwrap();
+            (oin, format!("desk-{number}").parse().unwrap())
+        };
+        let all: Vec<_> = (0..count).map(desk).collect();
+        let (mut told, mut sizes) = (Vec::new(), Vec::new());
+        loop {
+            let mut page = all.clone();
+            let more = keep_page(&mut page, told.last());
+            sizes.push(page.len());
+            told.append(&mut page);
+            if !more {
+                break;
+            }
+        }
+        let mut sorted = all;
+        sorted.sort();
+        assert_eq!((told, sizes.as_slice()), (sorted, pages));
+    }
+
+    #[test]
+    fn who_is_missing_is_told_in_pages() {
+        check(0, &[0]);
+        check(99, &[99]);
+        check(100, &[100]);
+        check(101, &[100, 1]);
+        check(250, &[100, 100, 50]);
     }
 }

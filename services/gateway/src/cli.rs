@@ -5,6 +5,7 @@
 pub mod arguments;
 pub(crate) mod assist;
 mod codes;
+mod day;
 pub(crate) mod draft;
 pub mod error;
 pub mod identity;

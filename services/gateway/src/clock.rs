@@ -2,7 +2,7 @@
 //!
 //! Must never be read below the gateway: everything else gets the present moment as an argument.
 
-use rules::calendar::Calendar;
+use rules::calendar::Day;
 use rules::clock::{Clock, Timestamp};
 use std::time::UNIX_EPOCH;
 
@@ -30,6 +30,5 @@ impl Clock for SystemClock {
 /// near midnight is not the day of UTC. None when this build has no rules for that zone.
 #[must_use]
 pub fn today() -> Option<String> {
-    let calendar = Calendar::new::<&str>(&[]).ok()?;
-    Some(calendar.date(SystemClock.now())?.to_string())
+    Some(Day::at(SystemClock.now())?.to_string())
 }

@@ -7,6 +7,7 @@ pub mod arguments;
 mod backup;
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod configuration;
 pub mod doctor;
 pub mod door;

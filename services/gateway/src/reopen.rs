@@ -27,10 +27,21 @@ impl From<tonic::Status> for DoorError {
 
 /// How the door stands.
 pub(crate) async fn show(connection: &Connection) -> Told {
-    let found = RestorationServiceClient::new(connection.channel())
-        .get_restoration(GetRestorationRequest {})
-        .await?
-        .into_inner();
+    let mut missing: Vec<String> = Vec::new();
+    let found = loop {
+        let page = GetRestorationRequest {
+            missing_after: missing.last().cloned().unwrap_or_default(),
+        };
+        let mut page = RestorationServiceClient::new(connection.channel())
+            .get_restoration(page)
+            .await?
+            .into_inner();
+        let is_last = page.missing_desks.is_empty() || !page.more_missing;
+        missing.append(&mut page.missing_desks);
+        if is_last {
+            break page;
+        }
+    };
     if !found.shut {
         let text = "the door is open".to_owned();
         return Ok((text, json!({ "shut": false })));
@@ -43,15 +54,15 @@ pub(crate) async fn show(connection: &Connection) -> Told {
     let mut text = format!(
         "the door is shut: the tables of {backup} were put back at {restored}\n{} desks have not sent again what \
          they had stopped since:\n",
-        found.missing_desks.len()
+        missing.len()
     );
-    for desk in &found.missing_desks {
+    for desk in &missing {
         text.push_str("  ");
         text.push_str(desk);
         text.push('\n');
     }
     let value = json!({
-        "shut": true, "backup_at": backup, "restored_at": restored, "missing": found.missing_desks,
+        "shut": true, "backup_at": backup, "restored_at": restored, "missing": missing,
     });
     Ok((text, value))
 }

@@ -1,12 +1,17 @@
-//! Working days: Monday to Friday in Europe/Amsterdam, without the configured holidays.
+//! Days in Europe/Amsterdam: when one begins and ends, and which are working days (Monday to Friday, without
+//! the configured holidays).
 //!
-//! Must never count hours: a term of days ends at the same time on the clock, also over the change
-//! to summer time and back.
+//! Must never count hours: a day has 23, 24 or 25 of them, and a term of days ends at the same time on the
+//! clock, also over the change to summer time and back. Must never take a day that is not on the calendar for
+//! another one.
 
 use crate::clock::Timestamp;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
+use jiff::{Span, Zoned};
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 /// The time zone in which days begin and end.
 const ZONE: &str = "Europe/Amsterdam";
@@ -14,38 +19,138 @@ const ZONE: &str = "Europe/Amsterdam";
 /// Longest term, in working days; a longer one is held at this.
 pub const WORKING_DAYS_MAX: u32 = 1_000;
 
+/// A text that names no day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no day on the calendar as YYYY-MM-DD")]
+pub struct DayError;
+
+/// A day on the calendar. It begins and ends when it does in Amsterdam.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(Date);
+
+impl Day {
+    /// The day that it is in Amsterdam at this moment; none outside representable time.
+    #[must_use]
+    pub fn at(moment: Timestamp) -> Option<Self> {
+        Some(Self(local(moment)?.date()))
+    }
+
+    /// Its first moment.
+    #[must_use]
+    pub fn begin(self) -> Option<Timestamp> {
+        let zone = TimeZone::get(ZONE).ok()?;
+        Some(moment(&self.0.to_zoned(zone).ok()?))
+    }
+
+    /// The moment before which it lasts: the first one of the day after.
+    #[must_use]
+    pub fn end(self) -> Option<Timestamp> {
+        self.plus(1)?.begin()
+    }
+
+    /// The day so many days later; earlier when negative.
+    #[must_use]
+    pub fn plus(self, days: i64) -> Option<Self> {
+        let span = Span::new().try_days(days).ok()?;
+        self.0.checked_add(span).ok().map(Self)
+    }
+
+    /// The last day of what lasts until just before `end`.
+    #[must_use]
+    pub fn last_before(end: Timestamp) -> Option<Self> {
+        Self::at(end.plus_millis(-1))
+    }
+
+    /// Year, month and day of the month.
+    #[must_use]
+    pub fn numbers(self) -> (i16, i8, i8) {
+        (self.0.year(), self.0.month(), self.0.day())
+    }
+
+    fn is_weekend(self) -> bool {
+        matches!(self.0.weekday(), Weekday::Saturday | Weekday::Sunday)
+    }
+}
+
+impl FromStr for Day {
+    type Err = DayError;
+
+    /// Reads YYYY-MM-DD and nothing else.
+    fn from_str(text: &str) -> Result<Self, DayError> {
+        let date: Date = text.parse().map_err(|_| DayError)?;
+        if date.to_string() == text {
+            Ok(Self(date))
+        } else {
+            Err(DayError)
+        }
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// The same time on the clock in Amsterdam so many days later; none outside representable time.
+#[must_use]
+pub fn add_days(from: Timestamp, days: u32) -> Option<Timestamp> {
+    let span = Span::new().try_days(days).ok()?;
+    Some(moment(&local(from)?.checked_add(span).ok()?))
+}
+
+/// What the clock in Amsterdam shows at this moment, with the zone's letters, which tell the two hours apart
+/// that the night of the change to winter time has twice. For people; never parsed back.
+#[must_use]
+pub fn wall_clock(at: Timestamp) -> String {
+    local(at).map_or_else(
+        || at.to_string(),
+        |local| local.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
+    )
+}
+
+fn local(at: Timestamp) -> Option<Zoned> {
+    let moment = jiff::Timestamp::from_millisecond(at.millis()).ok()?;
+    Some(moment.to_zoned(TimeZone::get(ZONE).ok()?))
+}
+
+fn moment(local: &Zoned) -> Timestamp {
+    Timestamp::from_millis(local.timestamp().as_millisecond())
+}
+
 /// A calendar that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum CalendarError {
     /// The time zone's rules are not in this build.
     #[error("no rules for the time zone `Europe/Amsterdam`")]
     Zone(#[source] jiff::Error),
-    /// A holiday is no date.
-    #[error("holiday `{text}` is not a date as YYYY-MM-DD")]
+    /// A holiday is no day.
+    #[error("holiday `{text}` is not a day as YYYY-MM-DD")]
     Holiday {
         /// The configured text.
         text: String,
     },
 }
 
-/// The days on which terms run.
+/// The days on which terms of working days run.
 #[derive(Clone, Debug)]
 pub struct Calendar {
     zone: TimeZone,
-    holidays: BTreeSet<Date>,
+    holidays: BTreeSet<Day>,
 }
 
 impl Calendar {
     /// A calendar with these holidays, each as YYYY-MM-DD.
     ///
     /// # Errors
-    /// When a holiday is no date, or the time zone is missing from the build.
+    /// When a holiday is no day, or the time zone is missing from the build.
     pub fn new<Text: AsRef<str>>(holidays: &[Text]) -> Result<Self, CalendarError> {
         let holidays = holidays
             .iter()
             .map(|text| {
-                parse_date(text.as_ref()).ok_or_else(|| CalendarError::Holiday {
-                    text: text.as_ref().to_owned(),
+                let text = text.as_ref();
+                text.parse::<Day>().map_err(|_| CalendarError::Holiday {
+                    text: text.to_owned(),
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -66,58 +171,37 @@ impl Calendar {
     }
 
     fn try_add_working_days(&self, from: Timestamp, days: u32) -> Option<Timestamp> {
-        let local = self.local(from)?;
-        let mut date = local.date();
+        let local = local(from)?;
+        let mut day = Day(local.date());
         for _ in 0..days {
-            date = self.next_working_day(date)?;
+            day = self.next_working_day(day)?;
         }
-        let moment = date
-            .to_datetime(local.time())
-            .to_zoned(self.zone.clone())
-            .ok()?;
-        Some(Timestamp::from_millis(moment.timestamp().as_millisecond()))
+        let end = day.0.to_datetime(local.time());
+        Some(moment(&end.to_zoned(self.zone.clone()).ok()?))
     }
 
-    fn next_working_day(&self, date: Date) -> Option<Date> {
-        let mut next = date.tomorrow().ok()?;
+    fn next_working_day(&self, day: Day) -> Option<Day> {
+        let mut next = day.plus(1)?;
         while !self.is_working_day(next) {
-            next = next.tomorrow().ok()?;
+            next = next.plus(1)?;
         }
         Some(next)
     }
 
-    /// Whether this date is a working day.
+    /// Whether this is a working day.
     #[must_use]
-    pub fn is_working_day(&self, date: Date) -> bool {
-        !matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday)
-            && !self.holidays.contains(&date)
+    pub fn is_working_day(&self, day: Day) -> bool {
+        !day.is_weekend() && !self.holidays.contains(&day)
     }
-
-    /// The date on the calendar at this moment; none outside representable time.
-    #[must_use]
-    pub fn date(&self, at: Timestamp) -> Option<Date> {
-        Some(self.local(at)?.date())
-    }
-
-    fn local(&self, at: Timestamp) -> Option<jiff::Zoned> {
-        let moment = jiff::Timestamp::from_millisecond(at.millis()).ok()?;
-        Some(moment.to_zoned(self.zone.clone()))
-    }
-}
-
-/// A date written as YYYY-MM-DD and in no other way.
-#[must_use]
-pub fn parse_date(text: &str) -> Option<Date> {
-    let date: Date = text.parse().ok()?;
-    (date.to_string() == text).then_some(date)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn at(text: &str) -> Timestamp {
-        let zoned: jiff::Zoned = format!("{text}[Europe/Amsterdam]").parse().unwrap();
+    /// A moment as the clock in Amsterdam shows it.
+    pub(crate) fn at(text: &str) -> Timestamp {
+        let zoned: Zoned = format!("{text}[Europe/Amsterdam]").parse().unwrap();
         Timestamp::from_millis(zoned.timestamp().as_millisecond())
     }
 
@@ -163,41 +247,98 @@ mod tests {
     }
 
     #[test]
-    fn the_date_is_the_one_in_amsterdam() {
-        let calendar = Calendar::new::<&str>(&[]).unwrap();
-        for (moment, date) in [
-            ("2026-11-23T00:00", "2026-11-23"),
-            ("2026-11-22T23:59", "2026-11-22"),
-            ("2027-07-01T00:30", "2027-07-01"),
-        ] {
-            assert_eq!(calendar.date(at(moment)), parse_date(date), "{moment}");
-        }
-    }
-
-    #[test]
     fn the_ends_of_time_give_no_longer_term() {
         let calendar = Calendar::new::<&str>(&[]).unwrap();
         for millis in [i64::MIN, i64::MAX] {
             let end = Timestamp::from_millis(millis);
             assert_eq!(calendar.add_working_days(end, 1), end);
-            assert_eq!(calendar.date(end), None);
+            assert_eq!((Day::at(end), add_days(end, 1)), (None, None));
+            assert!(wall_clock(end).contains(&millis.to_string()));
+        }
+        let last: Day = "9999-12-31".parse().unwrap();
+        assert_eq!((last.end(), last.plus(i64::MAX)), (None, None));
+    }
+
+    /// A day begins and ends at these moments, and has so many hours between.
+    fn check_day(text: &str, begin: &str, end: &str, hours: i64) {
+        let day: Day = text.parse().unwrap();
+        let (first, next) = (day.begin().unwrap(), day.end().unwrap());
+        assert_eq!(
+            (first.to_string(), next.to_string()),
+            (format!("{begin}:00:00.000Z"), format!("{end}:00:00.000Z")),
+            "{text}"
+        );
+        assert_eq!(
+            next.millis_since(first),
+            hours * crate::limits::HOUR_MILLIS,
+            "{text}"
+        );
+        for (moment, inside) in [(-1, false), (0, true), (hours * 3_600_000 - 1, true)] {
+            assert_eq!(Day::at(first.plus_millis(moment)) == Some(day), inside);
+        }
+        assert_eq!(Day::last_before(next), Some(day));
+        assert_eq!(Day::at(next), day.plus(1));
+        assert_eq!(day.to_string(), text);
+    }
+
+    #[test]
+    fn a_day_is_a_day_in_amsterdam() {
+        check_day("2026-11-30", "2026-11-29T23", "2026-11-30T23", 24);
+        check_day("2027-07-01", "2027-06-30T22", "2027-07-01T22", 24);
+        check_day("2026-03-29", "2026-03-28T23", "2026-03-29T22", 23);
+        check_day("2026-10-25", "2026-10-24T22", "2026-10-25T23", 25);
+        check_day("2028-02-29", "2028-02-28T23", "2028-02-29T23", 24);
+        check_day("2026-12-31", "2026-12-30T23", "2026-12-31T23", 24);
+    }
+
+    #[test]
+    fn a_term_of_days_ends_at_the_same_time_on_the_clock() {
+        for (from, days, end) in [
+            ("2026-03-01T00:10", 90, "2026-05-30T00:10"),
+            ("2026-10-01T00:10", 90, "2026-12-30T00:10"),
+            ("2026-03-28T10:00", 1, "2026-03-29T10:00"),
+            ("2026-10-24T23:59", 1, "2026-10-25T23:59"),
+            ("2026-11-30T12:00", 0, "2026-11-30T12:00"),
+        ] {
+            assert_eq!(add_days(at(from), days), Some(at(end)), "{from} and {days}");
         }
     }
 
     #[test]
-    fn a_date_has_one_text() {
+    fn the_clock_is_the_one_on_the_wall() {
+        for (moment, text) in [
+            (1_796_080_800_000, "2026-12-01 00:20:00 CET"),
+            (1_782_858_000_000, "2026-07-01 00:20:00 CEST"),
+            // The same hour twice, an hour apart.
+            (1_792_888_200_000, "2026-10-25 02:30:00 CEST"),
+            (1_792_891_800_000, "2026-10-25 02:30:00 CET"),
+        ] {
+            assert_eq!(wall_clock(Timestamp::from_millis(moment)), text);
+        }
+    }
+
+    #[test]
+    fn a_day_has_one_text_and_is_on_the_calendar() {
         for wrong in [
             "",
             "2026-1-1",
+            "2027-+1-05",
             "20260101",
             "2026-02-30",
+            "2026-11-31",
+            "2027-02-29",
+            "2100-02-29",
+            "2026-13-01",
+            "2026-00-10",
+            "2026-01-00",
             "2026-01-01T00:00",
             " 2026-01-01",
             "01-01-2026",
+            "today",
         ] {
-            assert_eq!(parse_date(wrong), None, "{wrong}");
+            assert_eq!(wrong.parse::<Day>(), Err(DayError), "{wrong}");
             assert!(Calendar::new(&[wrong]).is_err(), "{wrong}");
         }
-        assert!(parse_date("2026-01-01").is_some());
+        assert!("2026-01-01".parse::<Day>().is_ok());
     }
 }

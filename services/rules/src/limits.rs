@@ -20,6 +20,10 @@ pub const MANIFEST_LABELS_MAX: usize = 64;
 pub const FIELD_BYTES_MAX: usize = 64 * 1024;
 /// Sealed fields are padded up to a multiple of this many bytes, so that sizes tell little.
 pub const FIELD_PADDING_BYTES: usize = 256;
+/// Most key holders in a directory: each adds its voucher to every answer about a conversion.
+pub const HOLDERS_MAX: usize = 8;
+/// Most controllers whose signatures come with a directory or a policy set.
+pub const CONTROLLERS_MAX: usize = 16;
 /// Most items in one batch (enrolment).
 pub const BATCH_ITEMS_MAX: usize = 1_000;
 /// Rows in a page when the caller names no number.

@@ -9,9 +9,9 @@ mod file;
 #[cfg(test)]
 mod tests;
 
+use crate::calendar::Day;
 use crate::id::{Basis, Category, Label, PeerKind, Purpose};
 use crate::policy::{ConsentFacts, Stage};
-use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A mistake in the register, with its place where that is known.
@@ -227,7 +227,7 @@ impl RegisterEntry {
 pub struct Register {
     entries: BTreeMap<(Purpose, PeerKind, PeerKind), RegisterEntry>,
     labels: BTreeMap<Label, LabelEntry>,
-    holidays: BTreeSet<Date>,
+    holidays: BTreeSet<Day>,
     oversight_activity_uri: String,
 }
 
@@ -318,7 +318,7 @@ impl Register {
 
     /// Days that are no working days although they are Monday to Friday.
     #[must_use]
-    pub const fn holidays(&self) -> &BTreeSet<Date> {
+    pub const fn holidays(&self) -> &BTreeSet<Day> {
         &self.holidays
     }
 

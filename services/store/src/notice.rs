@@ -22,6 +22,11 @@ const SELECT_NOTICES: Sql = sql!(
     "SELECT notice_id, handover_id, recipient_tag, kind, state, sent_at, \
      due_at, received_at, answered_at, body FROM notice WHERE handover_id = $1 ORDER BY notice_id"
 );
+const SELECT_NOTICE_PAGE: Sql = sql!(
+    "SELECT notice_id, handover_id, recipient_tag, kind, state, sent_at, \
+     due_at, received_at, answered_at, body FROM notice \
+     WHERE handover_id = $1 AND notice_id > $2 ORDER BY notice_id LIMIT $3"
+);
 const SELECT_OVERDUE: Sql = sql!(
     "SELECT notice_id FROM notice \
      WHERE answered_at IS NULL AND due_at <= $1 AND state <> $2 \
@@ -39,6 +44,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     LOCK_NOTICE,
     UPDATE_NOTICE,
     SELECT_NOTICES,
+    SELECT_NOTICE_PAGE,
     SELECT_OVERDUE,
     SELECT_OLDEST_DUE,
 ];
@@ -129,6 +135,31 @@ impl Tx<'_> {
             .iter()
             .map(notice_row)
             .collect()
+    }
+
+    /// Notices about a handover, oldest first, from the one after `after` on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn notice_page(
+        &mut self,
+        id: HandoverId,
+        after: Option<NoticeId>,
+        rows_max: i64,
+    ) -> Result<Vec<NoticeRow>, Error> {
+        let after = after.map_or([0; 16], |notice| *notice.bytes());
+        self.all(
+            SELECT_NOTICE_PAGE,
+            &[
+                Arg::from(id.bytes().as_slice()),
+                Arg::from(after.as_slice()),
+                Arg::from(rows_max),
+            ],
+        )
+        .await?
+        .iter()
+        .map(notice_row)
+        .collect()
     }
 
     /// Notices whose answer is due and that are not marked `overdue_state` yet, without the first `skipped`.

@@ -208,8 +208,7 @@ impl Deed {
         match self {
             Self::Complete { contact } => check_contact(room, loaded, contact),
             Self::ProposeChange { date, .. } => {
-                let calendar = &room.in_force.calendar;
-                match rules::handover::proposed_date(date, room.call.now, calendar) {
+                match rules::handover::proposed_date(date, room.call.now) {
                     Outcome::Permitted(_) => Ok(()),
                     Outcome::Refused(refusal) => Err(refusal),
                 }
@@ -244,8 +243,7 @@ fn check_contact(room: &Room<'_>, loaded: &Loaded, contact: &str) -> Result<(), 
         .released_millis
         .map(Timestamp::from_millis);
     let released = released.unwrap_or(room.call.now);
-    let calendar = &room.in_force.calendar;
-    match rules::handover::contact_date(contact, released, room.call.now, calendar) {
+    match rules::handover::contact_date(contact, released, room.call.now) {
         Outcome::Permitted(_) => Ok(()),
         Outcome::Refused(refusal) => Err(refusal),
     }

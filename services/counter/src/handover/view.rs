@@ -10,7 +10,8 @@ use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
 use rules::clock::Timestamp;
 use rules::handover::State;
-use rules::id::HandoverId;
+use rules::id::{HandoverId, NoticeId};
+use rules::limits::PAGE_ROWS_DEFAULT;
 use rules::reason::Reason;
 use store::Tx;
 
@@ -33,8 +34,10 @@ pub struct HandoverView {
     pub objection_pending: bool,
     /// Whether processing is restricted.
     pub restricted: bool,
-    /// Notices about it, oldest first.
+    /// A page of the notices about it, oldest first.
     pub notices: Vec<NoticeView>,
+    /// Whether there are more notices behind this page.
+    pub more_notices: bool,
 }
 
 /// Reads a handover.
@@ -42,6 +45,8 @@ pub struct HandoverView {
 pub struct GetHandover {
     /// Which.
     pub handover: HandoverId,
+    /// The last notice of the page before; none for the first page.
+    pub notices_after: Option<NoticeId>,
 }
 
 impl Command for GetHandover {
@@ -63,17 +68,28 @@ impl Command for GetHandover {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
         }
         let record = loaded.record(room);
-        let notices = tx
-            .notices_of_handover(self.handover)
-            .await?
+        let rows_max = i64::from(PAGE_ROWS_DEFAULT);
+        let mut rows = tx
+            .notice_page(
+                self.handover,
+                self.notices_after,
+                rows_max.saturating_add(1),
+            )
+            .await?;
+        let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > rows_max;
+        rows.truncate(usize::try_from(rows_max).unwrap_or(usize::MAX));
+        let notices = rows
             .iter()
             .map(|row| notice::view(room, row))
             .collect::<Result<Vec<_>, Error>>()?;
-        Ok(Verdict::permitted(show(loaded, notices)?, record))
+        Ok(Verdict::permitted(show(loaded, (notices, more))?, record))
     }
 }
 
-fn show(loaded: Loaded, notices: Vec<NoticeView>) -> Result<HandoverView, Error> {
+fn show(
+    loaded: Loaded,
+    (notices, more_notices): (Vec<NoticeView>, bool),
+) -> Result<HandoverView, Error> {
     Ok(HandoverView {
         handover: loaded.row.handover_id,
         state: loaded.state()?,
@@ -84,5 +100,6 @@ fn show(loaded: Loaded, notices: Vec<NoticeView>) -> Result<HandoverView, Error>
         restricted: loaded.subject.restricted_at.is_some(),
         body: loaded.body,
         notices,
+        more_notices,
     })
 }

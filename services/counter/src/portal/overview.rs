@@ -75,7 +75,6 @@ impl Portal {
         let words = Words {
             directory: &directory,
             register: &self.0.register,
-            calendar: &self.0.calendar,
         };
         let mut ended: BTreeSet<[u8; 16]> = stories
             .iter()

@@ -7,8 +7,7 @@ mod dutch;
 mod english;
 
 use super::line::Story;
-use rules::calendar::Calendar;
-use rules::clock::Timestamp;
+use rules::calendar::Day;
 use rules::consent::{ConsentState, Language, Statement, StatementEvent};
 use rules::directory::Directory;
 use rules::feed::FeedKind;
@@ -24,8 +23,6 @@ pub(super) struct Words<'a> {
     pub(super) directory: &'a Directory,
     /// Titles of purposes and data, and the law.
     pub(super) register: &'a Register,
-    /// Days as people here count them.
-    pub(super) calendar: &'a Calendar,
 }
 
 /// What a sentence is made of, in words.
@@ -38,6 +35,8 @@ pub(super) struct Scene {
     pub(super) purpose: String,
     /// The law; empty when no law is known to allow it.
     pub(super) law: String,
+    /// The last day on which a consent holds; empty for what is no consent.
+    pub(super) last_day: String,
     /// Which data, in words; empty when it is about none.
     pub(super) items: String,
     pub(super) happening: Happening,
@@ -119,11 +118,12 @@ pub(super) fn story(story: &Story, words: &Words<'_>, language: Language) -> Str
         article => article.to_owned(),
     };
     let scene = Scene {
-        date: words.date(story.time, language),
+        date: date(Day::at(story.time), language),
         sender: words.name(&told.sender, language),
         recipient: words.name(&told.recipient, language),
         purpose: words.title(entry, language),
         law,
+        last_day: String::new(),
         items: titles.join("; "),
         happening: happening(told.kind, &told.code),
     };
@@ -147,23 +147,21 @@ pub(super) fn paper(
         StatementEvent::Withdrawn => Chosen::Withdrawn,
         StatementEvent::Expired => Chosen::Expired,
     };
-    let shows_items = matches!(chosen, Chosen::Given | Chosen::Narrowed);
+    let holds = matches!(chosen, Chosen::Given | Chosen::Narrowed);
+    let shown = |text: String| if holds { text } else { String::new() };
     let categories: Vec<String> = record.categories.iter().map(ToString::to_string).collect();
     let titles = words.category_titles(&categories, language);
     let entry = words.entry(&record.sender, &record.recipient, &record.purpose);
     let scene = Scene {
-        date: words.date(statement.event_time, language),
+        date: date(Day::at(statement.event_time), language),
         sender: words.name(&record.sender, language),
         recipient: words.name(&record.recipient, language),
         purpose: words.title(entry, language),
         law: entry
             .map(|entry| entry.law_article.clone())
             .unwrap_or_default(),
-        items: if shows_items {
-            titles.join("; ")
-        } else {
-            String::new()
-        },
+        last_day: shown(date(Day::last_before(record.valid_until), language)),
+        items: shown(titles.join("; ")),
         happening: Happening::Chosen(chosen),
     };
     Some(tell(&scene, language))
@@ -314,15 +312,14 @@ impl Words<'_> {
         });
         once_each(titles)
     }
+}
 
-    fn date(&self, at: Timestamp, language: Language) -> String {
-        let date = self.calendar.date(at);
-        match (date, language) {
-            (Some(date), Language::Nl) => dutch::date(date.day(), date.month(), date.year()),
-            (Some(date), Language::En) => english::date(date.day(), date.month(), date.year()),
-            (None, Language::Nl) => "een dag die wij niet kennen".to_owned(),
-            (None, Language::En) => "a day that we do not know".to_owned(),
-        }
+fn date(day: Option<Day>, language: Language) -> String {
+    match (day, language) {
+        (Some(day), Language::Nl) => dutch::date(day),
+        (Some(day), Language::En) => english::date(day),
+        (None, Language::Nl) => "een dag die wij niet kennen".to_owned(),
+        (None, Language::En) => "a day that we do not know".to_owned(),
     }
 }
 

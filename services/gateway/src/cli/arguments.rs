@@ -83,7 +83,7 @@ pub struct AssistedChoice {
         conflicts_with = "refuse"
     )]
     pub categories: Vec<String>,
-    /// The last day on which it holds, YYYY-MM-DD.
+    /// The last day on which it holds, YYYY-MM-DD: to its end in Amsterdam.
     #[arg(long, required_unless_present = "refuse")]
     pub until: Option<String>,
     /// The person says no. It is recorded, and has no consequence.
@@ -119,7 +119,7 @@ pub enum ConsentVerb {
         /// A category of data; repeat it for more.
         #[arg(long = "category", required = true)]
         categories: Vec<String>,
-        /// The last day on which it holds, YYYY-MM-DD.
+        /// The last day on which it holds, YYYY-MM-DD: to its end in Amsterdam.
         #[arg(long)]
         until: String,
         /// The person signed the waiver of secrecy that the register asks for.
@@ -154,7 +154,7 @@ pub enum ConsentVerb {
         /// A category that remains; repeat it for more.
         #[arg(long = "category", required = true)]
         categories: Vec<String>,
-        /// The last day on which it holds, YYYY-MM-DD.
+        /// The last day on which it holds, YYYY-MM-DD: to its end in Amsterdam.
         #[arg(long)]
         until: String,
     },
@@ -273,7 +273,7 @@ pub enum Verb {
         /// What is asked: later-start, more-summary, joint-talk.
         #[arg(long)]
         question: String,
-        /// The date proposed, as YYYY-MM-DD.
+        /// The date proposed, as YYYY-MM-DD: today in Amsterdam or later.
         #[arg(long)]
         date: Option<String>,
     },
@@ -509,10 +509,10 @@ pub enum AuditVerb {
         /// Only what an officer must look at: overdue notices, mismatches.
         #[arg(long)]
         findings: bool,
-        /// From this day (UTC) on, as YYYY-MM-DD.
+        /// From the beginning of this day in Amsterdam, as YYYY-MM-DD.
         #[arg(long)]
         from: Option<String>,
-        /// Before this day (UTC), as YYYY-MM-DD.
+        /// To the end of this day in Amsterdam, as YYYY-MM-DD.
         #[arg(long)]
         until: Option<String>,
         /// Most entries to show.

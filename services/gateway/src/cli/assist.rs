@@ -3,11 +3,12 @@
 //! Must never fill in what the person did not say: what is not typed comes from the register.
 
 use super::arguments::AssistedChoice;
+use super::day::end_of;
 use super::error::CliError;
 use super::identity::Identity;
 use super::output::Answer;
 use super::people::person_key;
-use super::person::{chosen, end_of};
+use super::person::chosen;
 use super::session::Session;
 use crate::clock::SystemClock;
 use client::Client;

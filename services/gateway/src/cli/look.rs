@@ -2,12 +2,12 @@
 //!
 //! Must never change anything; what is read is logged by the broker all the same.
 
+use super::day::moment;
 use super::error::CliError;
 use super::identity::Identity;
 use super::output::{Answer, facts, line, table};
 use super::session::Session;
 use client::InboxEvent;
-use rules::clock::Timestamp;
 use rules::handover::{InboxKind, OutcomeCode, State};
 use rules::id::{EntryId, HandoverId, NoticeId, QuestionId};
 use rules::notice::{AnswerCode, NoticeKind, NoticeState};
@@ -149,16 +149,6 @@ pub(crate) async fn notices(
     };
     let notices: Vec<_> = notices.iter().map(notice_json).collect();
     Ok(Answer::new(text, json!({ "notices": notices })))
-}
-
-/// A moment for people; nothing for none.
-pub(crate) fn moment(millis: i64) -> String {
-    if millis == 0 {
-        return String::new();
-    }
-    let text = Timestamp::from_millis(millis).to_string();
-    let seconds = text.split('.').next().unwrap_or(&text);
-    format!("{} UTC", seconds.replace('T', " "))
 }
 
 fn event_row(event: &InboxEvent) -> Vec<String> {

@@ -3,14 +3,14 @@
 //! Must never decide what may be seen: the broker does, and logs every look.
 
 use super::arguments::AuditVerb;
+use super::day::{begin_of, end_of, moment};
 use super::error::CliError;
-use super::look::{entry_text, handover_text, moment};
+use super::look::{entry_text, handover_text};
 use super::output::{Answer, facts, table};
 use super::person::consent_id;
 use super::session::Session;
 use rules::hex;
 use rules::id::EntryId;
-use rules::limits::DAY_MILLIS;
 use serde_json::{Value, json};
 use wire::audit::v1::{EntrySummary, GetEntryResponse, SearchEntriesRequest};
 use wire::policy::v1::ExplainDecisionRequest;
@@ -36,8 +36,8 @@ pub(crate) async fn audit(session: &Session, verb: &AuditVerb) -> Result<Answer,
                 peer_oin: peer.as_deref().map(|peer| session.oin(peer)),
                 purpose: purpose.clone(),
                 subject_tag: None,
-                from_millis: from.as_deref().map(day).transpose()?,
-                until_millis: until.as_deref().map(day).transpose()?,
+                from_millis: from.as_deref().map(begin_of).transpose()?,
+                until_millis: until.as_deref().map(end_of).transpose()?,
                 page_size: i32::try_from(*limit).unwrap_or(i32::MAX),
                 page_token: String::new(),
                 findings: *findings,
@@ -172,32 +172,6 @@ fn summary_json(entry: &EntrySummary) -> Value {
     })
 }
 
-/// The beginning of a day (UTC) in milliseconds since 1970.
-pub(crate) fn day(text: &str) -> Result<i64, CliError> {
-    let wrong = || CliError::usage(format!("`{text}` is no day"), "write it as YYYY-MM-DD");
-    let mut parts = text.splitn(3, '-');
-    let mut next = || {
-        parts
-            .next()
-            .and_then(|part| part.parse::<i64>().ok())
-            .ok_or_else(wrong)
-    };
-    let (year, month, day) = (next()?, next()?, next()?);
-    let is_day =
-        (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    is_day
-        .then(|| days_since_1970(year, month, day).saturating_mul(DAY_MILLIS))
-        .ok_or_else(wrong)
-}
-
-/// Days from 1970-01-01 to a day of the Gregorian calendar: years begin in March, so that the day that
-/// leap years add is their last.
-const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month > 2 { year } else { year - 1 };
-    let month = if month > 2 { month - 3 } else { month + 9 };
-    365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469
-}
-
 /// `invalidate`.
 pub(crate) async fn invalidate(session: &Session, consent: &str) -> Result<Answer, CliError> {
     let id = consent_id(consent)?;
@@ -246,35 +220,4 @@ pub(crate) async fn explain(
         "permitted_labels": answer.permitted_labels, "authzen": whole,
     });
     Ok(Answer::new(text, json))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::day;
-    use rules::clock::Timestamp;
-
-    #[test]
-    fn days_begin_where_the_calendar_says() {
-        for text in [
-            "1970-01-01",
-            "2000-02-29",
-            "2024-02-29",
-            "2026-11-23",
-            "2100-03-01",
-        ] {
-            let begin = day(text).map(|millis| Timestamp::from_millis(millis).to_string());
-            assert_eq!(begin.ok(), Some(format!("{text}T00:00:00.000Z")), "{text}");
-        }
-        for wrong in [
-            "",
-            "2026",
-            "2026-13-01",
-            "2026-01-32",
-            "1969-12-31",
-            "23-11-2026",
-            "today",
-        ] {
-            assert!(day(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -3,14 +3,13 @@
 //! Must never keep or print a number: it goes to the portal's login and nowhere else.
 
 use super::arguments::{ConsentVerb, Exchange, Person, Verb};
+use super::day::{end_of, last_day, moment};
 use super::error::CliError;
-use super::look::moment;
 use super::output::{Answer, facts};
 use super::people::digits;
 use super::portal::{Portal, ask, request_id};
 use rules::consent::ConsentState;
 use rules::id::{ConsentId, HandoverId};
-use rules::limits::DAY_MILLIS;
 use serde_json::{Value, json};
 use std::path::Path;
 use vault::digest::sha256;
@@ -42,11 +41,6 @@ pub(crate) async fn run(sandbox: &Path, verb: &Verb) -> Option<Result<Answer, Cl
         } => link(sandbox, person, organisation).await,
         _ => return None,
     })
-}
-
-/// The end of a day, as the moment before which a consent holds.
-pub(super) fn end_of(text: &str) -> Result<i64, CliError> {
-    Ok(super::oversight::day(text)?.saturating_add(DAY_MILLIS))
 }
 
 /// A consent's id.
@@ -231,6 +225,11 @@ fn one(portal: &Portal, record: &ConsentRecord) -> (String, Value) {
         .map(|id| id.to_string())
         .unwrap_or_default();
     let state = ConsentState::from_number(record.state).map_or("?", ConsentState::code);
+    let last_day = last_day(record.valid_until_millis).map(|day| day.to_string());
+    let until = match &last_day {
+        Some(day) => format!("{day}, the whole day"),
+        None => moment(record.valid_until_millis),
+    };
     let text = facts(&[
         ("consent", id.clone()),
         ("state", state.to_owned()),
@@ -238,12 +237,12 @@ fn one(portal: &Portal, record: &ConsentRecord) -> (String, Value) {
         ("to", portal.called(&record.recipient)),
         ("purpose", record.purpose.clone()),
         ("categories", record.categories.join(", ")),
-        ("until", moment(record.valid_until_millis)),
+        ("until", until),
     ]);
     let value = json!({
         "consent_id": id, "state": state, "sender": record.sender, "recipient": record.recipient,
         "purpose": record.purpose, "categories": record.categories,
-        "valid_until_millis": record.valid_until_millis, "version": record.version,
+        "valid_until_millis": record.valid_until_millis, "last_day": last_day, "version": record.version,
     });
     (text, value)
 }

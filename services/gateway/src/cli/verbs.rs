@@ -5,9 +5,10 @@
 use super::arguments::Verb;
 use super::assist::assist_consent;
 use super::codes::read;
+use super::day::{day, moment};
 use super::draft;
 use super::error::CliError;
-use super::look::{facts_of, moment};
+use super::look::facts_of;
 use super::offer_file::OfferFile;
 use super::output::{Answer, facts, table};
 use super::people::{ask_consent, enrol, enrol_without_number, person_key, redeem_link};
@@ -93,6 +94,9 @@ async fn recipient_step(session: &Session, verb: &Verb) -> Result<Answer, CliErr
             date,
         } => {
             let question = read::<QuestionCode>(question)?;
+            if let Some(date) = date {
+                day(date)?;
+            }
             let id = session.present(&which.handover).await?;
             let asked = client.propose_change(&id, question, date.as_deref());
             ("asked; the sender decides", asked.await?)
@@ -101,8 +105,9 @@ async fn recipient_step(session: &Session, verb: &Verb) -> Result<Answer, CliErr
             which,
             contact_date,
         } => {
+            let contact_date = contact(contact_date)?;
             let id = session.present(&which.handover).await?;
-            let receipt = client.complete(&id, &day(contact_date)?).await?;
+            let receipt = client.complete(&id, &contact_date).await?;
             ("completed: responsibility has moved to you", receipt)
         }
         Verb::Outcome { which, code } => {
@@ -122,14 +127,14 @@ async fn recipient_step(session: &Session, verb: &Verb) -> Result<Answer, CliErr
     Ok(changed(done, &receipt))
 }
 
-/// A date as typed, where `today` is today in Amsterdam.
-fn day(typed: &str) -> Result<String, CliError> {
+/// The day of a contact as typed, where `today` is today in Amsterdam.
+fn contact(typed: &str) -> Result<String, CliError> {
     match typed {
         "today" => today().ok_or_else(|| CliError::Usage {
             what: "today's date cannot be found".to_owned(),
             remedy: "give it as YYYY-MM-DD".to_owned(),
         }),
-        typed => Ok(typed.to_owned()),
+        typed => day(typed).map(|day| day.to_string()),
     }
 }
 

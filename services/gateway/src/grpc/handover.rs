@@ -203,6 +203,7 @@ impl HandoverService for Handovers {
         Ok(Response::new(message::GetHandoverResponse {
             handover: Some(show::handover(&reply)),
             notices: reply.notices.iter().map(show::notice).collect(),
+            more_notices: reply.more_notices,
         }))
     }
 

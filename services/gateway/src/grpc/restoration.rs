@@ -32,8 +32,17 @@ impl Incoming for message::GetRestorationRequest {
     type Command = GetRestoration;
     const NAME: &'static str = "GetRestoration";
 
-    fn read(self, _reading: &mut Reading) -> Option<GetRestoration> {
-        Some(GetRestoration)
+    fn read(self, reading: &mut Reading) -> Option<GetRestoration> {
+        let missing_after = match self.missing_after.split_once('/') {
+            None if self.missing_after.is_empty() => None,
+            parts => {
+                let (oin, desk) = parts.unwrap_or_default();
+                let oin = reading.name("missing_after", oin);
+                let desk = reading.name("missing_after", desk);
+                Some((oin?, desk?))
+            }
+        };
+        Some(GetRestoration { missing_after })
     }
 }
 
@@ -85,6 +94,7 @@ impl RestorationService for Restorations {
             backup_at_millis: millis(moments.map(|moments| moments.backup_at)),
             restored_at_millis: millis(moments.map(|moments| moments.restored_at)),
             missing_desks: missing.map(|(oin, desk)| format!("{oin}/{desk}")).collect(),
+            more_missing: standing.more_missing,
         }))
     }
 

@@ -130,7 +130,7 @@ async fn assemble(
         register: register(configuration, settings)?,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemChance::new()),
-    })?)
+    }))
 }
 
 /// The register of the policy set on the disk, which all controllers signed.

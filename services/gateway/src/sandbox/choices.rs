@@ -13,10 +13,10 @@ use crate::cli::portal::{Portal, ask, request_id};
 use crate::clock::SystemClock;
 use client::{Client, PersonKey};
 use counter::consent::author::{Choice, Place};
+use rules::calendar::Day;
 use rules::clock::{Clock as _, Timestamp};
 use rules::consent::{AuthenticationLevel, Language, StopCode};
 use rules::handover::State;
-use rules::limits::DAY_MILLIS;
 use rules::reason::Reason;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ const ASSISTED: std::ops::Range<usize> = NARROW + REFUSE_UWV..NARROW + REFUSE_UW
 /// People of UWV who are asked about monitoring, and how many say yes.
 const ASKED_TO_MONITOR: usize = 5;
 pub(crate) const MONITOR_YES: u32 = 3;
-/// Days for which consent is given.
+/// Days for which consent is given, the day on which it is given among them.
 const DAYS: i64 = 60;
 
 /// How often each was chosen, and what came of it.
@@ -135,7 +135,7 @@ impl<'a> AtPortal<'a> {
         categories: &[&str],
     ) -> Result<Given, SandboxError> {
         let refused = categories.is_empty();
-        let until_millis = if refused { 0 } else { until() };
+        let until_millis = if refused { 0 } else { end()?.millis() };
         let request = message::GiveConsentRequest {
             session: self.session.clone(),
             request_id: request_id(),
@@ -313,7 +313,7 @@ async fn choose_at_desk(
         categories: categories
             .collect::<Result<_, _>>()
             .map_err(super::year::name_fault)?,
-        valid_until: Timestamp::from_millis(until()),
+        valid_until: end()?,
         refused: false,
         secrecy_waived: false,
         language: Language::Nl,
@@ -398,11 +398,11 @@ async fn refused_without_consent(
     }
 }
 
-fn until() -> i64 {
-    SystemClock
-        .now()
-        .plus_millis(DAYS.saturating_mul(DAY_MILLIS))
-        .millis()
+/// The end of the last day for which consent is given.
+fn end() -> Result<Timestamp, SandboxError> {
+    Day::at(SystemClock.now())
+        .and_then(|today| today.plus(DAYS.saturating_sub(1))?.end())
+        .ok_or_else(|| unexpected("the last day of a consent cannot be found"))
 }
 
 fn count(counter: &mut u32) {

@@ -3,9 +3,10 @@
 //! Must never look at who the person is, and must never let a change make a consent wider.
 
 use super::{CollectionMethod, ConsentRecord, ConsentState, Statement, StatementEvent};
+use crate::calendar::add_days;
 use crate::clock::Timestamp;
 use crate::id::{Category, PeerKind};
-use crate::limits::{CLOCK_SKEW_MILLIS_MAX, DAY_MILLIS, ORDER_WINDOW_MILLIS_MAX};
+use crate::limits::{CLOCK_SKEW_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX};
 use crate::reason::{Outcome, Reason, Refusal};
 use crate::register::{ConsentTerms, DataClass, Register, RegisterEntry};
 use std::collections::BTreeSet;
@@ -165,7 +166,8 @@ fn is_present(moment: Timestamp, now: Timestamp) -> bool {
     (-ORDER_WINDOW_MILLIS_MAX..=CLOCK_SKEW_MILLIS_MAX).contains(&moment.millis_since(now))
 }
 
-/// A consent begins now and ends in time.
+/// A consent begins now and ends in time: before the same time on the clock, the register's days later. Counted
+/// in hours, the last of those days would be lost in autumn.
 fn time(statement: &Statement, terms: &ConsentTerms, now: Timestamp) -> Result<(), Refusal> {
     let record = &statement.record;
     need(
@@ -174,10 +176,10 @@ fn time(statement: &Statement, terms: &ConsentTerms, now: Timestamp) -> Result<(
         "valid_from",
         "must be now, or at most five minutes ago",
     )?;
-    let lasts = record.valid_until.millis_since(record.valid_from);
-    let lasts_max = i64::from(terms.consent_max_days).saturating_mul(DAY_MILLIS);
+    let latest = add_days(record.valid_from, terms.consent_max_days);
     need(
-        lasts > 0 && lasts <= lasts_max,
+        record.valid_until > record.valid_from
+            && latest.is_some_and(|latest| record.valid_until <= latest),
         Reason::ConsentTermExceeded,
         "valid_until",
         "must lie after the beginning and within the register's term",

@@ -6,6 +6,8 @@ mod change;
 mod spelling;
 
 use super::*;
+use crate::calendar::Day;
+use crate::calendar::tests::at;
 use crate::clock::{Random, Timestamp};
 use crate::id::{Category, ConsentId, PeerKind};
 use crate::limits::{CLOCK_SKEW_MILLIS_MAX, DAY_MILLIS, ORDER_WINDOW_MILLIS_MAX};
@@ -174,18 +176,63 @@ fn a_consent_begins_now_as_far_as_clocks_agree() {
             statement.event_time = moment;
         });
     }
-    let terms = |register: &Register| {
-        let purpose = "HANDOVER".parse().unwrap();
-        let entry = register.entry(&purpose, KINDS.0, KINDS.1).unwrap();
-        entry.consent.as_ref().unwrap().consent_max_days
+}
+
+/// Whether a consent that begins at this moment in Amsterdam may have this as its last day.
+#[track_caller]
+fn check_last_day(begin: &str, last: Day, expected: Option<Reason>) {
+    let now = at(begin);
+    let mut statement = given();
+    statement.event_time = now;
+    statement.record.valid_from = now;
+    statement.record.valid_until = last.end().unwrap();
+    if let Some(waiver) = &mut statement.record.waiver {
+        waiver.given_at = now;
+    }
+    let got = match check_new(&statement, &register(), KINDS, Signer::Portal, now) {
+        Outcome::Permitted(()) => None,
+        Outcome::Refused(refusal) => Some(refusal.reason),
     };
-    let whole = i64::from(terms(&register())) * DAY_MILLIS;
-    check(None, |statement| {
-        statement.record.valid_until = NOW.plus_millis(whole);
-    });
-    check(Some(Reason::ConsentTermExceeded), |statement| {
-        statement.record.valid_until = NOW.plus_millis(whole + 1);
-    });
+    assert_eq!(got, expected, "from {begin} to the end of {last}");
+}
+
+#[test]
+fn a_consent_holds_whole_days_in_amsterdam() {
+    let register = register();
+    let purpose = "HANDOVER".parse().unwrap();
+    let entry = register.entry(&purpose, KINDS.0, KINDS.1).unwrap();
+    let days_max = i64::from(entry.consent.as_ref().unwrap().consent_max_days);
+    let exceeded = Some(Reason::ConsentTermExceeded);
+    // The second and the third have a day of 23 and of 25 hours within.
+    for begin in ["2026-12-01", "2026-03-01", "2026-10-01", "2026-10-25"] {
+        let first: Day = begin.parse().unwrap();
+        for time in ["00:00:01", "12:00", "23:59:59"] {
+            let moment = format!("{begin}T{time}");
+            check_last_day(&moment, first, None);
+            check_last_day(&moment, first.plus(days_max - 1).unwrap(), None);
+            check_last_day(&moment, first.plus(days_max).unwrap(), exceeded);
+            check_last_day(&moment, first.plus(-1).unwrap(), exceeded);
+        }
+    }
+    // The first minutes of a day in Amsterdam are the day before in UTC.
+    let yesterday = "2026-11-30".parse().unwrap();
+    check_last_day("2026-12-01T00:20", yesterday, exceeded);
+}
+
+#[test]
+fn on_the_last_day_it_holds_and_on_the_next_no_longer() {
+    let last: Day = "2027-01-31".parse().unwrap();
+    let mut record = given().record;
+    record.valid_until = last.end().unwrap();
+    for (moment, holds) in [
+        ("2027-01-31T00:00", true),
+        ("2027-01-31T23:59:59", true),
+        ("2027-02-01T00:00", false),
+        ("2027-02-01T00:20", false),
+    ] {
+        assert_eq!(record.is_active(at(moment)), holds, "{moment}");
+    }
+    assert_eq!(Day::last_before(record.valid_until), Some(last));
 }
 
 #[test]

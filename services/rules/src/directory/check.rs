@@ -11,7 +11,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::hex;
 use crate::id::{DeskName, Oin, Party, PeerKind, RealmName};
-use crate::limits::{DAY_MILLIS, PARENT_VOUCHER_MILLIS_MAX};
+use crate::limits::{DAY_MILLIS, HOLDERS_MAX, PARENT_VOUCHER_MILLIS_MAX};
 use crate::pseudonym::Relation;
 use crate::reason::Violation;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -310,6 +310,10 @@ impl Check {
     fn holders(&mut self, texts: &[String], peers: &BTreeMap<Oin, Peer>) -> Vec<Oin> {
         if texts.is_empty() {
             self.wrong("", "holders", "at least one is needed");
+        }
+        if texts.len() > HOLDERS_MAX {
+            self.wrong("", "holders", &format!("at most {HOLDERS_MAX} are allowed"));
+            return Vec::new();
         }
         let mut holders = Vec::new();
         for (index, text) in texts.iter().enumerate() {

@@ -7,6 +7,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::hex;
 use crate::id::{Oin, Party, PeerKind};
+use crate::limits::HOLDERS_MAX;
 use crate::reason::{Outcome, Reason};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -244,6 +245,10 @@ fn mistakes_of_organisations_are_found_where_they_are() {
     check(|file| file.portal_epoch = 0, &["portal_epoch"]);
     check(|file| file.relation_epoch = 0, &["relation_epoch"]);
     check(|file| file.holders.clear(), &["holders"]);
+    check(
+        |file| file.holders = vec![oin(8).to_string(); HOLDERS_MAX + 1],
+        &["holders"],
+    );
     check(|file| file.holders[1] = oin(6).to_string(), &["holders[1]"]);
     check(|file| file.holders[1] = oin(8).to_string(), &["holders[1]"]);
     check(|file| file.holders[1] = "7".to_owned(), &["holders[1]"]);

@@ -3,7 +3,7 @@
 //! Must never give more time after a pause than was left before it.
 
 use super::State;
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, add_days};
 use crate::clock::Timestamp;
 use crate::limits::{DAY_MILLIS, HOUR_MILLIS};
 
@@ -27,8 +27,8 @@ pub struct Timers {
     pub offer_working_days: u32,
     /// From acceptance to release, in working days.
     pub release_working_days: u32,
-    /// From release to the contact with the candidate, in milliseconds.
-    pub completion_millis: i64,
+    /// From release to the contact with the candidate, in days.
+    pub completion_days: u32,
 }
 
 impl Default for Timers {
@@ -37,7 +37,7 @@ impl Default for Timers {
             prepared_millis: 24 * HOUR_MILLIS,
             offer_working_days: 5,
             release_working_days: 2,
-            completion_millis: 14 * DAY_MILLIS,
+            completion_days: 14,
         }
     }
 }
@@ -59,7 +59,7 @@ pub fn deadline(
             Some(calendar.add_working_days(entered_at, timers.offer_working_days))
         }
         State::Accepted => Some(calendar.add_working_days(entered_at, timers.release_working_days)),
-        State::Released => Some(entered_at.plus_millis(timers.completion_millis)),
+        State::Released => Some(add_days(entered_at, timers.completion_days).unwrap_or(entered_at)),
         State::Completed
         | State::Declined
         | State::Returned

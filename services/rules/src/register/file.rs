@@ -7,11 +7,10 @@ use super::{
     ConsentTerms, DataClass, LabelEntry, PrivacyNotice, Register, RegisterEntry, RegisterError,
     Timers,
 };
-use crate::calendar::parse_date;
+use crate::calendar::Day;
 use crate::hex;
 use crate::id::{Basis, Category, Label, PeerKind, Purpose};
 use crate::policy::Stage;
-use jiff::civil::Date;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use toml::Spanned;
@@ -149,7 +148,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Register, Vec<RegisterErro
         .collect();
     let holidays = head
         .as_ref()
-        .map(|head| dates(head, &mut mistakes))
+        .map(|head| days(head, &mut mistakes))
         .unwrap_or_default();
     let register = check::assemble(labels, entries, &mut mistakes);
     match head {
@@ -183,18 +182,18 @@ fn read_all<'i, T: Deserialize<'i>>(
     read
 }
 
-fn dates(head: &HeadFile, mistakes: &mut Mistakes<'_>) -> BTreeSet<Date> {
-    let mut dates = BTreeSet::new();
+fn days(head: &HeadFile, mistakes: &mut Mistakes<'_>) -> BTreeSet<Day> {
+    let mut days = BTreeSet::new();
     for spanned in &head.working_days.holidays {
         let line = Some(mistakes.line(spanned.span().start));
         let text = spanned.get_ref();
-        match parse_date(text) {
-            Some(date) if dates.insert(date) => {}
-            Some(_) => mistakes.add(line, format!("holiday `{text}` occurs twice")),
-            None => mistakes.add(line, format!("`{text}` is not a date as 2026-12-25")),
+        match text.parse::<Day>() {
+            Ok(day) if days.insert(day) => {}
+            Ok(_) => mistakes.add(line, format!("holiday `{text}` occurs twice")),
+            Err(_) => mistakes.add(line, format!("`{text}` is not a date as 2026-12-25")),
         }
     }
-    dates
+    days
 }
 
 fn label(placed: Placed<LabelFile>) -> Placed<LabelEntry> {

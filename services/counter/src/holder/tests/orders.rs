@@ -7,7 +7,7 @@ use super::world::{
 use crate::holder::{QuotaLimits, StartError};
 use rules::clock::Timestamp;
 use rules::limits::{
-    CLOCK_SKEW_MILLIS_MAX, DAY_MILLIS, ORDER_WINDOW_MILLIS_MAX, QUOTA_BLOCK_ORDERS,
+    CLOCK_SKEW_MILLIS_MAX, CONTROLLERS_MAX, DAY_MILLIS, ORDER_WINDOW_MILLIS_MAX, QUOTA_BLOCK_ORDERS,
 };
 use rules::pseudonym::{Order, OrderKind};
 use rules::reason::Reason;
@@ -407,6 +407,9 @@ async fn only_a_newer_directory_of_all_controllers_is_put_in_force() {
     let signed = world.sign_directory(&newer);
     let mut unsigned = signed.clone();
     unsigned.content.push(b'\n');
+    let mut crowded = signed.clone();
+    let again = crowded.signatures[0].clone();
+    crowded.signatures.resize(CONTROLLERS_MAX + 1, again);
     let mut inner = newer.clone();
     inner.version = 3;
     inner.edges[0].from_signature = inner.edges[0].to_signature.clone();
@@ -416,6 +419,12 @@ async fn only_a_newer_directory_of_all_controllers_is_put_in_force() {
             &broker,
             &desk,
             unsigned,
+            Err(Reason::DirectorySignatureInvalid),
+        ),
+        (
+            &broker,
+            &desk,
+            crowded,
             Err(Reason::DirectorySignatureInvalid),
         ),
         (

@@ -3,6 +3,7 @@
 //! Must never be longer than a person wants to read: one thing in one sentence.
 
 use super::{Chosen, Happening, Objected, Scene, Why};
+use rules::calendar::Day;
 use rules::consent::ConsentState;
 use rules::handover::State;
 use rules::notice::{AnswerCode, NoticeKind};
@@ -22,7 +23,8 @@ const MONTHS: [&str; 12] = [
     "december",
 ];
 
-pub(super) fn date(day: i8, month: i8, year: i16) -> String {
+pub(super) fn date(day: Day) -> String {
+    let (year, month, day) = day.numbers();
     let place = usize::try_from(month).unwrap_or(1).saturating_sub(1);
     let name = MONTHS.get(place).copied().unwrap_or("januari");
     format!("{day} {name} {year}")
@@ -31,6 +33,9 @@ pub(super) fn date(day: i8, month: i8, year: i16) -> String {
 /// When, who and what; then which data; then why; then the law.
 pub(super) fn sentence(scene: &Scene) -> String {
     let mut text = format!("Op {} {}", scene.date, what(scene));
+    if !scene.last_day.is_empty() {
+        text.push_str(&format!(" Dat geldt tot en met {}.", scene.last_day));
+    }
     if !scene.items.is_empty() {
         text.push_str(&format!(" Het gaat om: {}.", scene.items));
     }

@@ -3,6 +3,7 @@
 use super::world::{ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, refused};
 use crate::consent::author::{Choice, Narrowing};
 use crate::portal::{Identities, Remedy, SESSION_MILLIS};
+use rules::calendar::Day;
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, Language};
 use rules::id::HandoverId;
@@ -67,16 +68,22 @@ async fn a_consent_is_given_narrowed_and_stopped() {
     assert_eq!(overview.lines[0].remedy, Some(Remedy::Stop(given.record)));
 
     world.pass(1_000);
+    let last: Day = "2026-09-30".parse().unwrap();
     let narrowing = Narrowing {
         record: given.record,
         categories: [("WORK").parse().unwrap()].into(),
-        valid_until: Timestamp::from_millis(START + 10 * DAY_MILLIS),
+        valid_until: last.end().unwrap(),
     };
     let narrowed = world.portal.narrow(&session, world.request(), narrowing);
     granted(narrowed.await.unwrap());
     let overview = world.look(&session).await;
     assert_eq!(overview.consents[0].version, 2);
     assert_eq!(overview.consents[0].categories.len(), 1);
+    let told = &overview.lines[0].sentence;
+    assert!(
+        told.contains("up to and including 30 September 2026"),
+        "{told}"
+    );
     let wider = Narrowing {
         record: given.record,
         categories: world.choice().categories,

@@ -4,7 +4,6 @@ use super::world::{GEMEENTE, START, UWV, directory, main_of, register};
 use crate::feed::Told;
 use crate::portal::line::Story;
 use crate::portal::sentence::{Chosen, Happening, Scene, Words, happening, story, tell};
-use rules::calendar::Calendar;
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, Language};
 use rules::feed::FeedKind;
@@ -68,6 +67,7 @@ fn scene(happening: Happening) -> Scene {
         recipient: "Vakbond De Schakel".to_owned(),
         purpose: "Warme overdracht".to_owned(),
         law: String::new(),
+        last_day: String::new(),
         items: String::new(),
         happening,
     }
@@ -103,11 +103,9 @@ fn every_kind_and_code_has_its_sentence() {
 #[test]
 fn names_titles_and_law_come_from_directory_and_register() {
     let (directory, register) = (directory(), register());
-    let calendar = Calendar::new::<&str>(&[]).unwrap();
     let words = Words {
         directory: &directory,
         register: &register,
-        calendar: &calendar,
     };
     for (kind, labels) in [
         (
@@ -155,11 +153,9 @@ fn names_titles_and_law_come_from_directory_and_register() {
 #[test]
 fn an_unknown_purpose_and_organisation_are_said_to_be_unknown() {
     let (directory, register) = (directory(), register());
-    let calendar = Calendar::new::<&str>(&[]).unwrap();
     let words = Words {
         directory: &directory,
         register: &register,
-        calendar: &calendar,
     };
     let line = Story {
         time: Timestamp::from_millis(START),

@@ -276,8 +276,7 @@ impl World {
             register: register(),
             clock: Arc::<HandClock>::clone(&clock),
             random: Arc::new(SystemChance::new()),
-        })
-        .unwrap();
+        });
         Self {
             portal,
             broker,

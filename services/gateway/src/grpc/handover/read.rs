@@ -292,7 +292,21 @@ macro_rules! lookups {
 lookups! {
     FetchOfferRequest "FetchOffer" FetchOffer;
     FetchRequest "Fetch" Fetch;
-    GetHandoverRequest "GetHandover" GetHandover;
+}
+
+impl Incoming for message::GetHandoverRequest {
+    type Command = GetHandover;
+    const NAME: &'static str = "GetHandover";
+
+    fn read(self, reading: &mut Reading) -> Option<GetHandover> {
+        let handover = handover_id(reading, &self.handover_id);
+        let after = &self.notices_after;
+        let after = reading.optional_id("notices_after", after, NoticeId::from_slice);
+        Some(GetHandover {
+            handover: handover?,
+            notices_after: after?,
+        })
+    }
 }
 
 impl Incoming for message::ListInboxRequest {
