@@ -5,6 +5,7 @@
 
 use crate::consent::{Scene, withdrawal};
 use crate::database::Beside;
+use crate::desk::{Desk, request_id};
 use crate::house::{House, enrol, person, preparation, reason, values};
 use client::{Client, ClientError};
 use rules::consent::{ConsentState, Statement, StatementEvent};
@@ -14,7 +15,8 @@ use rules::limits::{LINES_PER_DAY, OPEN_HANDOVERS_MAX, QUESTIONS_MAX};
 use rules::reason::Reason;
 use std::time::{Duration, Instant};
 use wire::audit::v1::SearchEntriesRequest;
-use wire::handover::v1::ObjectionDecision;
+use wire::handover::v1::handover_service_client::HandoverServiceClient;
+use wire::handover::v1::{ObjectToHandoverRequest, ObjectionDecision};
 
 /// How long a stop may take, whatever hangs on it.
 const STOP_MAX: Duration = Duration::from_secs(1);
@@ -303,4 +305,57 @@ async fn a_stop_is_answered_within_a_second_whatever_hangs_on_it() {
         Reason::NotAvailable
     );
     println!("Prepare after it: {:?}", begun.elapsed());
+}
+
+/// Objects as the client library does when it sends again; gives the reason of a refusal, or nothing.
+async fn object_again(desk: &Desk, handover: &HandoverId, sealed_person: Vec<u8>) -> String {
+    let mut service = HandoverServiceClient::new(desk.connection.channel());
+    let request = ObjectToHandoverRequest {
+        request_id: request_id(),
+        handover_id: handover.bytes().to_vec(),
+        sealed_person,
+    };
+    let answer = service.object_to_handover(request).await;
+    answer.map_or_else(|status| crate::house::reason_of(&status), |_| String::new())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_objection_sent_again_stands_also_where_the_person_is_gone() {
+    let house = House::start().await;
+    let uwv = house.client("uwv").await;
+    let portal = house.identity("portal").client().unwrap();
+    let who = enrol(&uwv, "ww-10", 10).await;
+    let asked = preparation(&house.identity("neutraal"), None);
+    let handover = uwv.prepare(&who, &asked).await.unwrap().receipt.handover;
+    let sealed = portal.object(&handover).await.unwrap().sealed_person;
+    assert_eq!(sealed.len(), 120);
+    // As a backup from before leaves it: neither the handover nor the person.
+    let mut broker = Beside::of(&house.path().join("processes/broker")).await;
+    for gone in ["DELETE FROM handover", "DELETE FROM relation_subject"] {
+        assert!(broker.execute(gone).await >= 1, "{gone}");
+    }
+    broker.close().await;
+    let (portal, other) = (
+        Desk::with(&house, "portal", portal),
+        Desk::of(&house, "regio").await,
+    );
+    let mut changed = sealed.clone();
+    changed[60] ^= 1;
+    assert_eq!(
+        object_again(&portal, &handover, Vec::new()).await,
+        "NOT_AVAILABLE"
+    );
+    assert_eq!(
+        object_again(&portal, &handover, changed).await,
+        "INVALID_REQUEST"
+    );
+    assert_eq!(
+        object_again(&other, &handover, sealed.clone()).await,
+        "RIGHT_MISSING"
+    );
+    assert_eq!(object_again(&portal, &handover, sealed).await, "");
+    assert_eq!(
+        reason(uwv.prepare(&who, &asked).await),
+        Reason::ObjectionPending
+    );
 }

@@ -12,10 +12,12 @@ use crate::paper::{Order, Signed};
 use crate::receipt::Settled;
 use crate::retry::RetryPolicy;
 use crate::store::{Change, OutboxRow, Store, StoreError, Table, put, remove};
+use prost::Message as _;
 use rules::clock::{Clock, Random};
 use rules::id::RequestId;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use wire::handover::v1::ObjectToHandoverRequest;
 
 /// What the outbox needs to send and to settle.
 #[derive(Clone)]
@@ -115,7 +117,8 @@ impl Outbox {
                 };
                 changes.push(done);
                 if stops(M::NUMBER) {
-                    changes.extend(self.keep_stopped(request, M::NUMBER, row.message.clone())?);
+                    let kept = [row.message.clone(), sealed_person(&settled)].concat();
+                    changes.extend(self.keep_stopped(request, M::NUMBER, kept)?);
                 }
                 self.commit(changes).await?;
                 settled
@@ -182,4 +185,17 @@ impl Drop for Mark {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.request);
     }
+}
+
+/// The person's row of an answer, as the field of the request that is sent again; octets of protobuf messages of one
+/// kind may be put one behind the other.
+fn sealed_person(settled: &Result<Settled, ClientError>) -> Vec<u8> {
+    let Ok(Settled::Handover(receipt)) = settled else {
+        return Vec::new();
+    };
+    let field = ObjectToHandoverRequest {
+        sealed_person: receipt.sealed_person.clone(),
+        ..ObjectToHandoverRequest::default()
+    };
+    field.encode_to_vec()
 }

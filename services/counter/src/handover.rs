@@ -54,6 +54,8 @@ pub struct HandoverReceipt {
     pub deadline: Option<Timestamp>,
     /// Labels that were dropped because they may not be exchanged.
     pub dropped: Vec<rules::id::Label>,
+    /// Of an objection or a restriction: the person's row, sealed for the caller; empty else.
+    pub sealed_person: Vec<u8>,
 }
 
 impl HandoverReceipt {
@@ -66,6 +68,7 @@ impl HandoverReceipt {
             revision: self.revision,
             deadline_millis: self.deadline.map(Timestamp::millis),
             dropped: self.dropped.iter().map(ToString::to_string).collect(),
+            sealed_person: rules::hex::encode(&self.sealed_person),
             ..Receipt::default()
         }
     }
@@ -86,6 +89,7 @@ impl HandoverReceipt {
                 .iter()
                 .map(|label| label.parse().map_err(|_| wrong()))
                 .collect::<Result<_, _>>()?,
+            sealed_person: rules::hex::decode(&receipt.sealed_person).ok_or_else(wrong)?,
         })
     }
 }
@@ -202,6 +206,7 @@ impl Loaded {
             revision: self.row.revision,
             deadline: self.row.deadline_at,
             dropped: Vec::new(),
+            sealed_person: Vec::new(),
         })
     }
 

@@ -27,6 +27,7 @@ pub mod record;
 pub mod restoration;
 pub mod retention;
 pub mod rowkey;
+pub mod sealed_person;
 pub mod serve;
 #[cfg(test)]
 mod tests;

@@ -87,6 +87,9 @@ pub struct Receipt {
     /// Labels that were dropped.
     #[serde(default)]
     pub dropped: Vec<String>,
+    /// Of a stop: the person's row, sealed for the caller, in hexadecimal.
+    #[serde(default)]
+    pub sealed_person: String,
     /// Of a notice: what its view needs besides ids, state and deadline.
     #[serde(default)]
     pub notice_view: Option<NoticeReceipt>,

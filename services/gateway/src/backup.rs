@@ -7,6 +7,7 @@ use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role};
 use rules::clock::{Clock as _, Timestamp};
 use rules::hex;
+use rules::limits::{DAY_MILLIS, STOPPED_DAYS};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -113,6 +114,15 @@ pub(crate) enum BackupError {
         backup: String,
         /// The configuration's.
         own: &'static str,
+    },
+    /// Older than what was stopped is kept.
+    #[error(
+        "the backup is of {made_at}, and what was stopped is kept for {STOPPED_DAYS} days: what was stopped \
+         since would come back to life; use a younger backup"
+    )]
+    TooOld {
+        /// When it was made.
+        made_at: String,
     },
     /// The database.
     #[error(transparent)]
@@ -252,10 +262,19 @@ pub(crate) async fn restore(
         restored_at: SystemClock.now(),
         backup_at: Timestamp::from_millis(manifest.made_at_millis),
     };
+    if is_too_old(shut) {
+        let made_at = manifest.made_at;
+        return Err(BackupError::TooOld { made_at });
+    }
     let role = configuration.role.of_store();
     let shut = matches!(configuration.role, Role::Broker(_)).then_some(shut);
     tables::put_back(&folder.join(TABLES), &settings, role, shut).await?;
     Ok(manifest)
+}
+
+/// Whether partners may have forgotten what was stopped since the backup.
+fn is_too_old(shut: Shut) -> bool {
+    shut.restored_at.millis_since(shut.backup_at) > STOPPED_DAYS.saturating_mul(DAY_MILLIS)
 }
 
 fn digest(path: &Path) -> Result<(u64, String), BackupError> {
@@ -272,5 +291,20 @@ fn io(path: &Path, what: &'static str, source: std::io::Error) -> BackupError {
         path: path.to_owned(),
         what,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_one_day_too_old_is_not_put_back() {
+        let shut = |days: i64| Shut {
+            restored_at: Timestamp::from_millis(days.saturating_mul(DAY_MILLIS)),
+            backup_at: Timestamp::from_millis(0),
+        };
+        assert!(!is_too_old(shut(STOPPED_DAYS)));
+        assert!(is_too_old(shut(STOPPED_DAYS.saturating_add(1))));
     }
 }

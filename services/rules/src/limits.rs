@@ -68,9 +68,11 @@ pub const ENTRY_BYTES_MAX: usize = 64 * 1024 - 1;
 /// Oldest day key; younger ones re-wrap what is still open, in days.
 pub const DAY_KEY_DAYS_MAX: i64 = 31;
 
-/// Days that a partner keeps what it stopped, for a gateway that is put back from a backup: as long as a backup's
-/// payloads can be opened at all (`DAY_KEY_DAYS_MAX`), and some days to put it back.
-pub const STOPPED_DAYS: i64 = DAY_KEY_DAYS_MAX + 4;
+/// Longest consent that a register may have, in days.
+pub const CONSENT_DAYS_MAX: u32 = 730;
+/// Days that a partner keeps what it stopped, for a gateway that is put back from a backup: as long as a consent that the
+/// backup holds can still permit anything, and some days to put it back. An older backup is not put back.
+pub const STOPPED_DAYS: i64 = CONSENT_DAYS_MAX as i64 + DAY_KEY_DAYS_MAX + 4;
 
 /// Days after which an item goes from an inbox when its reader has it.
 pub const INBOX_READ_DAYS: i64 = 30;

@@ -27,6 +27,8 @@ const LOCK_SUBJECT_OF_CONSENT: Sql = sql!("SELECT relation_tag, objected_at, res
      stop_number AS subject_stop_number, lines_day, sender_lines, recipient_lines, folded \
      FROM relation_subject \
      WHERE subject_index = (SELECT subject_index FROM consent WHERE consent_id = $1)", for update);
+const SELECT_HANDLE: Sql =
+    sql!("SELECT relation_tag, sealed_handle FROM relation_subject WHERE subject_index = $1");
 const RAISE_STOP: Sql =
     sql!("UPDATE relation_subject SET stop_number = stop_number + 1 WHERE subject_index = $1");
 const UPDATE_SUBJECT_FLAGS: Sql = sql!(
@@ -58,6 +60,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     UPSERT_SUBJECT,
     LOCK_SUBJECT,
     LOCK_SUBJECT_OF_CONSENT,
+    SELECT_HANDLE,
     RAISE_STOP,
     UPDATE_SUBJECT_FLAGS,
     UPDATE_LINES,
@@ -264,6 +267,18 @@ impl Tx<'_> {
         let row = self.optional(SELECT_FOLDED_LINE, &args).await?;
         let line = row.map(|row| column::<Option<Vec<u8>>>(&row, "folded_line"));
         Ok(line.transpose()?.flatten())
+    }
+
+    /// The relation and the sealed handle of a person that is there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn subject_handle(&mut self, index: &[u8; 32]) -> Result<(Tag, Vec<u8>), Error> {
+        let row = self
+            .one(SELECT_HANDLE, &[Arg::from(index.as_slice())])
+            .await?;
+        let relation = Tag::new(fixed(&row, "relation_tag")?);
+        Ok((relation, column(&row, "sealed_handle")?))
     }
 
     /// Raises the stop number of a person's row, which must be locked: everything made before has ended.

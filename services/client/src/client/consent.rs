@@ -274,10 +274,8 @@ impl Client {
             to_follow: 0,
             promise: Promise::verify(answer.promise, directory)?,
         };
-        if receipt.state == ConsentState::Given {
-            let record = statement.record.id;
-            self.keep_successor(&record, answer.sealed_subject).await?;
-        }
+        let record = statement.record.id;
+        self.keep_successor(&record, answer.sealed_subject).await?;
         Ok(RegisteredConsent {
             statement_jws,
             receipt,

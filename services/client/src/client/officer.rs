@@ -33,6 +33,7 @@ impl Client {
         let message = message::ObjectToHandoverRequest {
             request_id: Vec::new(),
             handover_id: handover.bytes().to_vec(),
+            sealed_person: Vec::new(),
         };
         Ok(self.run(message).await?.receipt()?)
     }
@@ -46,6 +47,7 @@ impl Client {
         let message = message::RestrictHandoverRequest {
             request_id: Vec::new(),
             handover_id: handover.bytes().to_vec(),
+            sealed_person: Vec::new(),
         };
         Ok(self.run(message).await?.receipt()?)
     }

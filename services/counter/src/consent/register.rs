@@ -88,8 +88,7 @@ impl Registered {
 pub struct Registration {
     /// What became of it.
     pub registered: Registered,
-    /// Of a consent that was given: the person's row, sealed for a gateway that loses the record
-    /// ([`successor`]); empty else.
+    /// The person's row, sealed for a gateway that loses the record ([`successor`]).
     pub sealed_subject: Vec<u8>,
 }
 
@@ -271,7 +270,7 @@ impl Registering<'_> {
         registered: &Registered,
     ) -> Result<Vec<u8>, Error> {
         match &self.known {
-            Known::Person { subject, .. } if registered.state == ConsentState::Given => {
+            Known::Person { subject, .. } => {
                 successor::seal(counter.keys(), call, registered.consent, &subject.index)
             }
             _ => Ok(Vec::new()),

@@ -10,10 +10,11 @@ use crate::consequence::{Cause, pause_others, stop};
 use crate::decision;
 use crate::feed::{self, Told};
 use crate::record::Record;
+use crate::sealed_person::{self, SEALED_PERSON_BYTES};
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::directory::Right;
 use rules::feed::FeedKind;
-use rules::handover::{Actor, Event, Step};
+use rules::handover::{Actor, Event, State, Step};
 use rules::id::{HandoverId, PeerKind, RequestId};
 use rules::policy::OversightAction;
 use rules::reason::{Outcome, Reason, Refusal};
@@ -57,7 +58,7 @@ impl Objection {
 }
 
 /// An objection, a restriction, or the decision about one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Object {
     /// The caller's id of this request.
     pub request_id: RequestId,
@@ -65,6 +66,8 @@ pub struct Object {
     pub handover: HandoverId,
     /// What is done.
     pub objection: Objection,
+    /// When it is sent again after a restore: the person's row as the first answer sealed it.
+    pub sealed_person: Option<[u8; SEALED_PERSON_BYTES]>,
 }
 
 impl Command for Object {
@@ -100,7 +103,7 @@ impl Command for Object {
             return Ok(Verdict::refused(Reason::RightMissing, Record::default()));
         }
         let Some(mut loaded) = load(room, tx, self.handover).await? else {
-            return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
+            return self.set_again(room, tx).await;
         };
         if !self.may_see(room, &loaded) {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
@@ -140,7 +143,11 @@ impl Command for Object {
             ..feed::about(&loaded, FeedKind::Objection)
         };
         feed::write(room, tx, &told).await?;
-        Ok(Verdict::permitted(loaded.receipt()?, record))
+        let mut receipt = loaded.receipt()?;
+        if !self.decides() {
+            receipt.sealed_person = sealed_person::seal(room, tx, &index).await?;
+        }
+        Ok(Verdict::permitted(receipt, record))
     }
 
     fn receipt(&self, reply: &HandoverReceipt) -> Receipt {
@@ -153,6 +160,48 @@ impl Command for Object {
 }
 
 impl Object {
+    /// Sets what the person stopped once more where the handover is gone, because the tables were put back from an
+    /// earlier backup: by the person's row, which is made anew where that is gone too. Nothing of theirs stands there.
+    async fn set_again(
+        &self,
+        room: &Room<'_>,
+        tx: &mut Tx<'_>,
+    ) -> Result<Verdict<HandoverReceipt>, Error> {
+        let mut record = Record {
+            event_code: Some(self.objection.code()),
+            ..Record::default()
+        };
+        let Some(sealed) = &self.sealed_person else {
+            return Ok(Verdict::hidden(Reason::NotAvailable, record));
+        };
+        let Some(person) = sealed_person::open(room, sealed) else {
+            record.finding = Some("STOP_UNREADABLE");
+            let text = "was not made by this gateway for this desk";
+            let refusal = Refusal::about(Reason::InvalidRequest, "sealed_person", text);
+            return Ok(Verdict::refused(refusal, record));
+        };
+        let index = person.subject.index;
+        record.person = Some(room.counter.keys().tag("subject", &index));
+        let subject = person.subject.make_and_lock(tx, room.call.now).await?;
+        pause_others(room, tx, &index, (&subject, self.cause(), self.handover)).await?;
+        let at = Some(person.stopped_at);
+        let (objected, restricted) = match self.objection {
+            Objection::Restrict => (subject.objected_at, subject.restricted_at.or(at)),
+            _ => (subject.objected_at.or(at), subject.restricted_at),
+        };
+        tx.update_subject_flags(&index, objected, restricted)
+            .await?;
+        let receipt = HandoverReceipt {
+            handover: self.handover,
+            state: State::Prepared,
+            revision: 0,
+            deadline: None,
+            dropped: Vec::new(),
+            sealed_person: sealed.to_vec(),
+        };
+        Ok(Verdict::permitted(receipt, record))
+    }
+
     /// Whether it is an officer's decision, and not the person's own word.
     fn decides(&self) -> bool {
         match self.objection {

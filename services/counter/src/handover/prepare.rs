@@ -365,6 +365,7 @@ impl Decided<'_> {
             revision: row.revision,
             deadline: row.deadline_at,
             dropped: self.dropped(&body),
+            sealed_person: Vec::new(),
         };
         let outcome = room.receipt_to_store(request.request_id, &fingerprint, &receipt.stored())?;
         tx.insert_request_outcome(caller, request.request_id, &outcome, room.call.now)

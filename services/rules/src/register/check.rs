@@ -7,6 +7,7 @@ use super::file::{Mistakes, Placed};
 use super::{DataClass, LabelEntry, Register, RegisterEntry};
 use crate::directory::exchanges;
 use crate::id::Label;
+use crate::limits::CONSENT_DAYS_MAX;
 use crate::policy::Stage;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -189,6 +190,14 @@ fn check_ground(entry: &RegisterEntry, line: usize, mistakes: &mut Mistakes<'_>)
         if text.trim().is_empty() {
             mistakes.add(Some(line), format!("{field} is empty"));
         }
+    }
+    if terms.consent_max_days > CONSENT_DAYS_MAX {
+        mistakes.add(
+            Some(line),
+            format!(
+                "consent_max_days is at most {CONSENT_DAYS_MAX}: what was stopped is kept as long"
+            ),
+        );
     }
     if terms.reflection_hours == 0 || terms.consent_max_days == 0 {
         mistakes.add(

@@ -236,7 +236,7 @@ deeds! {
 
 /// The calls about objections: a request id, a handover, and what is done.
 macro_rules! objections {
-    ($($message:ident $name:literal |$sent:ident, $reading:ident| $objection:expr;)*) => {$(
+    ($($message:ident $name:literal |$sent:ident, $reading:ident| $objection:expr, $sealed:expr;)*) => {$(
         impl Incoming for message::$message {
             type Command = Object;
             const NAME: &'static str = $name;
@@ -250,10 +250,17 @@ macro_rules! objections {
                 let handover = handover_id($reading, &self.handover_id);
                 let $sent = self;
                 let objection: Option<Objection> = $objection;
+                let sealed: &[u8] = $sealed;
+                let sealed_person = if sealed.is_empty() {
+                    Some(None)
+                } else {
+                    $reading.octets("sealed_person", sealed).map(Some)
+                };
                 Some(Object {
                     request_id: request_id?,
                     handover: handover?,
                     objection: objection?,
+                    sealed_person: sealed_person?,
                 })
             }
         }
@@ -261,8 +268,8 @@ macro_rules! objections {
 }
 
 objections! {
-    ObjectToHandoverRequest "ObjectToHandover" |_sent, reading| Some(Objection::Object);
-    RestrictHandoverRequest "RestrictHandover" |_sent, reading| Some(Objection::Restrict);
+    ObjectToHandoverRequest "ObjectToHandover" |sent, reading| Some(Objection::Object), &sent.sealed_person;
+    RestrictHandoverRequest "RestrictHandover" |sent, reading| Some(Objection::Restrict), &sent.sealed_person;
     DecideObjectionRequest "DecideObjection" |sent, reading| {
         reading.code("decision", sent.decision, |number| {
             match message::ObjectionDecision::try_from(number).ok()? {
@@ -272,7 +279,7 @@ objections! {
                 message::ObjectionDecision::LiftRestriction => Some(Objection::LiftRestriction),
             }
         })
-    };
+    }, &[];
 }
 
 /// The calls that read and are decided anew each time.

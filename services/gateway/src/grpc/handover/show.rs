@@ -22,6 +22,7 @@ pub(super) fn receipt(receipt: &HandoverReceipt, promise: &Promise) -> Option<me
         revision: receipt.revision,
         deadline_millis: receipt.deadline.map(Timestamp::millis),
         promise: Some(call::promise(promise)),
+        sealed_person: receipt.sealed_person.clone(),
     })
 }
 
