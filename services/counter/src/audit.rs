@@ -6,7 +6,7 @@
 use crate::Error;
 use crate::decision;
 use crate::record::{FINDING, OpenedEntry, Record, open_entry};
-use crate::serve::{Command, Room, Verdict};
+use crate::serve::{Command, Room, Verdict, looks_up};
 use rules::audit::{Searched, year_of};
 use rules::clock::Timestamp;
 use rules::directory::Right;
@@ -70,6 +70,7 @@ fn scope(room: &Room<'_>, year: i64) -> Result<Option<Tag>, Refusal> {
 
 impl Command for SearchEntries {
     type Reply = EntryPage;
+    looks_up!();
     fn name(&self) -> &'static str {
         "SearchEntries"
     }
@@ -242,6 +243,7 @@ pub struct GetEntry {
 
 impl Command for GetEntry {
     type Reply = OpenedEntry;
+    looks_up!();
     fn name(&self) -> &'static str {
         "GetEntry"
     }

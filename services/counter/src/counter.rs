@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-use store::Database;
+use store::{Database, Queue};
 use tokio::sync::Notify;
 use vault::pseudonym::ContextKey;
 use vault::rest::{Crypter, DayKeys, IndexKey, Place};
@@ -178,6 +178,12 @@ impl Keys {
     #[must_use]
     pub fn desk_tag(&self, oin: &Oin, desk: &DeskName) -> Tag {
         self.tag("caller", format!("{oin}/{desk}").as_bytes())
+    }
+
+    /// The queue in which a caller's organisation waits for its turn at the database.
+    #[must_use]
+    pub fn queue(&self, caller: &Caller) -> Queue {
+        Queue::Of(self.tag("queue", caller.party.oin.as_str().as_bytes()))
     }
 
     /// Tag of a purpose in handover rows.

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::call::{Answer, Call};
 use crate::counter::{Counter, Keys};
 use crate::record::Record;
-use crate::serve::{Command, Room, Verdict};
+use crate::serve::{Command, Room, Verdict, looks_up};
 use rules::clock::Timestamp;
 use rules::handover::InboxKind;
 use rules::id::{HandoverId, NoticeId, Party, Purpose, Tag};
@@ -14,8 +14,8 @@ use rules::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use rules::notice::NoticeKind;
 use rules::reason::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
-use store::Tx;
 use store::inbox::InboxRow;
+use store::{Queue, Tx};
 use vault::rest::Place;
 
 /// One thing that happened.
@@ -184,6 +184,7 @@ pub struct ListInbox {
 
 impl Command for ListInbox {
     type Reply = InboxPage;
+    looks_up!();
     fn name(&self) -> &'static str {
         "ListInbox"
     }
@@ -198,6 +199,21 @@ impl Command for ListInbox {
             Ok(page) => Ok(Verdict::permitted(page, record)),
             Err(refusal) => Ok(Verdict::refused(refusal, record)),
         }
+    }
+
+    async fn keep<'a>(&'a self, room: &'a Room<'a>, tx: &'a mut Tx<'_>) -> Result<(), Error> {
+        confirm(room, tx, &self.cursor).await
+    }
+}
+
+/// Remembers that the reader has what came before the cursor that it shows.
+async fn confirm(room: &Room<'_>, tx: &mut Tx<'_>, cursor: &str) -> Result<(), Error> {
+    let keys = room.counter.keys();
+    let party = keys.party_tag(&room.call.caller.party);
+    match Cursor::read(cursor, keys, party) {
+        Ok(from) if from != Cursor::START => Ok(tx.confirm_inbox(party, from.0).await?),
+        // Nothing was shown behind a cursor that is none.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -220,9 +236,6 @@ async fn read_page(
     let mut rows = tx
         .inbox_items(party, from.0, rows_max.saturating_add(1))
         .await?;
-    if from != Cursor::START {
-        tx.confirm_inbox(party, from.0).await?;
-    }
     let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > rows_max;
     rows.truncate(usize::try_from(rows_max).unwrap_or(usize::MAX));
     let end = rows.last().map_or(from, |row| Cursor(row.position));
@@ -242,8 +255,8 @@ async fn read_page(
     }))
 }
 
-/// Delivers the next item of a watch stream, if there is one; the entry is written with the delivery
-/// (DESIGN 12.15), so a watch that delivers nothing writes nothing.
+/// Delivers the next item of a watch stream, if there is one; the entry is written before the delivery
+/// (DESIGN 12.15), and a watch that delivers nothing writes nothing.
 #[derive(Clone, Debug)]
 pub struct WatchInbox {
     /// The cursor behind the last item delivered.
@@ -252,6 +265,7 @@ pub struct WatchInbox {
 
 impl Command for WatchInbox {
     type Reply = InboxPage;
+    looks_up!();
     fn name(&self) -> &'static str {
         "WatchInbox"
     }
@@ -270,6 +284,10 @@ impl Command for WatchInbox {
             Err(refusal) => Ok(Verdict::refused(refusal, record)),
         }
     }
+
+    async fn keep<'a>(&'a self, room: &'a Room<'a>, tx: &'a mut Tx<'_>) -> Result<(), Error> {
+        confirm(room, tx, &self.cursor).await
+    }
 }
 
 impl Counter {
@@ -285,6 +303,7 @@ impl Counter {
             .read(&Peek {
                 party,
                 after: from.0,
+                queue: self.keys().queue(&call.caller),
             })
             .await
     }
@@ -305,6 +324,7 @@ impl Counter {
 struct Peek {
     party: Tag,
     after: i64,
+    queue: Queue,
 }
 
 impl store::Work for Peek {
@@ -312,6 +332,10 @@ impl store::Work for Peek {
     type Error = Error;
     fn name(&self) -> &'static str {
         "PeekInbox"
+    }
+
+    fn queue(&self) -> Queue {
+        self.queue
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<bool, Error> {

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::call::{Answer, Call};
 use crate::counter::Counter;
 use crate::record::Record;
-use crate::serve::{Command, Room, Verdict};
+use crate::serve::{Command, Room, Verdict, looks_up};
 use rules::policy::{Explanation, Question, explain};
 use rules::reason::{Reason, Refusal};
 use store::Tx;
@@ -20,6 +20,7 @@ pub struct ExplainDecision {
 
 impl Command for ExplainDecision {
     type Reply = Explanation;
+    looks_up!();
 
     fn name(&self) -> &'static str {
         "ExplainDecision"

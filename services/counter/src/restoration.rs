@@ -9,7 +9,7 @@ use crate::call::{Answer, Call};
 use crate::counter::{Counter, Keys};
 use crate::directory::Signed;
 use crate::record::Record;
-use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict, looks_up};
 use rules::clock::Timestamp;
 use rules::directory::{Directory, Right};
 use rules::id::{DeskName, Oin, PeerKind, RequestId, Tag};
@@ -59,6 +59,7 @@ pub struct GetRestoration {
 
 impl Command for GetRestoration {
     type Reply = Standing;
+    looks_up!();
 
     fn name(&self) -> &'static str {
         "GetRestoration"

@@ -1,20 +1,22 @@
 //! The order in which every command is served: look up a repeat, do the work, write the entry and the
-//! stored outcome, commit, and only then promise.
+//! stored outcome, commit, and only then promise. What only looks something up has an order of its own (`look`).
 //!
 //! Must never let a command commit without its entry, nor an entry without its command.
+
+pub(crate) mod look;
 
 use crate::Error;
 use crate::call::{Answer, Call};
 use crate::counter::{Counter, InForce};
 use crate::record::Record;
-use rules::id::{EntryId, HandoverId, NoticeId, RequestId};
+use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::sync::Arc;
 use store::directory::InForce as InForceNow;
 use store::request::StoredOutcome;
-use store::{Tx, Work};
+use store::{Database, Queue, Tx, Work};
 use vault::rest::Place;
 
 /// What a command decided, and what the log is to know of it.
@@ -164,7 +166,7 @@ impl Fingerprint {
 }
 
 /// A use case that runs in one transaction.
-pub trait Command: Send + Sync {
+pub trait Command: Send + Sync + Sized {
     /// What the caller gets when permitted.
     type Reply: Send;
     /// The command's name: of the call, the transaction, the span and the log's action.
@@ -193,6 +195,23 @@ pub trait Command: Send + Sync {
     /// the directory in force cannot be read: then under the last ones that could.
     fn stops(&self) -> bool {
         false
+    }
+
+    /// Does it in one transaction; what only looks something up has another way (`looks_up!`).
+    fn serve<'a>(
+        serving: &'a Serving<'a, Self>,
+        database: &'a Database,
+    ) -> impl Future<Output = Result<Served<Self::Reply>, Error>> + Send + 'a {
+        database.write(serving)
+    }
+
+    /// What is kept with the line of a look-up that is going to be shown.
+    fn keep<'a>(
+        &'a self,
+        _room: &'a Room<'a>,
+        _tx: &'a mut Tx<'_>,
+    ) -> impl Future<Output = Result<(), Error>> + Send + 'a {
+        std::future::ready(Ok(()))
     }
 
     /// Whether it is done also while the door is shut after a restoration: what stops something, what puts a
@@ -240,15 +259,31 @@ const fn is_about_the_order(reason: Reason) -> bool {
     )
 }
 
+/// In a command: it decides nothing, reads beside those that write, changes nothing, is looked at anew each time, and is
+/// shown when its line is committed. The list is closed and stands in ARCHITECTURE.md; what hands out a sealed field,
+/// a key or a pseudonym is not on it.
+macro_rules! looks_up {
+    () => {
+        fn serve<'a>(
+            serving: &'a crate::serve::Serving<'a, Self>,
+            database: &'a store::Database,
+        ) -> impl Future<Output = Result<crate::serve::Served<Self::Reply>, crate::Error>> + Send + 'a
+        {
+            Box::pin(crate::serve::look::serve(database, serving))
+        }
+    };
+}
+pub(crate) use looks_up;
+
 /// One command in its transaction.
-struct Serving<'a, C> {
+pub struct Serving<'a, C> {
     room: Room<'a>,
     command: &'a C,
     whatever_is_in_force: bool,
 }
 
 /// What comes out of the transaction.
-struct Served<T> {
+pub struct Served<T> {
     outcome: Outcome<T>,
     entry: crate::record::Written,
 }
@@ -259,6 +294,10 @@ impl<C: Command> Work for Serving<'_, C> {
 
     fn name(&self) -> &'static str {
         self.command.name()
+    }
+
+    fn queue(&self) -> Queue {
+        self.room.queue(self.command.stops())
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
@@ -348,9 +387,13 @@ impl<C: Command> Serving<'_, C> {
         current.is_some_and(|current| current.is_shut) && !self.command.passes_shut_door()
     }
 
-    /// Refuses at the shut door. It is no outcome of the request: the same request is decided anew later.
+    /// The refusal at the shut door. It is no outcome of the request: the same request is decided anew later.
+    fn kept_out(&self) -> Verdict<C::Reply> {
+        Verdict::refused(Reason::Restoring, Record::default())
+    }
+
     async fn keep_out(&self, tx: &mut Tx<'_>) -> Result<Served<C::Reply>, Error> {
-        let verdict = Verdict::<C::Reply>::refused(Reason::Restoring, Record::default());
+        let verdict = self.kept_out();
         let entry = self
             .room
             .write_entry(tx, self.command.name(), &verdict.record)
@@ -410,6 +453,17 @@ impl<C: Command> Serving<'_, C> {
 }
 
 impl Room<'_> {
+    /// In which queue the call waits for its turn: its organisation's, or that of the portal's stops.
+    #[must_use]
+    pub fn queue(&self, stops: bool) -> Queue {
+        let caller = &self.call.caller;
+        if stops && caller.kind == PeerKind::Portal {
+            Queue::Stop
+        } else {
+            self.counter.keys().queue(caller)
+        }
+    }
+
     /// What is stored of an outcome, sealed.
     ///
     /// # Errors
@@ -449,7 +503,8 @@ impl Room<'_> {
 }
 
 impl Counter {
-    /// Serves one command: one transaction, one entry, then the promise.
+    /// Serves one command: one transaction, one entry, then the promise. A look-up has one to read and one for its
+    /// entry.
     ///
     /// When the directory or the policy set changed meanwhile, the new one is loaded and the command
     /// is decided once more under it.
@@ -489,14 +544,12 @@ impl Counter {
             call,
             in_force: self.in_force(),
         };
-        let served = self
-            .database()
-            .write(&Serving {
-                room,
-                command,
-                whatever_is_in_force,
-            })
-            .await?;
+        let serving = Serving {
+            room,
+            command,
+            whatever_is_in_force,
+        };
+        let served = C::serve(&serving, self.database()).await?;
         if let Outcome::Refused(refusal) = &served.outcome {
             tracing::info!(
                 action = command.name(),

@@ -2,6 +2,8 @@
 //!
 //! Its key holders are away. Must never test what needs one: that is for the whole system.
 
+mod look;
+
 use crate::audit::SearchEntries;
 use crate::call::{Call, Caller, SignedPaper};
 use crate::counter::{

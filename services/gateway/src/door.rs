@@ -1,29 +1,31 @@
 //! The door: TCP in, mutual TLS 1.3, and what the peer's certificate says about it.
 //!
-//! Must never let a byte of a call through before the client certificate is verified, and never log
-//! more of a failed handshake than the peer's address and the kind of fault.
+//! Must never let a byte of a call through before the client certificate is verified, never let connections that are
+//! not the portal's take the room that is the portal's, and never log more of a failed handshake than the peer's
+//! address and the kind of fault.
 
 pub mod admission;
 pub mod certificate;
 pub mod reload;
+mod room;
 
 use crate::configuration::OinElement;
+use admission::Registry;
 use certificate::PeerCertificate;
 use reload::DoorKeys;
+use room::{Hall, Room};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-/// Connections at the same time, those still shaking hands included.
-pub const CONNECTIONS_MAX: usize = 4_096;
 /// How long a peer may take for the TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Age at which a connection is told to go away, so that new certificates and issuers get a grip.
@@ -48,14 +50,13 @@ pub fn accept(
     listener: TcpListener,
     keys: Arc<DoorKeys>,
     oin_element: OinElement,
+    registry: Arc<dyn Registry>,
 ) -> ReceiverStream<std::io::Result<Guest>> {
     let (guests, waiting) = mpsc::channel(WAITING_MAX);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Room::new(registry));
     tokio::spawn(async move {
+        let mut hall = Hall::default();
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = guests.closed() => return,
@@ -69,15 +70,32 @@ pub fn accept(
                 }
             };
             let acceptor = TlsAcceptor::from(keys.server());
-            let guests = guests.clone();
+            let (guests, room) = (guests.clone(), Arc::clone(&room));
+            let crowded_out = hall.enter();
             tokio::spawn(async move {
-                match shake_hands(acceptor, stream, oin_element, place).await {
-                    // A closed channel means that the process is going down.
-                    Ok(guest) => drop(guests.send(Ok(guest)).await),
+                let greeted = tokio::select! {
+                    biased;
+                    greeted = shake_hands(acceptor, stream, oin_element) => greeted,
+                    _ = crowded_out => Err("crowded out by newer ones".to_owned()),
+                };
+                let (stream, certificate) = match greeted {
+                    Ok(greeted) => greeted,
                     Err(fault) => {
                         tracing::warn!(peer = %address, fault, "a TLS handshake failed");
+                        return;
                     }
-                }
+                };
+                let Some(place) = room.place(&certificate) else {
+                    tracing::warn!(peer = %address, "there is no room for one more connection");
+                    return;
+                };
+                let guest = Guest {
+                    stream,
+                    certificate,
+                    _place: place,
+                };
+                // A closed channel means that the process is going down.
+                drop(guests.send(Ok(guest)).await);
             });
         }
     });
@@ -88,8 +106,7 @@ async fn shake_hands(
     acceptor: TlsAcceptor,
     stream: TcpStream,
     oin_element: OinElement,
-    place: OwnedSemaphorePermit,
-) -> Result<Guest, String> {
+) -> Result<(TlsStream<TcpStream>, PeerCertificate), String> {
     stream
         .set_nodelay(true)
         .map_err(|error| error.kind().to_string())?;
@@ -105,11 +122,7 @@ async fn shake_hands(
         .ok_or("no client certificate")?;
     let certificate =
         PeerCertificate::read(leaf, oin_element).ok_or("the client certificate cannot be read")?;
-    Ok(Guest {
-        stream,
-        certificate,
-        _place: place,
-    })
+    Ok((stream, certificate))
 }
 
 /// The kind of fault. rustls' words for certificate faults can quote names from the certificate, so

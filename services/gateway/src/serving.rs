@@ -168,7 +168,12 @@ pub async fn serve(
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     reload_on_hangup(Arc::clone(&keys))?;
-    let guests = door::accept(listener, keys, configuration.oin_element);
+    let guests = door::accept(
+        listener,
+        keys,
+        configuration.oin_element,
+        Arc::clone(&registry),
+    );
 
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut descriptions = tonic_reflection::server::Builder::configure()

@@ -254,7 +254,7 @@ async fn write_file(backup: &Path, place: &File, shut: Option<Shut>) -> Result<(
         std::fs::copy(backup, &beside.path).map_err(refused)?;
         // Without a journal of its own beside it, which a new name would leave behind.
         let mut connection = settings_of_session(&beside).connect().await?;
-        let mut tx = Tx::reader(connection.begin().await?);
+        let mut tx = Tx::sqlite(connection.begin().await?, true);
         Shutting { shut }.perform(&mut tx).await?;
         tx.commit().await?;
         connection.close().await?;

@@ -6,10 +6,11 @@
 
 use crate::engine::{self, File, Settings, settings_of_session};
 use crate::group::Writer;
+use crate::turns::{Queue, Seat, Turns};
 use crate::{Error, Role, Tx};
-use sqlx::postgres::PgPool;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::postgres::Postgres;
+use sqlx::sqlite::Sqlite;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, Transaction};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -41,15 +42,52 @@ const BEGIN_LOCKING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// The other roles' few commands read and write without locks: that what they read still holds when they
 /// commit is the server's to see to, and what does not is begun anew.
 const BEGIN_SERIALIZABLE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+/// How a reading transaction begins on PostgreSQL: all of it sees one moment.
+const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// How long a command waits for its turn at a connection.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// One of so many connections to a server, and one at least, is for what stops something only.
+const CONNECTIONS_FOR_A_STOP: u32 = 10;
 
 #[derive(Debug)]
 enum Pools {
     Sqlite {
         file: File,
         writer: Writer,
-        readers: SqlitePool,
+        readers: Pool<Sqlite>,
     },
-    Postgres(PgPool),
+    Postgres(Pool<Postgres>),
+}
+
+/// Connections, and the turns at them.
+#[derive(Debug)]
+struct Pool<D: sqlx::Database> {
+    connections: sqlx::Pool<D>,
+    turns: Turns<()>,
+}
+
+impl<D: sqlx::Database> Pool<D> {
+    /// All connections of a pool, some of which are kept for what stops something.
+    fn new(connections: sqlx::Pool<D>, kept: u32) -> Self {
+        let count = |count| usize::try_from(count).unwrap_or(usize::MAX);
+        let all = count(connections.options().get_max_connections());
+        Self {
+            connections,
+            turns: Turns::new(all, count(kept)),
+        }
+    }
+
+    /// A transaction on a connection, for as long as the seat is held.
+    async fn begin(
+        &self,
+        queue: Queue,
+        begin: &'static str,
+    ) -> Result<(Seat<()>, Transaction<'static, D>), Error> {
+        let seat = tokio::time::timeout(TURN_TIMEOUT, self.turns.enter(queue));
+        let seat = seat.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        Ok((seat, self.connections.begin_with(begin).await?))
+    }
 }
 
 /// One command's work inside a transaction. A type and not a closure, so that it can be begun anew
@@ -61,6 +99,11 @@ pub trait Work: Send + Sync {
     type Error: From<Error> + Send;
     /// Name of the transaction: the command's, and so the span's, the metric's and the entry's.
     fn name(&self) -> &'static str;
+
+    /// In which queue it waits for its turn.
+    fn queue(&self) -> Queue {
+        Queue::Own
+    }
 
     /// Does the work. Must await nothing but `tx`, and must change nothing but rows, because it may
     /// run more than once.
@@ -86,15 +129,16 @@ impl Database {
         let pools = match settings {
             Settings::Sqlite(file) => {
                 let (writer, readers) = engine::open_sqlite(file, role).await?;
-                let writer = Writer::new(writer);
                 Pools::Sqlite {
                     file: file.clone(),
-                    writer,
-                    readers,
+                    writer: Writer::new(writer),
+                    readers: Pool::new(readers, 0),
                 }
             }
             Settings::Postgres(server) => {
-                Pools::Postgres(engine::open_postgres(server, role).await?)
+                let connections = engine::open_postgres(server, role).await?;
+                let kept = server.connections_max / CONNECTIONS_FOR_A_STOP;
+                Pools::Postgres(Pool::new(connections, kept.max(1)))
             }
         };
         let begin = match role {
@@ -108,17 +152,39 @@ impl Database {
     ///
     /// # Errors
     /// What `work` gives, or the database's own fault. Nothing is half-written.
-    pub async fn write<W: Work>(&self, work: &W) -> Result<W::Output, W::Error> {
+    pub fn write<'a, W: Work>(
+        &'a self,
+        work: &'a W,
+    ) -> impl Future<Output = Result<W::Output, W::Error>> + Send + 'a {
+        self.run(work, true)
+    }
+
+    /// Runs `work` in one transaction that only reads, beside those that write; begins anew as they do.
+    ///
+    /// # Errors
+    /// What `work` gives, or the database's own fault; [`Error::OnlyReads`] when it wants to change something.
+    pub fn read<'a, W: Work>(
+        &'a self,
+        work: &'a W,
+    ) -> impl Future<Output = Result<W::Output, W::Error>> + Send + 'a {
+        self.run(work, false)
+    }
+
+    async fn run<W: Work>(&self, work: &W, writes: bool) -> Result<W::Output, W::Error> {
         let mut attempt = 1;
         let mut pause = PAUSE;
         let begun = Instant::now();
         loop {
             let result = match &self.pools {
-                Pools::Sqlite { writer, .. } => writer.run(work).await,
+                Pools::Sqlite { writer, .. } if writes => writer.run(work).await,
+                Pools::Sqlite { readers, .. } => match readers.begin(work.queue(), "BEGIN").await {
+                    Ok((_seat, inner)) => run(Tx::sqlite(inner, false), work).await,
+                    Err(error) => Err(error.into()),
+                },
                 Pools::Postgres(pool) => {
-                    let begun = pool.begin_with(self.begin).await.map_err(Error::from);
-                    match begun {
-                        Ok(inner) => run(Tx::postgres(inner, true), work).await,
+                    let begin = if writes { self.begin } else { BEGIN_READING };
+                    match pool.begin(work.queue(), begin).await {
+                        Ok((_seat, inner)) => run(Tx::postgres(inner, writes), work).await,
                         Err(error) => Err(error.into()),
                     }
                 }
@@ -141,23 +207,6 @@ impl Database {
                 other => return other,
             }
         }
-    }
-
-    /// Runs `work` in one transaction that only reads.
-    ///
-    /// # Errors
-    /// What `work` gives, or the database's own fault.
-    pub async fn read<W: Work>(&self, work: &W) -> Result<W::Output, W::Error> {
-        let tx = match &self.pools {
-            Pools::Sqlite { readers, .. } => {
-                Tx::reader(readers.begin_with("BEGIN").await.map_err(Error::from)?)
-            }
-            Pools::Postgres(pool) => {
-                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Tx::postgres(pool.begin_with(begin).await.map_err(Error::from)?, false)
-            }
-        };
-        run(tx, work).await
     }
 
     /// Brings what was erased to an end on the disk as well: SQLite keeps old pages in its journal until they are
@@ -187,9 +236,9 @@ impl Database {
                 writer, readers, ..
             } => {
                 writer.close().await;
-                readers.close().await;
+                readers.connections.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres(pool) => pool.connections.close().await,
         }
     }
 }

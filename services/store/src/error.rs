@@ -41,6 +41,9 @@ pub enum Error {
     /// A row has a value that this program never writes.
     #[error("a row of {0} does not have the form this program writes")]
     Malformed(&'static str),
+    /// What only looks something up wanted to change something.
+    #[error("what only reads may change nothing")]
+    OnlyReads,
     /// Anything else: a wrong statement, a broken file.
     #[error("the database failed")]
     Broken(#[source] Arc<sqlx::Error>),
@@ -144,7 +147,7 @@ impl Error {
             Self::Full(source) => Self::Full(Arc::clone(source)),
             Self::Unavailable(source) => Self::Unavailable(Arc::clone(source)),
             Self::Broken(source) => Self::Broken(Arc::clone(source)),
-            Self::Open { .. } | Self::Migration { .. } | Self::Malformed(_) => {
+            Self::Open { .. } | Self::Migration { .. } | Self::Malformed(_) | Self::OnlyReads => {
                 Self::Broken(Arc::new(sqlx::Error::WorkerCrashed))
             }
         }

@@ -178,7 +178,7 @@ impl<'s> Examination<'s> {
         let mut tx = match &mut self.connection {
             Connection::Sqlite(connection) => {
                 let begun = connection.begin_with("BEGIN").await;
-                Tx::reader(begun.map_err(Error::from)?)
+                Tx::sqlite(begun.map_err(Error::from)?, false)
             }
             Connection::Postgres(connection) => {
                 let begun = connection.begin_with("BEGIN READ ONLY").await;

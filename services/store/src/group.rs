@@ -1,19 +1,18 @@
 //! Group commit on SQLite: one writer, one savepoint for each command, one sync for many of them.
 //!
-//! Commands take turns on the one writing connection. Whoever finds nobody waiting behind it commits for
-//! all since the last commit; none is answered before that. A savepoint goes with a command's first change and
-//! comes off with its last, so that it costs no round trip. Must never answer a command before its
-//! commit, and must never let a command that fails or is given up take others along.
+//! Commands take turns on the one writing connection, round the organisations. Whoever finds nobody waiting behind it
+//! commits for all since the last commit, and so does what stops something; none is answered before that. A savepoint
+//! goes with a command's first change and comes off with its last, so that it costs no round trip. Must never answer
+//! a command before its commit, and must never let a command that fails or is given up take others along.
 
 use crate::database::{Work, run};
+use crate::turns::{Queue, Seat, Turns};
 use crate::tx::Turn;
 use crate::{Error, Tx};
 use sqlx::Transaction;
 use sqlx::sqlite::{Sqlite, SqlitePool};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use tokio::sync::oneshot;
 
 /// Most commands in one group.
 const GROUP_COMMANDS_MAX: usize = 64;
@@ -27,11 +26,10 @@ const OTHERS_WAIT_MAX: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Writer {
     pool: SqlitePool,
-    lane: Arc<Mutex<Lane>>,
-    waiting: AtomicUsize,
+    turns: Turns<Lane>,
 }
 
-/// Where commands take turns.
+/// What whoever has its turn works in.
 #[derive(Debug, Default)]
 struct Lane {
     group: Option<Group>,
@@ -47,28 +45,14 @@ struct Group {
     members: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
-/// One that waits for its turn, for as long as it does.
-struct Waiting<'w>(&'w AtomicUsize);
-
-impl<'w> Waiting<'w> {
-    fn begin(count: &'w AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
+/// What a command did, and how it hears of its commit.
+type Performed<T> = (T, oneshot::Receiver<Result<(), Error>>);
 
 impl Writer {
     pub(crate) fn new(pool: SqlitePool) -> Self {
         Self {
             pool,
-            lane: Arc::default(),
-            waiting: AtomicUsize::new(0),
+            turns: Turns::new(1, 0),
         }
     }
 
@@ -76,23 +60,27 @@ impl Writer {
     pub(crate) async fn run<W: Work>(&self, work: &W) -> Result<W::Output, W::Error> {
         let (output, mut committed) = self.take_turn(work).await?;
         loop {
-            match tokio::time::timeout(OTHERS_WAIT_MAX, &mut committed).await {
-                Ok(Ok(Ok(()))) => return Ok(output),
-                Ok(Ok(Err(error))) => return Err(error.into()),
-                // The group went down with its connection: nothing of it was kept.
-                Ok(Err(_)) => return Err(lost().into()),
-                Err(_) => self.commit_for_all().await,
+            tokio::select! {
+                biased;
+                answer = &mut committed => {
+                    return match answer {
+                        Ok(Ok(())) => Ok(output),
+                        Ok(Err(error)) => Err(error.into()),
+                        // The group went down with its connection: nothing of it was kept.
+                        Err(_) => Err(lost().into()),
+                    };
+                }
+                lane = self.wait_for_others(work.queue()) => commit(lane?),
             }
         }
     }
 
     /// One command in its savepoint, in a group that may have others.
-    async fn take_turn<W: Work>(
-        &self,
-        work: &W,
-    ) -> Result<(W::Output, oneshot::Receiver<Result<(), Error>>), W::Error> {
-        let mut lane = self.enter().await;
-        let mut given_up = GivenUp(Some(Arc::clone(&self.lane)));
+    async fn take_turn<W: Work>(&self, work: &W) -> Result<Performed<W::Output>, W::Error> {
+        let mut taken = Taken(Some(self.turns.enter(work.queue()).await?));
+        let Some(lane) = taken.0.as_deref_mut() else {
+            return Err(lost().into());
+        };
         let group = match &mut lane.group {
             Some(group) => group,
             none @ None => none.insert(self.begin().await?),
@@ -109,16 +97,12 @@ impl Writer {
                 Err(error)
             }
         };
-        given_up.0 = None;
-        if self.is_to_commit(&lane) {
+        if let Some(lane) = taken.0.take()
+            && is_to_commit(&lane)
+        {
             commit(lane);
         }
         output
-    }
-
-    async fn enter(&self) -> OwnedMutexGuard<Lane> {
-        let _waiting = Waiting::begin(&self.waiting);
-        Arc::clone(&self.lane).lock_owned().await
     }
 
     async fn begin(&self) -> Result<Group, Error> {
@@ -130,22 +114,27 @@ impl Writer {
         })
     }
 
-    fn is_to_commit(&self, lane: &Lane) -> bool {
-        let is_full = lane.group.as_ref().is_some_and(|group| {
-            group.members.len() >= GROUP_COMMANDS_MAX || group.begun.elapsed() >= GROUP_OPEN_MAX
-        });
-        is_full || self.waiting.load(Ordering::Acquire) == 0
-    }
-
-    /// Commits what is open, if anything is.
-    async fn commit_for_all(&self) {
-        commit(self.enter().await);
+    /// A turn to commit what is open, when nobody else has done so in good time.
+    async fn wait_for_others(&self, queue: Queue) -> Result<Seat<Lane>, Error> {
+        tokio::time::sleep(OTHERS_WAIT_MAX).await;
+        self.turns.enter(queue).await
     }
 
     pub(crate) async fn close(&self) {
-        drop(self.enter().await.group.take());
+        if let Ok(mut lane) = self.turns.enter(Queue::Own).await {
+            drop(lane.group.take());
+        }
         self.pool.close().await;
     }
+}
+
+/// Whether a group is committed now: it is full or old, nobody waits to come into it, or the last one stops something,
+/// whose answer waits for nobody else's turn.
+fn is_to_commit(lane: &Seat<Lane>) -> bool {
+    let is_full = lane.group.as_ref().is_some_and(|group| {
+        group.members.len() >= GROUP_COMMANDS_MAX || group.begun.elapsed() >= GROUP_OPEN_MAX
+    });
+    is_full || lane.queue() == Queue::Stop || !lane.is_waited_for()
 }
 
 /// Why a command was not done.
@@ -184,20 +173,20 @@ impl Group {
     }
 }
 
-/// Sees to it that what others have done is committed when whoever has its turn gives up half-way.
-struct GivenUp(Option<Arc<Mutex<Lane>>>);
+/// A turn. When it is given up half-way, what others have done is committed.
+struct Taken(Option<Seat<Lane>>);
 
-impl Drop for GivenUp {
+impl Drop for Taken {
     fn drop(&mut self) {
         if let Some(lane) = self.0.take() {
-            tokio::spawn(async move { commit(lane.lock_owned().await) });
+            commit(lane);
         }
     }
 }
 
 /// Commits a group and answers its members. In a task of its own: whoever gives up waiting must not take
 /// the others along.
-fn commit(mut lane: OwnedMutexGuard<Lane>) {
+fn commit(mut lane: Seat<Lane>) {
     let Some(mut group) = lane.group.take() else {
         return;
     };

@@ -30,6 +30,7 @@ pub mod restoration;
 pub mod retention;
 mod schema;
 mod sql;
+mod turns;
 pub mod tx;
 
 #[cfg(test)]
@@ -39,4 +40,5 @@ pub use database::{Database, Work};
 pub use engine::{File, Role, Server, Settings};
 pub use error::Error;
 pub use opening::OpenFault;
+pub use turns::Queue;
 pub use tx::Tx;

@@ -1,7 +1,8 @@
 //! An open transaction: the only thing that statements run on, on either engine.
 //!
 //! Must never let a statement run outside a transaction, must never be open while a command waits for
-//! anything but the database, and must never read before its own changes have been sent.
+//! anything but the database, must never read before its own changes have been sent, and must never change anything
+//! where something is only looked up.
 
 use crate::Error;
 use crate::batch::Batch;
@@ -25,8 +26,11 @@ pub struct Tx<'t> {
 
 #[derive(Debug)]
 enum Engine<'t> {
-    /// Looks something up in a file.
-    Reader(Transaction<'t, Sqlite>),
+    /// Alone in a file.
+    Sqlite {
+        inner: Transaction<'t, Sqlite>,
+        writes: bool,
+    },
     /// Has its turn in a group of commands.
     Turn(Turn<'t>),
     Postgres {
@@ -80,10 +84,11 @@ macro_rules! on {
     ($tx:expr, $sql:expr, $args:expr, $run:ident) => {{
         let tx = $tx;
         let args = $args.iter().copied();
+        tx.check($sql)?;
         tx.flush().await?;
         tx.round_trips = tx.round_trips.saturating_add(1);
         match &mut tx.engine {
-            Engine::Reader(inner) => {
+            Engine::Sqlite { inner, .. } => {
                 let done = inner.$run(query::<Sqlite>($sql.text, args)).await;
                 Done::Sqlite(done.map_err(Error::from)?)
             }
@@ -116,8 +121,9 @@ impl<'t> Tx<'t> {
         }
     }
 
-    pub(crate) fn reader(inner: Transaction<'t, Sqlite>) -> Self {
-        Self::new(Engine::Reader(inner))
+    /// `writes` is false when the transaction only reads.
+    pub(crate) fn sqlite(inner: Transaction<'t, Sqlite>, writes: bool) -> Self {
+        Self::new(Engine::Sqlite { inner, writes })
     }
 
     pub(crate) fn turn(turn: Turn<'t>) -> Self {
@@ -136,7 +142,7 @@ impl<'t> Tx<'t> {
             self.flush().await?;
         }
         match self.engine {
-            Engine::Reader(inner) => inner.commit().await?,
+            Engine::Sqlite { inner, .. } => inner.commit().await?,
             Engine::Turn(mut turn) => {
                 if !self.waiting.is_empty() {
                     let text = self.waiting.in_turn(turn.begin(), RELEASE);
@@ -153,9 +159,23 @@ impl<'t> Tx<'t> {
         Ok(self.round_trips)
     }
 
+    /// Whether a statement may run here: no change where only something is looked up.
+    fn check(&self, sql: Sql) -> Result<(), Error> {
+        let writes = match self.engine {
+            Engine::Sqlite { writes, .. } | Engine::Postgres { writes, .. } => writes,
+            Engine::Turn(_) => true,
+        };
+        if writes || sql.only_reads() {
+            Ok(())
+        } else {
+            Err(Error::OnlyReads)
+        }
+    }
+
     /// Leaves a change to go with the next ones, before anything is read again and before the commit. What is
     /// wrong with it is heard then.
     pub(crate) async fn later(&mut self, sql: Sql, args: &[Arg<'_>]) -> Result<(), Error> {
+        self.check(sql)?;
         if !self.waiting.takes(sql) {
             self.flush().await?;
         }
@@ -171,7 +191,7 @@ impl<'t> Tx<'t> {
         let waiting = std::mem::take(&mut self.waiting);
         self.round_trips = self.round_trips.saturating_add(1);
         match &mut self.engine {
-            Engine::Reader(inner) => {
+            Engine::Sqlite { inner, .. } => {
                 let text = waiting.in_turn("", "");
                 inner.execute(waiting.query::<Sqlite>(text)).await?;
             }
@@ -237,7 +257,7 @@ impl<'t> Tx<'t> {
     pub(crate) async fn prepare(&mut self, sql: Sql) -> Result<(), Error> {
         let text = SqlStr::from_static(sql.text);
         match &mut self.engine {
-            Engine::Reader(inner) => inner.prepare(text).await.map(drop),
+            Engine::Sqlite { inner, .. } => inner.prepare(text).await.map(drop),
             Engine::Turn(turn) => turn.connection.prepare(text).await.map(drop),
             Engine::Postgres { inner, .. } => {
                 let text = SqlStr::from_static(sql.locking);

@@ -23,6 +23,7 @@ mod processes;
 mod refusals;
 mod relay;
 mod servers;
+mod stops;
 mod table;
 mod times;
 mod withdrawal;
@@ -101,6 +102,8 @@ enum What {
     OpenLoop,
     /// Withdrawals under load.
     Withdrawal,
+    /// Stops when nothing else goes on, and while an officer searches without pause.
+    Stops,
     /// Refusals that must look alike.
     Refusals,
     /// The same calls while the log grows.
@@ -257,6 +260,9 @@ async fn engine(
     }
     if arguments.wants(What::Withdrawal) {
         withdrawal::measure(site, usize::from(arguments.withdrawals), table).await;
+    }
+    if arguments.wants(What::Stops) {
+        stops::measure(site, usize::from(arguments.withdrawals) / 2, table).await;
     }
     if arguments.wants(What::Refusals) {
         refusals::measure(site, table).await;

@@ -2,10 +2,14 @@
 //!
 //! Must never do anything that a relay without privacy would not do.
 
+use counter::Caller;
 use gateway::configuration::{OinElement, TlsFiles};
+use gateway::door::admission::Registry;
+use gateway::door::certificate::PeerCertificate;
 use gateway::door::{accept, reload::DoorKeys};
 use rules::clock::{Random as _, Timestamp};
 use rules::id::{EntryId, Tag};
+use rules::reason::Reason;
 use std::path::Path;
 use std::sync::Arc;
 use store::audit::{EntryRow, EntryTags};
@@ -19,6 +23,15 @@ use wire::directory::v1::directory_service_server::{DirectoryService, DirectoryS
 
 /// Connections to a server, as many as the broker's.
 const CONNECTIONS: u32 = 16;
+
+/// Knows nobody: the relay asks for no caller.
+struct Nobody;
+
+impl Registry for Nobody {
+    fn admit(&self, _certificate: &PeerCertificate) -> Result<Caller, Reason> {
+        Err(Reason::DeskUnknown)
+    }
+}
 
 struct Relay {
     database: Database,
@@ -135,7 +148,8 @@ pub(crate) async fn serve(folder: &Path, database: &str) {
     .expect("the broker's certificate");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("{}", listener.local_addr().expect("its address"));
-    let guests = accept(listener, Arc::new(keys), OinElement::SerialNumber);
+    let keys = Arc::new(keys);
+    let guests = accept(listener, keys, OinElement::SerialNumber, Arc::new(Nobody));
     Server::builder()
         .add_service(DirectoryServiceServer::new(Relay { database }))
         .serve_with_incoming(guests)

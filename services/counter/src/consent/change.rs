@@ -6,7 +6,7 @@ use super::register::{Registered, record_of};
 use super::{Stored, load, need_portal, open_statement, save};
 use crate::Error;
 use crate::record::Record;
-use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict, looks_up};
 use rules::consent::{ConsentState, check_narrowed};
 use rules::id::{ConsentId, RequestId};
 use rules::reason::{Outcome, Reason};
@@ -92,6 +92,7 @@ pub struct GetConsent {
 
 impl Command for GetConsent {
     type Reply = Stored;
+    looks_up!();
 
     fn name(&self) -> &'static str {
         "GetConsent"

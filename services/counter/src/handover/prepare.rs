@@ -23,7 +23,7 @@ use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeSet;
 use store::handover::HandoverRow;
 use store::pseudonym::SubjectRow;
-use store::{Tx, Work};
+use store::{Queue, Tx, Work};
 use vault::rest::DataKey;
 
 /// Asks whether a person may be handed over.
@@ -204,6 +204,10 @@ impl Work for LookBack<'_> {
 
     fn name(&self) -> &'static str {
         "PrepareLookBack"
+    }
+
+    fn queue(&self) -> Queue {
+        self.room.queue(false)
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<bool, Error> {

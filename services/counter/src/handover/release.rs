@@ -199,6 +199,10 @@ impl store::Work for LookAhead<'_> {
         "ReleaseLookAhead"
     }
 
+    fn queue(&self) -> store::Queue {
+        self.room.queue(false)
+    }
+
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Option<Relation>, Error> {
         let caller = self.room.counter.keys().caller_tag(&self.room.call.caller);
         if tx

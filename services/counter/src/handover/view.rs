@@ -7,7 +7,7 @@ use super::{Loaded, load};
 use crate::Error;
 use crate::notice::{self, NoticeView};
 use crate::record::Record;
-use crate::serve::{Command, Room, Verdict};
+use crate::serve::{Command, Room, Verdict, looks_up};
 use rules::clock::Timestamp;
 use rules::handover::State;
 use rules::id::{HandoverId, NoticeId};
@@ -51,6 +51,7 @@ pub struct GetHandover {
 
 impl Command for GetHandover {
     type Reply = HandoverView;
+    looks_up!();
 
     fn name(&self) -> &'static str {
         "GetHandover"

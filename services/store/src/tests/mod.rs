@@ -11,6 +11,7 @@ mod limits;
 mod plans;
 mod room;
 mod statements;
+mod turns;
 
 use crate::audit::{EntryRow, EntryTags};
 use crate::engine::migrate;
