@@ -74,6 +74,9 @@ fn new(
         .ok_or_else(|| Refusal::new(Reason::BasisMissing))?;
     who(statement, terms, by)?;
     form(statement)?;
+    if record.state == ConsentState::Refused && by == Signer::Portal {
+        return said(statement, terms, now);
+    }
     need(
         record.notice.uri == entry.notice.uri
             && record.notice.version == entry.notice.version
@@ -166,8 +169,33 @@ fn is_present(moment: Timestamp, now: Timestamp) -> bool {
     (-ORDER_WINDOW_MILLIS_MAX..=CLOCK_SKEW_MILLIS_MAX).contains(&moment.millis_since(now))
 }
 
-/// A consent begins now and ends in time: before the same time on the clock, the register's days later. Counted
-/// in hours, the last of those days would be lost in autumn.
+/// A no at the portal counts whenever it was said, and whatever notice was there to be seen: it may have waited for a
+/// key holder.
+fn said(statement: &Statement, terms: &ConsentTerms, now: Timestamp) -> Result<(), Refusal> {
+    lasts(&statement.record, terms)?;
+    need(
+        statement.event_time.millis_since(now) <= CLOCK_SKEW_MILLIS_MAX
+            && statement.record.valid_from.millis_since(now) <= CLOCK_SKEW_MILLIS_MAX,
+        Reason::StatementInvalid,
+        "event.event_time",
+        "must not lie ahead",
+    )
+}
+
+/// A record ends in time: before the same time on the clock, the register's days later. Counted in hours, the last of
+/// those days would be lost in autumn.
+fn lasts(record: &ConsentRecord, terms: &ConsentTerms) -> Result<(), Refusal> {
+    let latest = add_days(record.valid_from, terms.consent_max_days);
+    need(
+        record.valid_until > record.valid_from
+            && latest.is_some_and(|latest| record.valid_until <= latest),
+        Reason::ConsentTermExceeded,
+        "valid_until",
+        "must lie after the beginning and within the register's term",
+    )
+}
+
+/// A consent begins now and ends in time.
 fn time(statement: &Statement, terms: &ConsentTerms, now: Timestamp) -> Result<(), Refusal> {
     let record = &statement.record;
     need(
@@ -176,14 +204,7 @@ fn time(statement: &Statement, terms: &ConsentTerms, now: Timestamp) -> Result<(
         "valid_from",
         "must be now, or at most five minutes ago",
     )?;
-    let latest = add_days(record.valid_from, terms.consent_max_days);
-    need(
-        record.valid_until > record.valid_from
-            && latest.is_some_and(|latest| record.valid_until <= latest),
-        Reason::ConsentTermExceeded,
-        "valid_until",
-        "must lie after the beginning and within the register's term",
-    )?;
+    lasts(record, terms)?;
     need(
         is_present(statement.event_time, now),
         Reason::StatementInvalid,

@@ -245,6 +245,22 @@ fn a_refusal_says_nothing_more_than_no() {
         statement.record.waiver = None;
         statement.stop_code = None;
     }
+    // It may have waited for a key holder.
+    check(None, |statement| {
+        refuse(statement);
+        statement.event_time = NOW.plus_millis(-9 * DAY_MILLIS);
+        statement.record.valid_from = statement.event_time;
+        statement.record.valid_until = statement.event_time.plus_millis(DAY_MILLIS);
+        statement.record.notice.version += 1;
+    });
+    check(Some(Reason::StatementInvalid), |statement| {
+        refuse(statement);
+        statement.event_time = NOW.plus_millis(CLOCK_SKEW_MILLIS_MAX + 1);
+    });
+    check(Some(Reason::ConsentTermExceeded), |statement| {
+        refuse(statement);
+        statement.record.valid_until = NOW.plus_millis(4_000 * DAY_MILLIS);
+    });
     check(None, refuse);
     check(None, |statement| {
         refuse(statement);
