@@ -58,7 +58,7 @@ async fn member(stage: &Stage, number: usize) -> Member {
     }
 }
 
-async fn run(laid: &Laid, name: &str, verb: &[&str], folder: &Path) -> Said {
+pub(crate) async fn run(laid: &Laid, name: &str, verb: &[&str], folder: &Path) -> Said {
     let folder = folder.to_str().unwrap();
     let mut words = vec!["backup"];
     words.extend_from_slice(verb);
@@ -66,7 +66,7 @@ async fn run(laid: &Laid, name: &str, verb: &[&str], folder: &Path) -> Said {
     laid.say(name, &words).await
 }
 
-async fn create(laid: &Laid, name: &str, folder: &Path) -> Said {
+pub(crate) async fn create(laid: &Laid, name: &str, folder: &Path) -> Said {
     run(laid, name, &["create", "--out"], folder).await
 }
 
@@ -75,7 +75,7 @@ fn configuration(laid: &Laid, name: &str) -> Configuration {
 }
 
 /// Takes a server's database out of the way.
-fn lose(laid: &Laid, name: &str) {
+pub(crate) fn lose(laid: &Laid, name: &str) {
     match configuration(laid, name).database() {
         DatabaseSettings::File { path, .. } => {
             for end in ["", "-wal", "-shm"] {
@@ -365,7 +365,7 @@ async fn what_is_no_whole_backup_of_this_role_is_not_put_back() {
     std::fs::write(&manifest, &text).unwrap();
     let back = run(&laid, "broker", &["restore"], &good).await;
     assert_eq!(back.code, 0, "{}", back.err);
-    // A holder's and the portal's have no door to shut, and serve at once.
+    // A holder's has no door to shut, and serves at once.
     laid.kill("holder-1");
     lose(&laid, "holder-1");
     let back = run(&laid, "holder-1", &["restore"], &other).await;

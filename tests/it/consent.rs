@@ -23,7 +23,8 @@ use vault::chance::SystemChance;
 use vault::pseudonym::Bsn;
 
 /// What the vakbond hands over.
-const SUMMARY: &[(&str, &str)] = &[("werk.denkniveau", "4"), ("doelgroep.route", "WERKNEMER")];
+pub(crate) const SUMMARY: &[(&str, &str)] =
+    &[("werk.denkniveau", "4"), ("doelgroep.route", "WERKNEMER")];
 const DOSSIER: &[(&str, &str)] = &[
     ("identiteit.naam", "Jip Dijkwachter"),
     ("contact.telefoon", "0600000000"),

@@ -28,6 +28,7 @@ mod objection;
 mod outage;
 mod pages;
 mod paper;
+mod portal_stops;
 mod private;
 mod race;
 mod repeat;

@@ -15,7 +15,7 @@ pub use consent::{RegisteredConsent, StandingConsent};
 pub use enrol::{ENROL_BATCH_MAX, Enrolled};
 pub use inbox::{Inbox, InboxEvent, Watch};
 pub use officer::PolicyFile;
-pub use portal::{FeedLine, PortalPseudonyms};
+pub use portal::{EncryptedPerson, FeedLine, PortalCopy, PortalPseudonyms};
 pub use recipient::{Fetched, Summary};
 pub use sender::Preparation;
 
@@ -29,7 +29,7 @@ use crate::receipt::Settled;
 use crate::retry::RetryPolicy;
 use crate::store::{DIRECTORY_KEY, DirectoryRow, OutboxRow, Store, Table, put};
 use rules::clock::{Clock, Random, Timestamp};
-use rules::id::{HandoverId, Party};
+use rules::id::{HandoverId, Party, RequestId};
 use rules::pseudonym::{Context, Domain};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -349,6 +349,24 @@ impl Client {
         }
         let directory = self.directory().await?;
         self.outbox.run(message, beside, &directory).await
+    }
+
+    /// The same for what whoever asks keeps until its answer.
+    async fn run_kept<M: Mutation>(
+        &self,
+        request: &RequestId,
+        message: M,
+    ) -> Result<Settled, ClientError> {
+        let directory = self.directory().await?;
+        self.outbox.run_kept(request, message, &directory).await
+    }
+
+    /// The same client, which makes one attempt at each call: for whoever repeats by other means.
+    #[must_use]
+    pub fn once(&self) -> Self {
+        let mut once = self.clone();
+        once.outbox.policy = RetryPolicy::ONCE;
+        once
     }
 
     /// The revision on which the partner decides: the last that it was shown; asked for when it was

@@ -23,8 +23,9 @@ pub mod store;
 
 pub use check::{ConnectCheckError, Step};
 pub use client::{
-    Client, ClientParts, ENROL_BATCH_MAX, Enrolled, FeedLine, Fetched, Inbox, InboxEvent,
-    PolicyFile, PortalPseudonyms, Preparation, RegisteredConsent, StandingConsent, Summary, Watch,
+    Client, ClientParts, ENROL_BATCH_MAX, EncryptedPerson, Enrolled, FeedLine, Fetched, Inbox,
+    InboxEvent, PolicyFile, PortalCopy, PortalPseudonyms, Preparation, RegisteredConsent,
+    StandingConsent, Summary, Watch,
 };
 pub use connection::{Connection, ConnectionError};
 pub use directory::{Controller, DirectoryCopy, DirectoryError};

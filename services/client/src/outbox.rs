@@ -80,6 +80,27 @@ impl Outbox {
         outcome
     }
 
+    /// Sends a request that whoever asks keeps until it is answered, under an id that stays the same: nothing
+    /// waits here.
+    pub(crate) async fn run_kept<M: Mutation>(
+        &self,
+        request: &RequestId,
+        mut message: M,
+        directory: &Arc<DirectoryCopy>,
+    ) -> Result<Settled, ClientError> {
+        message.set_request_id(request);
+        let row = OutboxRow {
+            call: M::NUMBER,
+            message: message.encode_to_vec(),
+            order: None,
+            person: String::new(),
+        };
+        match self.deliver(request, message, &row, directory).await {
+            Err(ClientError::Waiting { cause, .. }) => Err(*cause),
+            settled => settled,
+        }
+    }
+
     /// Sends a kept request. A definite answer takes it out of the outbox together with what it
     /// changes here; anything else leaves it there.
     pub(crate) async fn deliver<M: Mutation>(

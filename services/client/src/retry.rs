@@ -21,6 +21,15 @@ pub struct RetryPolicy {
     pub wait_max: Duration,
 }
 
+impl RetryPolicy {
+    /// One attempt: for whoever repeats by other means.
+    pub const ONCE: Self = Self {
+        attempts_max: 1,
+        first_wait: Duration::ZERO,
+        wait_max: Duration::ZERO,
+    };
+}
+
 impl Default for RetryPolicy {
     /// Six attempts within about eight seconds.
     fn default() -> Self {

@@ -22,6 +22,7 @@ pub mod link;
 pub mod notice;
 pub mod policy;
 pub mod portal;
+pub mod portal_copy;
 pub mod pseudonym;
 pub mod record;
 pub mod restoration;

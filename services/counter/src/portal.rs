@@ -1,46 +1,58 @@
 //! The portal (burgerportaal): a person who logged in sees everything that happened with their data, and
 //! can give, narrow and stop consent, object, and block an organisation.
 //!
-//! Nobody can read a person's lines without that person's login, this program included. Must never keep
-//! a number, a pseudonym or an organisation in clear, and must never answer what it could not keep.
+//! Nobody can read a person's lines without that person's login, this program included. What a person asked for and
+//! the broker has not answered lies sealed to the portal until it has. Must never keep a number, nor a pseudonym or an
+//! organisation in clear, and must never answer what it could not keep.
 
+mod block;
 mod broker;
 mod choice;
+mod copy;
+mod delivery;
+mod errand;
 mod error;
 mod feed;
 mod ledger;
 mod line;
 mod overview;
+mod page;
 mod person;
+mod refuse;
 mod rows;
 mod sentence;
 mod session;
 #[cfg(test)]
 mod tests;
 
-pub use broker::{Asking, Broker, Standing};
+pub use block::{BlockView, Blocked, Blocking};
+pub use broker::{Asking, Broker, CopyAtBroker, Standing};
+pub use errand::{ENCRYPTED_PERSON_BYTES, Need};
 pub use error::PortalError;
 pub use feed::FEED_LINES;
-pub use overview::{Overview, OverviewLine, Remedy};
-pub use person::Given;
+pub use overview::{Overview, OverviewLine, Remedy, StillToDo};
+pub use page::Pages;
+pub use person::{Given, Objected, Stopped};
 pub use session::{SESSION_MILLIS, SESSIONS_MAX, TOKEN_BYTES};
 
 use crate::feed::Told;
 use rules::clock::{Clock, Random, Timestamp};
 use rules::consent::{AuthenticationLevel, StopCode};
 use rules::directory::Directory;
-use rules::id::{DeskName, Oin, Tag};
+use rules::id::{DeskName, Oin};
 use rules::limits::{DAY_MILLIS, PORTAL_LINE_DAYS};
 use rules::reason::{Outcome, Reason, Refusal};
 use rules::register::Register;
 use session::{Known, Session, Sessions};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use store::Database;
 use vault::digest::sha256;
 use vault::person::PersonKeys;
 use vault::pseudonym::Bsn;
-use vault::rest::IndexKey;
+use vault::rest::{Crypter, IndexKey};
 
 /// What the test identity begins with.
 const TEST_ASSERTION: &str = "test:";
@@ -88,6 +100,8 @@ pub struct Parts {
     pub database: Database,
     /// Makes indexes and tags.
     pub index: IndexKey,
+    /// Seals what waits for the broker's answer, and copies at the broker.
+    pub crypter: Crypter,
     /// The purpose register, of the policy set that the controllers signed.
     pub register: Register,
     /// The present moment.
@@ -106,11 +120,19 @@ struct Inner {
     broker: Arc<dyn Broker>,
     database: Database,
     index: IndexKey,
+    crypter: Crypter,
     register: Register,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     sessions: Sessions,
     feed_turn: tokio::sync::Mutex<()>,
+    stop_turn: tokio::sync::Mutex<()>,
+    refusal_turn: tokio::sync::Mutex<()>,
+    copy_turn: tokio::sync::Mutex<()>,
+    copies_wait: tokio::sync::Notify,
+    /// Errands of which somebody was told that they cannot be done.
+    named: Mutex<BTreeSet<[u8; 16]>>,
+    is_shut: AtomicBool,
 }
 
 impl fmt::Debug for Portal {
@@ -168,21 +190,33 @@ fn settle<T>(result: Result<T, Halt>) -> Result<Outcome<T>, PortalError> {
 }
 
 impl Portal {
-    /// A portal of these parts.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner {
+    /// A portal of these parts. After a restoration it is shut until [`Portal::reconcile`] has brought back what lies
+    /// at the broker.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn new(parts: Parts) -> Result<Self, PortalError> {
+        let portal = Self(Arc::new(Inner {
             desk: parts.desk,
             identities: parts.identities,
             broker: parts.broker,
             database: parts.database,
             index: parts.index,
+            crypter: parts.crypter,
             register: parts.register,
             clock: parts.clock,
             random: parts.random,
             sessions: Sessions::default(),
-            feed_turn: tokio::sync::Mutex::new(()),
-        }))
+            feed_turn: tokio::sync::Mutex::default(),
+            stop_turn: tokio::sync::Mutex::default(),
+            refusal_turn: tokio::sync::Mutex::default(),
+            copy_turn: tokio::sync::Mutex::default(),
+            copies_wait: tokio::sync::Notify::new(),
+            named: Mutex::default(),
+            is_shut: AtomicBool::new(true),
+        }));
+        portal.look_at_door().await?;
+        Ok(portal)
     }
 
     /// Begins a session for a person who has proven who they are.
@@ -238,7 +272,8 @@ impl Portal {
         self.0.sessions.end_old(self.now());
     }
 
-    /// Erases lines older than [`PORTAL_LINE_DAYS`]; gives how many.
+    /// Erases lines older than [`PORTAL_LINE_DAYS`], and ends copies that have lain at the broker long enough; gives
+    /// how many lines.
     ///
     /// # Errors
     /// When the database is away; what was erased before it stays erased.
@@ -254,6 +289,7 @@ impl Portal {
                 break;
             }
         }
+        self.end_old_copies().await?;
         self.database().empty_journal().await?;
         Ok(erased)
     }
@@ -277,12 +313,6 @@ impl Portal {
     /// them, from the portal's files, which other exchanges the same person has.
     fn exchange_index(&self, id: &[u8; 16]) -> [u8; 32] {
         self.0.index.index("exchange", id)
-    }
-
-    /// The tag of an organisation that one person blocked.
-    fn block_tag(&self, person_index: &[u8; 32], oin: &Oin) -> Tag {
-        let value = [person_index.as_slice(), oin.as_str().as_bytes()].concat();
-        Tag::new(self.0.index.tag("block", &value))
     }
 
     /// Whether an exchange rests on a statute and not on the person's consent.

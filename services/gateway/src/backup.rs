@@ -244,7 +244,8 @@ pub(crate) async fn verify(folder: &Path) -> Result<Manifest, BackupError> {
     Ok(manifest)
 }
 
-/// Puts a backup back into the empty database of a configuration. A broker's door is shut then.
+/// Puts a backup back into the empty database of a configuration. The door of a broker or a portal is shut
+/// then.
 pub(crate) async fn restore(
     configuration: &Configuration,
     folder: &Path,
@@ -267,7 +268,7 @@ pub(crate) async fn restore(
         return Err(BackupError::TooOld { made_at });
     }
     let role = configuration.role.of_store();
-    let shut = matches!(configuration.role, Role::Broker(_)).then_some(shut);
+    let shut = (!matches!(configuration.role, Role::Holder(_))).then_some(shut);
     tables::put_back(&folder.join(TABLES), &settings, role, shut).await?;
     Ok(manifest)
 }

@@ -4,6 +4,7 @@
 
 pub mod arguments;
 pub(crate) mod assist;
+mod blocks;
 mod codes;
 mod day;
 pub(crate) mod draft;

@@ -11,6 +11,7 @@ pub mod handover;
 pub mod key_holder;
 pub mod policy;
 pub mod portal;
+pub mod portal_copy;
 pub mod pseudonym;
 pub mod reading;
 pub mod restoration;

@@ -81,3 +81,17 @@ pub const INBOX_DAYS_MAX: i64 = 90;
 /// Days after which the portal forgets a line: as long as the log keeps its entry. One term for all, because the
 /// portal's rows do not say for which purpose a line is.
 pub const PORTAL_LINE_DAYS: i64 = 1_826;
+
+/// Copies that a portal may keep at the broker, for the day on which it is put back from a backup: some blocks and
+/// stops of each candidate of the country.
+pub const PORTAL_COPIES_MAX: i64 = 200_000;
+/// Copies have a whole number of times so many bytes, so that sizes tell little.
+pub const PORTAL_COPY_STEP_BYTES: usize = 4 * 1024;
+/// Largest copy, in bytes.
+pub const PORTAL_COPY_BYTES_MAX: usize = 4 * PORTAL_COPY_STEP_BYTES;
+/// Copies in one message: with all of them at their largest it stays below [`MESSAGE_BYTES_MAX`].
+pub const PORTAL_COPIES_AT_ONCE: usize = 50;
+/// Names of copies that are taken away in one message.
+pub const PORTAL_COPIES_TAKEN_AT_ONCE: usize = 500;
+/// Days that the paper of a stop or a refusal has a copy at the broker: as long as a partner keeps what it stopped.
+pub const PORTAL_COPIED_DAYS: i64 = STOPPED_DAYS;

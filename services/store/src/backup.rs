@@ -228,13 +228,18 @@ pub async fn put_back(
     shut: Option<Shut>,
 ) -> Result<(), Error> {
     match to {
-        Settings::Sqlite(place) => write_file(backup, place, shut).await,
+        Settings::Sqlite(place) => write_file(backup, place, role, shut).await,
         Settings::Postgres(server) => write_server(&file(backup), server, role, shut).await,
     }
 }
 
 /// Beside first: what is not whole, or has no shut door, never gets the name.
-async fn write_file(backup: &Path, place: &File, shut: Option<Shut>) -> Result<(), Error> {
+async fn write_file(
+    backup: &Path,
+    place: &File,
+    role: Role,
+    shut: Option<Shut>,
+) -> Result<(), Error> {
     if place.path.exists() {
         return Err(Error::unfit(place, OpenFault::NotEmpty));
     }
@@ -255,7 +260,7 @@ async fn write_file(backup: &Path, place: &File, shut: Option<Shut>) -> Result<(
         // Without a journal of its own beside it, which a new name would leave behind.
         let mut connection = settings_of_session(&beside).connect().await?;
         let mut tx = Tx::sqlite(connection.begin().await?, true);
-        Shutting { shut }.perform(&mut tx).await?;
+        Shutting { shut, role }.perform(&mut tx).await?;
         tx.commit().await?;
         connection.close().await?;
         sync(&beside)?;
@@ -315,7 +320,7 @@ async fn write_server(
         }
     }
     let mut tx = Tx::postgres(writing, true);
-    Shutting { shut }.perform(&mut tx).await?;
+    Shutting { shut, role }.perform(&mut tx).await?;
     tx.commit().await?;
     target.close().await?;
     source.close().await?;
@@ -325,6 +330,7 @@ async fn write_server(
 /// Shuts the door, where there is one.
 struct Shutting {
     shut: Option<Shut>,
+    role: Role,
 }
 
 impl Work for Shutting {
@@ -337,7 +343,7 @@ impl Work for Shutting {
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), Error> {
         match self.shut {
-            Some(shut) => tx.shut(shut).await,
+            Some(shut) => tx.shut(shut, self.role).await,
             None => Ok(()),
         }
     }

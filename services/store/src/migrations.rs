@@ -29,9 +29,9 @@ type OfRole = (
 );
 
 const ALL: &[OfRole] = migrations!(
-    "broker": "0001_first", "0002_from_0002_stop_numbers";
+    "broker": "0001_first", "0002_from_0002_stop_numbers", "0005_from_0002_portal_copies";
     "holder": "0001_first";
-    "portal": "0001_first";
+    "portal": "0001_first", "0002_from_0002_errands";
 );
 
 fn of_role(role: Role) -> impl Iterator<Item = (File, File)> {

@@ -24,8 +24,8 @@ const DELETE_EXCHANGE: Sql = sql!("DELETE FROM exchange WHERE exchange_index = $
 /// A line comes again when it could not be acknowledged; the first copy stays.
 const INSERT_LINE: Sql = sql!(
     "INSERT INTO line \
-     (line_id, exchange_index, person_index, kind, sealed, created_at) \
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (line_id) DO NOTHING"
+     (line_id, exchange_index, person_index, kind, sealed, created_at, copied_until) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (line_id) DO NOTHING"
 );
 const DELETE_OLD_LINES: Sql = sql!(
     "DELETE FROM line WHERE line_id IN \
@@ -37,14 +37,23 @@ const DELETE_OLD_EXCHANGES: Sql = sql!(
 );
 const DELETE_LINE: Sql = sql!("DELETE FROM line WHERE line_id = $1");
 const SELECT_LINES: Sql = sql!(
-    "SELECT line_id, exchange_index, person_index, kind, sealed, created_at \
-     FROM line WHERE person_index = $1 AND kind = $2 \
-     ORDER BY created_at DESC, line_id DESC LIMIT $3"
+    "SELECT line_id, exchange_index, person_index, kind, sealed, created_at, copied_until \
+     FROM line WHERE person_index = $1 AND kind = $2 AND (created_at, line_id) < ($3, $4) \
+     ORDER BY created_at DESC, line_id DESC LIMIT $5"
+);
+const SELECT_LINES_OF_EXCHANGE: Sql = sql!(
+    "SELECT line_id, exchange_index, person_index, kind, sealed, created_at, copied_until \
+     FROM line WHERE exchange_index = $1 AND line_id > $2 ORDER BY line_id LIMIT $3"
+);
+const SELECT_LINE: Sql = sql!(
+    "SELECT line_id, exchange_index, person_index, kind, sealed, created_at, copied_until \
+     FROM line WHERE line_id = $1"
 );
 const INSERT_BLOCK: Sql = sql!(
     "INSERT INTO block (person_index, oin_tag) VALUES ($1, $2) \
      ON CONFLICT (person_index, oin_tag) DO NOTHING"
 );
+const DELETE_BLOCK: Sql = sql!("DELETE FROM block WHERE person_index = $1 AND oin_tag = $2");
 const SELECT_BLOCKS: Sql = sql!(
     "SELECT person_index, oin_tag FROM block WHERE person_index IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50)"
 );
@@ -60,7 +69,10 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     DELETE_OLD_EXCHANGES,
     DELETE_LINE,
     SELECT_LINES,
+    SELECT_LINES_OF_EXCHANGE,
+    SELECT_LINE,
     INSERT_BLOCK,
+    DELETE_BLOCK,
     SELECT_BLOCKS,
 ];
 
@@ -92,6 +104,17 @@ pub struct LineRow {
     pub sealed: Vec<u8>,
     /// When what it tells happened.
     pub created_at: Timestamp,
+    /// Until when a copy of it lies at the broker; none for most.
+    pub copied_until: Option<Timestamp>,
+}
+
+/// From where on lines are read: behind this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct After {
+    /// When what the last line read tells happened.
+    pub created_at: Timestamp,
+    /// The last line read.
+    pub line_id: EntryId,
 }
 
 impl Tx<'_> {
@@ -185,6 +208,7 @@ impl Tx<'_> {
                 Arg::from(row.kind),
                 Arg::from(row.sealed.as_slice()),
                 Arg::from(row.created_at.millis()),
+                Arg::from(row.copied_until.map(Timestamp::millis)),
             ],
         )
         .await
@@ -199,7 +223,7 @@ impl Tx<'_> {
             .await
     }
 
-    /// A person's newest lines of one kind, newest first.
+    /// A page of a person's lines of one kind, newest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -207,20 +231,51 @@ impl Tx<'_> {
         &mut self,
         person_index: &[u8; 32],
         kind: i64,
+        after: Option<After>,
         limit: i64,
     ) -> Result<Vec<LineRow>, Error> {
-        self.all(
-            SELECT_LINES,
-            &[
-                Arg::from(person_index.as_slice()),
-                Arg::from(kind),
-                Arg::from(limit),
-            ],
-        )
-        .await?
-        .iter()
-        .map(read_line)
-        .collect()
+        let (created_at, line_id) = after.map_or((i64::MAX, [u8::MAX; 16]), |after| {
+            (after.created_at.millis(), *after.line_id.bytes())
+        });
+        let args = [
+            Arg::from(person_index.as_slice()),
+            Arg::from(kind),
+            Arg::from(created_at),
+            Arg::from(line_id.as_slice()),
+            Arg::from(limit),
+        ];
+        let rows = self.all(SELECT_LINES, &args).await?;
+        rows.iter().map(read_line).collect()
+    }
+
+    /// A page of the lines of one exchange, by their ids.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn lines_of_exchange(
+        &mut self,
+        exchange_index: &[u8; 32],
+        after: Option<EntryId>,
+        limit: i64,
+    ) -> Result<Vec<LineRow>, Error> {
+        let after = after.map_or([0; 16], |line| *line.bytes());
+        let args = [
+            Arg::from(exchange_index.as_slice()),
+            Arg::from(after.as_slice()),
+            Arg::from(limit),
+        ];
+        let rows = self.all(SELECT_LINES_OF_EXCHANGE, &args).await?;
+        rows.iter().map(read_line).collect()
+    }
+
+    /// One line.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn line(&mut self, id: EntryId) -> Result<Option<LineRow>, Error> {
+        let args = [Arg::from(id.bytes().as_slice())];
+        let row = self.optional(SELECT_LINE, &args).await?;
+        row.as_ref().map(read_line).transpose()
     }
 
     /// Remembers that a person blocked an organisation.
@@ -240,6 +295,22 @@ impl Tx<'_> {
             ],
         )
         .await
+    }
+
+    /// Forgets a block; gives whether it was there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_block(
+        &mut self,
+        person_index: &[u8; 32],
+        oin_tag: Tag,
+    ) -> Result<bool, Error> {
+        let args = [
+            Arg::from(person_index.as_slice()),
+            Arg::from(oin_tag.bytes().as_slice()),
+        ];
+        Ok(self.execute(DELETE_BLOCK, &args).await? > 0)
     }
 
     /// What these persons blocked: each with the tag of the organisation.
@@ -268,5 +339,6 @@ fn read_line(row: &Row) -> Result<LineRow, Error> {
         kind: column(row, "kind")?,
         sealed: column(row, "sealed")?,
         created_at: Timestamp::from_millis(column(row, "created_at")?),
+        copied_until: column::<Option<i64>>(row, "copied_until")?.map(Timestamp::from_millis),
     })
 }

@@ -4,7 +4,7 @@
 //! Must never say that the door is open because a row is missing that a restoration wrote.
 
 use crate::sql::{Arg, Sql, column, fixed, sql};
-use crate::{Error, Tx};
+use crate::{Error, Role, Tx};
 use rules::clock::Timestamp;
 use rules::id::Tag;
 
@@ -37,6 +37,10 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     SELECT_RESENT,
 ];
 
+/// Those that run on the portal's tables too.
+#[cfg(test)]
+pub(crate) const OF_BOTH: &[Sql] = &[INSERT_RESTORATION, SELECT_SHUT, OPEN];
+
 /// A restoration after which the door has not been opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shut {
@@ -47,11 +51,11 @@ pub struct Shut {
 }
 
 impl Tx<'_> {
-    /// Shuts the door of tables that have just been put back.
+    /// Shuts the door of tables that have just been put back: the broker's, or the portal's.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn shut(&mut self, shut: Shut) -> Result<(), Error> {
+    pub async fn shut(&mut self, shut: Shut, role: Role) -> Result<(), Error> {
         self.later(
             INSERT_RESTORATION,
             &[
@@ -60,6 +64,9 @@ impl Tx<'_> {
             ],
         )
         .await?;
+        if role != Role::Broker {
+            return Ok(());
+        }
         self.later(MOVE_INBOXES_ON, &[]).await?;
         self.later(DELETE_LEASES, &[]).await
     }

@@ -45,6 +45,7 @@ async fn refused_alike(scene: &Scene) -> Vec<(&'static str, PersonKey)> {
         session,
         request_id: request_id(),
         oin: scene.union_oin.clone(),
+        realm: String::new(),
     };
     let done = portal.block_organisation(block).await;
     done.expect("a block");

@@ -127,7 +127,15 @@ impl Visitor {
             request_id: request_id(),
             record_id: record.bytes().to_vec(),
         };
-        ask!(self, stop_consent, "StopConsent", asked.clone()).is_some()
+        for _ in 0..ATTEMPTS_MAX {
+            match ask!(self, stop_consent, "StopConsent", asked.clone()) {
+                Some(answer) if answer.still_to_do == 0 => return true,
+                // The portal goes on by itself; what counts here is what it has said to be done.
+                Some(_) => tokio::time::sleep(PAUSE).await,
+                None => return false,
+            }
+        }
+        false
     }
 
     /// Stops a consent by the code on its statement.
@@ -149,8 +157,9 @@ impl Visitor {
     /// The sentences of the overview.
     pub(crate) async fn overview(&mut self) -> Option<Vec<String>> {
         let request = || message::GetOverviewRequest {
-            session: Vec::new(),
             language: "nl".to_owned(),
+            limit: 1_000,
+            ..message::GetOverviewRequest::default()
         };
         let seen = ask!(self, get_overview, "GetOverview", request())?;
         Some(seen.lines.into_iter().map(|line| line.sentence).collect())

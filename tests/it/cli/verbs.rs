@@ -3,7 +3,7 @@
 //! Must never look into a folder for what a command should have printed.
 
 use super::{NUMBER, Terminal, in_days, repository, text_of};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A second person and a third.
 const OTHERS: [&str; 2] = ["999990020", "999990032"];
@@ -204,6 +204,41 @@ async fn a_person_decides_by_hand() {
     let blocked = terminal.json("block vakbond", OTHERS[1]);
     assert_eq!(blocked["stopped_consents"], 0);
     assert!(!terminal.text("block vakbond", OTHERS[1]).is_empty());
+    unblocked(&terminal);
+}
+
+fn unblocked(terminal: &Terminal) {
+    terminal.json("block neutraal --realm", OTHERS[1]);
+    let listed = terminal.json("blocks", OTHERS[1]);
+    let blocks = listed["blocks"].as_array().unwrap();
+    assert_eq!(blocks.len(), 2, "{listed}");
+    let realms: Vec<_> = blocks.iter().map(|block| &block["realm"]).collect();
+    assert!(realms.iter().any(|realm| **realm == "neutraal"), "{listed}");
+    let first = terminal.json("blocks --limit 1", OTHERS[1]);
+    let rest = format!("blocks --limit 1 --after {}", text_of(&first, "more"));
+    let rest = terminal.json(&rest, OTHERS[1]);
+    assert_eq!(first["blocks"][0], blocks[0]);
+    assert_eq!(
+        (&rest["blocks"][0], &rest["more"]),
+        (&blocks[1], &json!(""))
+    );
+    let undone = terminal.json("unblock neutraal --realm", OTHERS[1]);
+    assert_eq!(undone["undone"], true);
+    assert!(
+        terminal
+            .text("unblock vakbond", OTHERS[1])
+            .contains("stays stopped")
+    );
+    assert!(
+        terminal
+            .text("blocks", OTHERS[1])
+            .contains("nothing is blocked")
+    );
+    let (code, text, _) = terminal.refused("unblock vakbond", OTHERS[1]);
+    assert_ne!(code, 0);
+    assert!(text.contains("is not blocked"), "{text}");
+    let (_, text, _) = terminal.refused("overview --after 77", OTHERS[1]);
+    assert!(text.contains("PAGE_TOKEN_INVALID"), "{text}");
 }
 
 fn linked(terminal: &Terminal) {

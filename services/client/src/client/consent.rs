@@ -4,6 +4,7 @@
 //! not wait in the outbox; narrowing and stopping do, because a choice must not be lost. Must never
 //! send a statement that says another thing than the one that was given.
 
+use super::portal::EncryptedPerson;
 use super::{Client, ask};
 use crate::connection::{stub, with_deadline};
 use crate::directory::DirectoryCopy;
@@ -55,9 +56,26 @@ impl Client {
         bsn: &Bsn,
         statement: &Statement,
     ) -> Result<RegisteredConsent, ClientError> {
+        let person = self.encrypted(bsn).await?;
+        self.register_consent_of(&person, statement).await
+    }
+
+    /// Portal: the same of a person whom the portal encrypted when they were there, for a refusal that could not be
+    /// registered at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::register_consent`]; also when `person` was encrypted under an earlier context.
+    pub async fn register_consent_of(
+        &self,
+        person: &EncryptedPerson,
+        statement: &Statement,
+    ) -> Result<RegisteredConsent, ClientError> {
         let directory = self.directory().await?;
-        let (context, key) = self.own_context(&directory)?;
-        let (mut order, ciphertext) = self.origin_order(&context, &key, bsn, OrderKind::Consent);
+        let (context, _) = self.own_context(&directory)?;
+        let wrong = |_| ProtocolError::new("person", "is not encrypted as one");
+        let ciphertext = Ciphertext::parse(&person.0).map_err(wrong)?;
+        let mut order = self.order_of_origin(&context, &ciphertext, OrderKind::Consent);
         let record = &statement.record;
         order.targets = vec![super::sender::relation_target(
             &directory,
@@ -127,6 +145,30 @@ impl Client {
             source_sha256: Vec::new(),
         };
         let receipt = self.run(message).await?.consent()?;
+        Ok(RegisteredConsent {
+            statement_jws,
+            receipt,
+        })
+    }
+
+    /// Portal: the same under an id that the portal keeps with the statement until it is answered. Nothing waits in
+    /// the outbox.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault; after a fault it is to be given again.
+    pub async fn withdraw_kept_consent(
+        &self,
+        request: &RequestId,
+        statement: &Statement,
+    ) -> Result<RegisteredConsent, ClientError> {
+        let statement_jws = self.sign_statement(statement);
+        let message = message::WithdrawConsentRequest {
+            request_id: Vec::new(),
+            consent: Some(Which::StatementJws(statement_jws.clone())),
+            source_sha256: Vec::new(),
+        };
+        let receipt = self.run_kept(request, message).await?.consent()?;
         Ok(RegisteredConsent {
             statement_jws,
             receipt,

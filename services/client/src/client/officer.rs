@@ -7,7 +7,7 @@ use crate::connection::{stub, with_deadline};
 use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError, from_status};
 use crate::receipt::{ConsentReceipt, Receipt};
-use rules::id::{ConsentId, EntryId, HandoverId};
+use rules::id::{ConsentId, EntryId, HandoverId, RequestId};
 use wire::audit::v1::audit_service_client::AuditServiceClient;
 use wire::audit::v1::{
     GetEntryRequest, GetEntryResponse, SearchEntriesRequest, SearchEntriesResponse,
@@ -50,6 +50,35 @@ impl Client {
             sealed_person: Vec::new(),
         };
         Ok(self.run(message).await?.receipt()?)
+    }
+
+    /// Candidate's channel: the same two under an id that the portal keeps until it is answered. Nothing waits in the
+    /// outbox.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault; after a fault it is to be given again.
+    pub async fn object_kept(
+        &self,
+        request: &RequestId,
+        handover: &HandoverId,
+        restrict: bool,
+    ) -> Result<Receipt, ClientError> {
+        let (request_id, handover_id) = (Vec::new(), handover.bytes().to_vec());
+        let settled = if restrict {
+            let message = message::RestrictHandoverRequest {
+                request_id,
+                handover_id,
+            };
+            self.run_kept(request, message).await?
+        } else {
+            let message = message::ObjectToHandoverRequest {
+                request_id,
+                handover_id,
+            };
+            self.run_kept(request, message).await?
+        };
+        Ok(settled.receipt()?)
     }
 
     /// Officer: upholds or rejects an objection, or lifts a restriction.

@@ -1,7 +1,7 @@
 //! What the portal asks of the gateway: who logs in, what happened with whom, and link codes.
 //!
-//! Nothing here goes through the outbox: a person's number must never be kept, not even encrypted and
-//! not for a moment. Must never keep a pseudonym or print one.
+//! Nothing here goes through the outbox, and nothing here is kept: a person's number never, and a person who is
+//! encrypted for an order only by the portal itself, while a refusal waits. Must never keep a pseudonym or print one.
 
 use super::{Client, ask, context_label};
 use crate::connection::{stub, with_deadline};
@@ -16,6 +16,7 @@ use rules::id::{EntryId, Party, RequestId};
 use rules::pseudonym::{Context, Domain, OrderKind, TargetDomain};
 use vault::pseudonym::{Bsn, Ciphertext, ContextKey, Pseudonym};
 use wire::portal::v1 as portal;
+use wire::portal::v1::copy_service_client::CopyServiceClient;
 use wire::portal::v1::feed_service_client::FeedServiceClient;
 use wire::pseudonym::v1 as message;
 use wire::pseudonym::v1::pseudonym_service_client::PseudonymServiceClient;
@@ -31,7 +32,93 @@ pub struct PortalPseudonyms {
     pub previous: Option<Pseudonym>,
 }
 
+/// A person as the portal's orders name one: hashed, and encrypted under the portal's own context. Only the portal
+/// can read it, and only as a point.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EncryptedPerson(pub [u8; 64]);
+
+impl std::fmt::Debug for EncryptedPerson {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("EncryptedPerson(..)")
+    }
+}
+
+/// A copy that the portal keeps at the gateway: its name, and what it sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalCopy {
+    /// Its name, which only the portal can make.
+    pub name: [u8; 16],
+    /// What it holds, sealed by the portal; empty where only names were asked for.
+    pub sealed: Vec<u8>,
+}
+
 impl Client {
+    /// The person who is logged in, as an order names them. No gateway is asked for it.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the store, or [`ClientError::Input`] without an open context.
+    pub async fn encrypted(&self, bsn: &Bsn) -> Result<EncryptedPerson, ClientError> {
+        let directory = self.directory().await?;
+        let (_, key) = self.own_context(&directory)?;
+        Ok(EncryptedPerson(*key.encrypt_bsn(bsn).bytes()))
+    }
+
+    /// Portal: keeps copies at the gateway, each in the place of the one of its name.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault; they may be put again.
+    pub async fn put_copies(&self, copies: &[PortalCopy]) -> Result<(), ClientError> {
+        let copies = copies.iter().map(|copy| portal::Copy {
+            copy_id: copy.name.to_vec(),
+            sealed: copy.sealed.clone(),
+        });
+        let message = portal::PutCopiesRequest {
+            copies: copies.collect(),
+        };
+        ask!(self, "PutCopies", CopyServiceClient.put_copies, message).map(drop)
+    }
+
+    /// Portal: a page of the copies behind a name; the names alone where nothing more is wanted.
+    ///
+    /// # Errors
+    ///
+    /// A refusal, a fault, or a [`ProtocolError`] when a name is none.
+    pub async fn list_copies(
+        &self,
+        after: Option<[u8; 16]>,
+        limit: usize,
+        names_only: bool,
+    ) -> Result<Vec<PortalCopy>, ClientError> {
+        let message = portal::ListCopiesRequest {
+            after: after.map(|name| name.to_vec()).unwrap_or_default(),
+            limit: i32::try_from(limit).unwrap_or(i32::MAX),
+            names_only,
+        };
+        let answer = ask!(self, "ListCopies", CopyServiceClient.list_copies, message)?;
+        let copies = answer.copies.into_iter().map(|copy| {
+            let name: Result<[u8; 16], _> = copy.copy_id.as_slice().try_into();
+            Ok(PortalCopy {
+                name: name.map_err(|_| ProtocolError::new("copies", "have a name that is none"))?,
+                sealed: copy.sealed,
+            })
+        });
+        copies.collect()
+    }
+
+    /// Portal: takes copies away. Those that are gone already are no mistake.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault; they may be taken away again.
+    pub async fn take_copies(&self, names: &[[u8; 16]]) -> Result<(), ClientError> {
+        let message = portal::TakeCopiesRequest {
+            copy_ids: names.iter().map(|name| name.to_vec()).collect(),
+        };
+        ask!(self, "TakeCopies", CopyServiceClient.take_copies, message).map(drop)
+    }
+
     /// Portal: the portal's own pseudonyms of the person who logs in (order LOGIN). Checks every
     /// holder's voucher and that the result is under the portal's own key. Nothing is kept.
     ///
@@ -231,12 +318,21 @@ impl Client {
         kind: OrderKind,
     ) -> (message::Order, Ciphertext) {
         let ciphertext = key.encrypt_bsn(bsn);
-        let order = message::Order {
+        (self.order_of_origin(context, &ciphertext, kind), ciphertext)
+    }
+
+    /// The order's template of a conversion from a person's number that was encrypted before.
+    pub(super) fn order_of_origin(
+        &self,
+        context: &Context,
+        ciphertext: &Ciphertext,
+        kind: OrderKind,
+    ) -> message::Order {
+        message::Order {
             kind: kind.number(),
             source_domain: Domain::Origin.to_string(),
-            ..self.order_template(context, &ciphertext)
-        };
-        (order, ciphertext)
+            ..self.order_template(context, ciphertext)
+        }
     }
 
     pub(super) fn sign(&self, template: &message::Order) -> Result<Signed<Order>, ClientError> {

@@ -4,6 +4,7 @@
 //! acknowledge a line before the database has it, and must never keep a line in clear.
 
 use super::broker::Broker;
+use super::errand::{Objection, Task};
 use super::line::{CONSENT, Paper, STORY, Story};
 use super::rows::{FindBlocks, FindExchanges, Keep};
 use super::{Halt, Portal, PortalError, permitted};
@@ -11,7 +12,7 @@ use crate::consent::author::{Author, Place};
 use crate::feed::FeedLine;
 use rules::consent::ConsentState;
 use rules::feed::FeedKind;
-use rules::id::{ConsentId, EntryId, HandoverId, Oin, Tag};
+use rules::id::{ConsentId, EntryId, HandoverId, Tag};
 use rules::reason::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
 use store::portal::{ExchangeRow, LineRow};
@@ -125,7 +126,7 @@ impl Portal {
     ) -> Result<(), PortalError> {
         match line.told.kind {
             FeedKind::ConsentAssisted => self.take_assisted(line, exchange, is_blocked).await,
-            FeedKind::Prepared if is_blocked => self.object_to(line).await,
+            FeedKind::Prepared if is_blocked => self.object_to(line, exchange).await,
             FeedKind::Prepared
             | FeedKind::AttemptRefused
             | FeedKind::State
@@ -201,11 +202,8 @@ impl Portal {
     }
 
     fn is_blocked(&self, line: &FeedLine, exchange: &ExchangeRow, blocks: &Blocks) -> bool {
-        let person = exchange.person_index;
-        [&line.told.sender.oin, &line.told.recipient.oin]
-            .map(|oin: &Oin| self.block_tag(&person, oin))
-            .into_iter()
-            .any(|tag| blocks.contains(&(person, tag)))
+        let parties = [&line.told.sender, &line.told.recipient];
+        self.is_one_blocked(&exchange.person_index, parties, blocks)
     }
 
     /// A desk registered a consent with the person: the person gets the whole record, and a blocked
@@ -233,35 +231,29 @@ impl Portal {
             return Ok(());
         }
         let directory = self.broker().directory();
-        let statement = match self.author(&directory).withdrawn(&standing.record) {
-            Ok(statement) => statement,
-            Err(refusal) => return Err(refused(&refusal)),
-        };
-        match self.broker().withdraw(&statement).await? {
-            Outcome::Permitted(jws) => {
-                let paper = Paper { statement, jws };
-                let id = EntryId::draw(self.clock(), self.random());
-                self.keep_paper(exchange, id, &paper).await
-            }
-            Outcome::Refused(refusal) => Err(refused(&refusal)),
-        }
+        let statement = self.author(&directory).withdrawn(&standing.record);
+        let statement = statement.map_err(|refusal| refused(&refusal))?;
+        self.follow_block(exchange, Task::Stop(statement)).await
     }
 
     /// Under statute a block is an objection, filed when the exchange is first heard of.
-    async fn object_to(&self, line: &FeedLine) -> Result<(), PortalError> {
-        let Some(handover) = HandoverId::from_slice(&line.told.exchange) else {
+    async fn object_to(&self, line: &FeedLine, exchange: &ExchangeRow) -> Result<(), PortalError> {
+        let directory = self.broker().directory();
+        let handover = HandoverId::from_slice(&line.told.exchange);
+        let Some(handover) = handover.filter(|_| self.is_under_statute(&line.told, &directory))
+        else {
             return Ok(());
         };
-        let directory = self.broker().directory();
-        if !self.is_under_statute(&line.told, &directory) {
-            return Ok(());
-        }
-        if let Outcome::Refused(refusal) = self.broker().object(handover, false).await? {
-            tracing::info!(
-                reason = refusal.reason.code(),
-                "an objection on a block was not noted"
-            );
-        }
+        let object = Objection::of(handover, &line.told);
+        self.follow_block(exchange, Task::Object(object)).await
+    }
+
+    /// What a block calls for is kept, and done at once where that goes.
+    async fn follow_block(&self, exchange: &ExchangeRow, task: Task) -> Result<(), PortalError> {
+        let errand = self.errand(exchange.clone(), task);
+        self.keep_errands(Vec::new(), std::slice::from_ref(&errand))
+            .await?;
+        self.deliver_now(std::slice::from_ref(&errand)).await;
         Ok(())
     }
 
@@ -334,6 +326,7 @@ fn seal(
         kind,
         sealed,
         created_at: time,
+        copied_until: None,
     })
 }
 
@@ -351,6 +344,14 @@ fn beside(line: EntryId, version: u64) -> EntryId {
 /// A refusal where none can be: the portal asks here for what is its own.
 fn refused(refusal: &rules::reason::Refusal) -> PortalError {
     PortalError::Broker(refusal.reason.code().to_owned())
+}
+
+/// What a permitted answer says, where a refusal cannot be.
+pub(super) async fn ask_ours<T>(asking: super::Asking<'_, T>) -> Result<T, PortalError> {
+    match asking.await? {
+        Outcome::Permitted(value) => Ok(value),
+        Outcome::Refused(refusal) => Err(refused(&refusal)),
+    }
 }
 
 /// What a permitted answer says; a refusal ends the call.

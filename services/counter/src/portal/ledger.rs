@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub(super) struct Holding {
     pub(super) record: ConsentRecord,
     pub(super) stop_code: Option<StopCode>,
+    /// The latest statement as the broker has it, a compact JWS; empty before that.
+    pub(super) jws: String,
     /// The paper by which the person stopped it, once the broker has it.
     pub(super) stopped_by: Option<Paper>,
 }
@@ -28,6 +30,7 @@ pub(super) fn holdings(papers: &[Paper], stories: &[Story], now: Timestamp) -> V
             .or_insert_with(|| Holding {
                 record: statement.record.clone(),
                 stop_code: None,
+                jws: String::new(),
                 stopped_by: None,
             });
         if statement.event == StatementEvent::Withdrawn && !paper.jws.is_empty() {
@@ -35,6 +38,9 @@ pub(super) fn holdings(papers: &[Paper], stories: &[Story], now: Timestamp) -> V
         }
         if statement.record.version > holding.record.version {
             holding.record = statement.record.clone();
+        }
+        if statement.record.version == holding.record.version && !paper.jws.is_empty() {
+            holding.jws.clone_from(&paper.jws);
         }
         if statement.stop_code.is_some() {
             holding.stop_code.clone_from(&statement.stop_code);

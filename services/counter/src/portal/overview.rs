@@ -3,42 +3,63 @@
 //! Must never ask the broker: which exchanges a person looks at together is nobody's business. Must never
 //! show a line that does not open with the person's own keys.
 
+use super::errand::Errand;
 use super::ledger::{Holding, holdings};
 use super::line::{CONSENT, Paper, STORY, Story};
-use super::rows::Lines;
+use super::page::{self, Pages};
+use super::rows::{FindExchange, Lines, PAGE_ROWS};
 use super::sentence::{self, Words};
 use super::session::{Known, Session};
 use super::{Halt, Portal, PortalError, settle};
+use crate::feed::Told;
 use rules::clock::Timestamp;
-use rules::consent::{ConsentRecord, ConsentState, Language};
+use rules::consent::{ConsentRecord, ConsentState};
 use rules::feed::FeedKind;
 use rules::handover::State;
 use rules::id::{ConsentId, HandoverId};
-use rules::reason::Outcome;
-use std::collections::BTreeSet;
+use rules::reason::{Outcome, Reason};
+use std::collections::{BTreeMap, BTreeSet};
+use store::portal::{After, ExchangeRow, LineRow};
 use vault::person::open_line;
 
-/// Most lines of each kind that are shown, the newest.
-pub(super) const LINES_MAX: i64 = 1_000;
+/// An exchange with all that is kept of it, opened.
+type Opened = (ExchangeRow, Vec<Paper>, Vec<Story>);
 
 /// What a person sees.
 #[derive(Clone, Debug)]
 pub struct Overview {
     /// What happened, newest first.
     pub lines: Vec<OverviewLine>,
-    /// Consents as they stand, newest first.
+    /// Consents: those that stand first, then those that ended; the newest first.
     pub consents: Vec<ConsentRecord>,
+    /// What the broker has not answered yet, oldest first.
+    pub still_to_do: Vec<StillToDo>,
+    /// How many of those there are.
+    pub still_to_do_count: usize,
+    /// Where lines and consents go on; empty after the last one.
+    pub more: (Vec<u8>, Vec<u8>),
+}
+
+/// What the person asked for and the broker has not answered yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StillToDo {
+    /// When the person asked.
+    pub asked_at: Timestamp,
+    /// The sentence.
+    pub sentence: String,
 }
 
 /// One sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverviewLine {
-    /// When it happened.
+    /// When it happened; of equal lines the newest.
     pub time: Timestamp,
-    /// The sentence.
+    /// The sentence. It says how often, where equal lines were folded.
     pub sentence: String,
     /// What the person can do something about.
     pub remedy: Option<Remedy>,
+    /// How many equal lines it stands for.
+    pub count: u32,
 }
 
 /// What a person can do something about.
@@ -51,90 +72,130 @@ pub enum Remedy {
 }
 
 impl Portal {
-    /// Everything that happened with the person's data. Takes over the feed first, as far as it can be
-    /// had.
+    /// What happened with the person's data, in pages. Takes over the feed first, as far as it can be had.
+    ///
+    /// Refuses with `LOGIN_REFUSED` and `PAGE_TOKEN_INVALID`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn overview(
         &self,
         token: &[u8],
-        language: Language,
+        pages: &Pages,
     ) -> Result<Outcome<Overview>, PortalError> {
         if let Err(error) = self.take_in().await {
             tracing::warn!(%error, "the feed could not be taken over; the overview may be behind");
         }
-        settle(self.look(token, language).await)
+        settle(self.look(token, pages).await)
     }
 
-    async fn look(&self, token: &[u8], language: Language) -> Result<Overview, Halt> {
+    async fn look(&self, token: &[u8], pages: &Pages) -> Result<Overview, Halt> {
         let session = self.session(token)?;
         let (papers, stories) = self.opened(&session).await?;
+        let errands = self.own_errands(&session).await?;
         let holdings = holdings(&papers, &stories, self.now());
         let directory = self.broker().directory();
         let words = Words {
             directory: &directory,
             register: &self.0.register,
         };
-        let mut ended: BTreeSet<[u8; 16]> = stories
-            .iter()
-            .filter(|story| story.told.kind == FeedKind::State)
-            .filter(|story| State::from_code(&story.told.code).is_some_and(State::is_terminal))
-            .map(|story| story.told.exchange)
-            .collect();
-        // Nothing came of a refused attempt.
-        ended.extend(
-            stories
-                .iter()
-                .filter(|story| story.told.kind == FeedKind::AttemptRefused)
-                .map(|story| story.told.exchange),
-        );
-        let can_be_stopped = |id: &[u8; 16]| {
-            let found = holdings.iter().find(|holding| {
-                holding.record.id.bytes() == id && holding.record.state == ConsentState::Given
-            });
-            found.map(|holding| Remedy::Stop(holding.record.id))
-        };
-        let told = stories.iter().map(|story| {
-            let exchange = story.told.exchange;
-            let can_be_objected_to = is_about_handover(story.told.kind)
-                && self.is_under_statute(&story.told, &directory)
-                && !ended.contains(&exchange);
-            OverviewLine {
-                time: story.time,
-                sentence: sentence::story(story, &words, language),
-                remedy: if can_be_objected_to {
-                    HandoverId::from_slice(&exchange).map(Remedy::Object)
-                } else {
-                    can_be_stopped(&exchange)
-                },
+        let stoppable = stoppable(&holdings, &errands);
+        let objectable: BTreeSet<[u8; 16]> =
+            objectable(&stories, |told| self.is_under_statute(told, &directory))
+                .map(|told| told.exchange)
+                .collect();
+        let remedy = |exchange: &[u8; 16]| {
+            if objectable.contains(exchange) {
+                HandoverId::from_slice(exchange).map(Remedy::Object)
+            } else {
+                stoppable.get(exchange).copied().map(Remedy::Stop)
             }
+        };
+        let told = stories.iter().map(|story| OverviewLine {
+            time: story.time,
+            sentence: sentence::story(story, &words, pages.language),
+            remedy: remedy(&story.told.exchange),
+            count: 1,
         });
         let own = papers.iter().filter_map(|paper| {
             let statement = &paper.statement;
-            let id = *statement.record.id.bytes();
             Some(OverviewLine {
                 time: statement.event_time,
-                sentence: sentence::paper(statement, &words, language)?,
-                remedy: can_be_stopped(&id),
+                sentence: sentence::paper(statement, &words, pages.language)?,
+                remedy: remedy(statement.record.id.bytes()),
+                count: 1,
             })
         });
-        let mut lines: Vec<OverviewLine> = told.chain(own).collect();
-        lines.sort_by_key(|line| std::cmp::Reverse(line.time));
+        let (lines, more_lines) = page::lines(told.chain(own).collect(), pages)?;
+        let records = holdings.into_iter().map(|holding| holding.record);
+        let (consents, more_consents) = page::consents(records.collect(), pages)?;
+        let waiting = errands.iter().take(pages.rows()).map(|errand| StillToDo {
+            asked_at: errand.asked_at,
+            sentence: sentence::errand(errand, &words, pages.language),
+        });
         Ok(Overview {
             lines,
-            consents: holdings.into_iter().map(|holding| holding.record).collect(),
+            consents,
+            still_to_do: waiting.collect(),
+            still_to_do_count: errands.len(),
+            more: (more_lines, more_consents),
         })
     }
 
-    /// The consents of a person as they stand.
+    /// The consents of a person as they stand: all of them.
     pub(super) async fn holdings(&self, session: &Session) -> Result<Vec<Holding>, PortalError> {
         let (papers, stories) = self.opened(session).await?;
         Ok(holdings(&papers, &stories, self.now()))
     }
 
-    /// A person's lines, opened.
-    async fn opened(&self, session: &Session) -> Result<(Vec<Paper>, Vec<Story>), PortalError> {
+    /// One consent of a person, from what lies under it alone, and the exchange that it is.
+    pub(super) async fn own_holding(
+        &self,
+        session: &Session,
+        record: ConsentId,
+    ) -> Result<(ExchangeRow, Holding), Halt> {
+        let index = self.exchange_index(record.bytes());
+        let found = self.open_exchange(session, index).await?;
+        let (exchange, papers, stories) = found.ok_or(Reason::NotAvailable)?;
+        let mut holdings = holdings(&papers, &stories, self.now()).into_iter();
+        let holding = holdings.find(|holding| holding.record.id == record);
+        Ok((exchange, holding.ok_or(Reason::NotAvailable)?))
+    }
+
+    /// An exchange of the person's own, opened; none when it is another's, or nobody's.
+    pub(super) async fn open_exchange(
+        &self,
+        session: &Session,
+        exchange_index: [u8; 32],
+    ) -> Result<Option<Opened>, PortalError> {
+        let find = FindExchange {
+            exchange_index,
+            persons: session.indexes().collect(),
+        };
+        let Some((exchange, lines)) = self.database().read(&find).await? else {
+            return Ok(None);
+        };
+        let known = session
+            .known
+            .iter()
+            .find(|known| known.index == exchange.person_index);
+        let known = known.ok_or(PortalError::Malformed("a session"))?;
+        let (mut papers, mut stories) = (Vec::new(), Vec::new());
+        for line in &lines {
+            let opened = open(known, line)?;
+            match line.kind {
+                CONSENT => papers.push(Paper::parse(&opened)?),
+                _ => stories.push(Story::parse(&opened)?),
+            }
+        }
+        Ok(Some((exchange, papers, stories)))
+    }
+
+    /// A person's lines, opened: all of them.
+    pub(super) async fn opened(
+        &self,
+        session: &Session,
+    ) -> Result<(Vec<Paper>, Vec<Story>), PortalError> {
         let (mut papers, mut stories) = (Vec::new(), Vec::new());
         for known in &session.known {
             for line in self.open_all(known, CONSENT).await? {
@@ -147,21 +208,71 @@ impl Portal {
         Ok((papers, stories))
     }
 
+    /// Page by page, to the last one: what stands may be in any of them.
     async fn open_all(&self, known: &Known, kind: i64) -> Result<Vec<Vec<u8>>, PortalError> {
-        let find = Lines {
-            person_index: &known.index,
-            kind,
-            limit: LINES_MAX,
-        };
-        let rows = self.database().read(&find).await?;
-        rows.iter()
-            .map(|row| {
-                open_line(known.keys.opening_key(), row.line_id.bytes(), &row.sealed)
-                    .map(|opened| opened.expose().clone())
-                    .map_err(|_| PortalError::Malformed("a row of line"))
-            })
-            .collect()
+        let mut opened = Vec::new();
+        let mut after = None;
+        loop {
+            let find = Lines {
+                person_index: &known.index,
+                kind,
+                after,
+            };
+            let rows = self.database().read(&find).await?;
+            for row in &rows {
+                opened.push(open(known, row)?);
+            }
+            let Some(last) = rows.last().filter(|_| rows.len() >= PAGE_ROWS) else {
+                return Ok(opened);
+            };
+            after = Some(After {
+                created_at: last.created_at,
+                line_id: last.line_id,
+            });
+        }
     }
+}
+
+fn open(known: &Known, line: &LineRow) -> Result<Vec<u8>, PortalError> {
+    open_line(known.keys.opening_key(), line.line_id.bytes(), &line.sealed)
+        .map(|opened| opened.expose().clone())
+        .map_err(|_| PortalError::Malformed("a row of line"))
+}
+
+/// Consents that can be stopped: those that stand, and of which no stop is on its way.
+fn stoppable(holdings: &[Holding], errands: &[Errand]) -> BTreeMap<[u8; 16], ConsentId> {
+    let waits = |record: ConsentId| errands.iter().any(|errand| errand.stops() == Some(record));
+    holdings
+        .iter()
+        .filter(|holding| holding.record.state == ConsentState::Given && !waits(holding.record.id))
+        .map(|holding| (*holding.record.id.bytes(), holding.record.id))
+        .collect()
+}
+
+/// Handovers that can be objected to: under statute, and not ended. One line of each.
+pub(super) fn objectable<'a>(
+    stories: &'a [Story],
+    is_under_statute: impl Fn(&Told) -> bool,
+) -> impl Iterator<Item = &'a Told> {
+    // Nothing came of a refused attempt.
+    let ended: BTreeSet<[u8; 16]> = stories
+        .iter()
+        .map(|story| &story.told)
+        .filter(|told| match told.kind {
+            FeedKind::AttemptRefused => true,
+            FeedKind::State => State::from_code(&told.code).is_some_and(State::is_terminal),
+            _ => false,
+        })
+        .map(|told| told.exchange)
+        .collect();
+    let open: BTreeMap<[u8; 16], &Told> = stories
+        .iter()
+        .map(|story| &story.told)
+        .filter(|told| is_about_handover(told.kind) && !ended.contains(&told.exchange))
+        .filter(|told| is_under_statute(told))
+        .map(|told| (told.exchange, told))
+        .collect();
+    open.into_values()
 }
 
 const fn is_about_handover(kind: FeedKind) -> bool {

@@ -1,40 +1,68 @@
-//! What a person who is logged in does: give, narrow and stop consent, object, block, link to a vakbond.
+//! What a person who is logged in does: give, narrow and stop consent, refuse, object, link to a vakbond.
 //!
 //! A choice lies sealed with its person before the broker hears of it, so that none is ever made that its
-//! maker cannot see and stop. Must never act on anything that is not the person's own.
+//! maker cannot see and stop; a stop, a refusal or an objection is an errand that is kept until the broker has
+//! answered. Must never act on anything that is not the person's own.
 
 use super::choice::{Asked, Kept};
+use super::delivery::Delivered;
+use super::errand::{Errand, Objection, Task, relation_of};
 use super::feed::{ask, paper_row};
-use super::ledger::Holding;
 use super::line::Paper;
-use super::rows::{Block, FindExchanges, Forget, Keep};
+use super::rows::{FindExchanges, Forget, Keep};
 use super::session::{Known, Session};
 use super::{Halt, Portal, PortalError, settle};
 use crate::consent::author::{Choice, Narrowing};
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, LinkCode, Statement, StatementEvent, StopCode};
 use rules::id::{ConsentId, EntryId, HandoverId, Oin, PeerKind, RequestId};
-use rules::reason::{Outcome, Reason, Refusal};
+use rules::pseudonym::Relation;
+use rules::reason::{Outcome, Reason};
 use store::portal::ExchangeRow;
 
 /// A choice that was registered.
 #[derive(Clone, Debug)]
 pub struct Given {
-    /// The consent statement to keep, a compact JWS.
+    /// The consent statement to keep, a compact JWS; empty while a refusal is still being passed on.
     pub statement_jws: String,
     /// The stop code on it; none when refused.
     pub stop_code: Option<StopCode>,
     /// The record.
     pub record: ConsentId,
+    /// Of a refusal: consents that it stopped.
+    pub stopped: u32,
+    /// Of a refusal: stops, and the refusal itself, that the broker has not answered. They are repeated until it has.
+    pub still_to_do: u32,
+}
+
+/// What came of a stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It is stopped, by this statement.
+    Done(String),
+    /// The broker has not answered. The stop is kept, and repeated until it has.
+    StillToDo,
+}
+
+/// What came of an objection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objected {
+    /// It was noted at this moment.
+    Noted(Timestamp),
+    /// The broker has not answered. The objection is kept, and repeated until it has.
+    StillToDo,
 }
 
 impl Portal {
     /// Registers a person's choice. The same request again is a repeat and gets the same answer.
     ///
+    /// A no first stops what stands, which needs no key holder, and is then registered. Both are kept until the broker
+    /// has answered.
+    ///
     /// Refuses with `LOGIN_REFUSED`, `REQUEST_ID_REUSED` and all reasons of a consent.
     ///
     /// # Errors
-    /// When the broker or the database is away. The same request may be given again.
+    /// When the broker or the database is away; for a no the database only. The same request may be given again.
     pub async fn give(
         &self,
         token: &[u8],
@@ -43,11 +71,22 @@ impl Portal {
     ) -> Result<Outcome<Given>, PortalError> {
         let given = async {
             let session = self.session(token)?;
+            if choice.refused {
+                return self.refuse(&session, request, choice).await;
+            }
+            let relation = Relation {
+                from: choice.sender.clone(),
+                to: choice.recipient.clone(),
+                purpose: choice.purpose.clone(),
+            };
+            self.settle_relation(&session, &relation).await?;
             let kept = self.choose(&session, request, Asked::Give(choice)).await?;
             Ok(Given {
                 stop_code: kept.statement.stop_code.clone(),
                 record: kept.statement.record.id,
                 statement_jws: kept.jws.unwrap_or_default(),
+                stopped: 0,
+                still_to_do: 0,
             })
         };
         settle(given.await)
@@ -66,19 +105,6 @@ impl Portal {
         self.change(token, request, Asked::Narrow(narrowing)).await
     }
 
-    /// Stops one consent; answers the statement of withdrawal.
-    ///
-    /// # Errors
-    /// When the broker or the database is away; the broker is told as soon as it is back.
-    pub async fn stop(
-        &self,
-        token: &[u8],
-        request: RequestId,
-        record: ConsentId,
-    ) -> Result<Outcome<String>, PortalError> {
-        self.change(token, request, Asked::Stop(record)).await
-    }
-
     async fn change(
         &self,
         token: &[u8],
@@ -93,64 +119,107 @@ impl Portal {
         settle(changed.await)
     }
 
-    /// Objects to a handover under statute (AVG article 21), or asks for a restriction (article 18);
-    /// answers when it was noted.
+    /// Stops one consent. Stopping twice is stopping once.
     ///
     /// # Errors
-    /// When the broker or the database is away.
+    /// When the database is away. The broker is told at once, or as soon as it answers.
+    pub async fn stop(
+        &self,
+        token: &[u8],
+        request: RequestId,
+        record: ConsentId,
+    ) -> Result<Outcome<Stopped>, PortalError> {
+        let stopped = async {
+            let session = self.session(token)?;
+            let mut choices = session.choices.lock().await;
+            let asked = Asked::Stop(record);
+            let found = choices.find(&request, &asked);
+            found.map_err(|()| Reason::RequestIdReused)?;
+            // Only what lies under this record is read: nothing that others write keeps a stop waiting.
+            let (exchange, holding) = self.own_holding(&session, record).await?;
+            if let Some(paper) = holding.stopped_by {
+                return Ok(Stopped::Done(paper.jws));
+            }
+            let errand = match self.pending_stop(&session, record).await? {
+                Some(errand) => errand,
+                None => {
+                    let directory = self.broker().directory();
+                    let statement = self.author(&directory).withdrawn(&holding.record)?;
+                    let errand = self.errand(exchange, Task::Stop(statement));
+                    self.keep_errands(Vec::new(), std::slice::from_ref(&errand))
+                        .await?;
+                    errand
+                }
+            };
+            if let Task::Stop(statement) = &errand.task {
+                choices.keep(request, asked, self.kept(statement, None));
+            }
+            let deliveries = self.deliver_now(std::slice::from_ref(&errand)).await;
+            match deliveries.of(&errand.id) {
+                Some(Delivered::Done(jws)) => Ok(Stopped::Done(jws.clone())),
+                Some(Delivered::Refused(refusal)) => Err(refusal.clone().into()),
+                Some(Delivered::Noted(_)) | None => Ok(Stopped::StillToDo),
+            }
+        };
+        settle(stopped.await)
+    }
+
+    async fn pending_stop(
+        &self,
+        session: &Session,
+        record: ConsentId,
+    ) -> Result<Option<Errand>, PortalError> {
+        let mut errands = self.own_errands(session).await?.into_iter();
+        Ok(errands.find(|errand| errand.stops() == Some(record)))
+    }
+
+    /// Objects to a handover under statute (AVG article 21), or asks for a restriction (article 18).
+    ///
+    /// # Errors
+    /// When the database is away. The broker is told at once, or as soon as it answers.
     pub async fn object(
         &self,
         token: &[u8],
         handover: HandoverId,
         restrict: bool,
-    ) -> Result<Outcome<Timestamp>, PortalError> {
+    ) -> Result<Outcome<Objected>, PortalError> {
         let noted = async {
             let session = self.session(token)?;
             let index = self.exchange_index(handover.bytes());
-            let exchange = self.exchange(index).await?;
-            let is_own = exchange.is_some_and(|exchange| {
-                session
-                    .indexes()
-                    .any(|index| *index == exchange.person_index)
-            });
-            if !is_own {
-                return Err(Reason::NotAvailable.into());
+            let found = self.open_exchange(&session, index).await?;
+            let (exchange, _, stories) = found.ok_or(Reason::NotAvailable)?;
+            let told = &stories.first().ok_or(Reason::NotAvailable)?.told;
+            let object = Objection {
+                restrict,
+                ..Objection::of(handover, told)
+            };
+            let errand = self.errand(exchange, Task::Object(object));
+            self.keep_errands(Vec::new(), std::slice::from_ref(&errand))
+                .await?;
+            let deliveries = self.deliver_now(std::slice::from_ref(&errand)).await;
+            match deliveries.of(&errand.id) {
+                Some(Delivered::Noted(time)) => Ok(Objected::Noted(*time)),
+                Some(Delivered::Refused(refusal)) => Err(refusal.clone().into()),
+                Some(Delivered::Done(_)) | None => Ok(Objected::StillToDo),
             }
-            ask(self.broker().object(handover, restrict)).await
         };
         settle(noted.await)
     }
 
-    /// Blocks an organisation: remembers it, and stops every consent from or to it. Answers how many were
-    /// stopped.
-    ///
-    /// # Errors
-    /// When the broker or the database is away; what was stopped stays stopped, and the block stands.
-    pub async fn block(&self, token: &[u8], oin: &Oin) -> Result<Outcome<u32>, PortalError> {
-        let stopped = async {
-            let session = self.session(token)?;
-            if self.broker().directory().peer(oin).is_none() {
-                return Err(Reason::NotAvailable.into());
-            }
-            let tags = session
-                .indexes()
-                .map(|index| (*index, self.block_tag(index, oin)))
-                .collect();
-            self.database().write(&Block(tags)).await?;
-            let mut stopped = 0_u32;
-            for holding in self.holdings(&session).await? {
-                let record = &holding.record;
-                let concerns = record.sender.oin == *oin || record.recipient.oin == *oin;
-                if record.state == ConsentState::Given && concerns {
-                    let request = RequestId::draw(self.clock(), self.random());
-                    self.choose(&session, request, Asked::Stop(record.id))
-                        .await?;
-                    stopped = stopped.saturating_add(1);
-                }
-            }
-            Ok(stopped)
-        };
-        settle(stopped.await)
+    /// A choice comes after what the same person asked for before, in the same relation: a stop or a no must not
+    /// arrive behind it.
+    async fn settle_relation(
+        &self,
+        session: &Session,
+        relation: &Relation,
+    ) -> Result<(), PortalError> {
+        let mut errands = self.own_errands(session).await?;
+        errands.retain(|errand| errand.relation() == *relation);
+        if self.deliver_now(&errands).await.still_to_do > 0 {
+            let text = "what the person asked for before has not been answered";
+            return Err(PortalError::BrokerAway(text.to_owned()));
+        }
+        Ok(())
     }
 
     /// Makes a code with which a vakbond can link the person to one of its members; answers the code and
@@ -199,7 +268,7 @@ impl Portal {
             statement: kept.statement.clone(),
             jws: String::new(),
         };
-        // A stop is not shown before it is one.
+        // A change is not shown before it is one.
         let is_new = kept.statement.event == StatementEvent::Given;
         if is_new {
             self.keep_paper(&exchange, kept.line, &pending).await?;
@@ -238,26 +307,21 @@ impl Portal {
         session: &Session,
         statement: &Statement,
     ) -> Result<Outcome<String>, PortalError> {
-        match statement.event {
-            StatementEvent::Given | StatementEvent::Refused => {
-                self.broker().register(&session.bsn, statement).await
-            }
-            StatementEvent::Narrowed => self.broker().narrow(statement).await,
-            StatementEvent::Withdrawn | StatementEvent::Expired => {
-                self.broker().withdraw(statement).await
-            }
+        if statement.event == StatementEvent::Narrowed {
+            self.broker().narrow(statement).await
+        } else {
+            self.broker().register(&session.bsn, statement).await
         }
     }
 
-    /// The statement of what was asked, on what the person holds at this moment. Stopping twice is stopping
-    /// once: the paper that is there is the answer, also when nobody heard of the first time.
+    /// The statement of what was asked, on what the person holds at this moment.
     async fn written(&self, session: &Session, asked: &Asked) -> Result<Kept, Halt> {
         let directory = self.broker().directory();
-        let holdings = self.holdings(session).await?;
         let author = self.author(&directory);
         let statement = match asked {
             Asked::Give(choice) => {
                 let id = ConsentId::draw(self.clock(), self.random());
+                let holdings = self.holdings(session).await?;
                 let before = holdings
                     .iter()
                     .map(|holding| &holding.record)
@@ -271,21 +335,17 @@ impl Portal {
                 author.given(choice, id, supersedes, self.random())?
             }
             Asked::Narrow(narrowing) => {
-                let holding = own(&holdings, narrowing.record)?;
-                author.narrowed(&holding.record, holding.stop_code.clone(), narrowing)?
+                let (_, holding) = self.own_holding(session, narrowing.record).await?;
+                let record = &holding.record;
+                self.settle_relation(session, &relation_of(record)).await?;
+                author.narrowed(record, holding.stop_code.clone(), narrowing)?
             }
-            Asked::Stop(record) => {
-                let holding = own(&holdings, *record)?;
-                match &holding.stopped_by {
-                    Some(paper) => return Ok(self.kept(&paper.statement, Some(&paper.jws))),
-                    None => author.withdrawn(&holding.record)?,
-                }
-            }
+            Asked::Stop(_) => return Err(PortalError::Malformed("a choice").into()),
         };
         Ok(self.kept(&statement, None))
     }
 
-    fn kept(&self, statement: &Statement, jws: Option<&String>) -> Kept {
+    pub(super) fn kept(&self, statement: &Statement, jws: Option<&String>) -> Kept {
         Kept {
             statement: statement.clone(),
             line: EntryId::draw(self.clock(), self.random()),
@@ -293,13 +353,16 @@ impl Portal {
         }
     }
 
-    async fn exchange(&self, index: [u8; 32]) -> Result<Option<ExchangeRow>, PortalError> {
+    pub(super) async fn exchange(
+        &self,
+        index: [u8; 32],
+    ) -> Result<Option<ExchangeRow>, PortalError> {
         let find = FindExchanges(vec![index]);
         Ok(self.database().read(&find).await?.pop())
     }
 
     /// The exchange under which a choice lies: a record's own, made anew for a new record.
-    async fn exchange_for(
+    pub(super) async fn exchange_for(
         &self,
         session: &Session,
         statement: &Statement,
@@ -328,11 +391,4 @@ impl Portal {
         };
         self.database().write(&forget).await
     }
-}
-
-fn own(holdings: &[Holding], record: ConsentId) -> Result<&Holding, Refusal> {
-    holdings
-        .iter()
-        .find(|holding| holding.record.id == record)
-        .ok_or_else(|| Refusal::new(Reason::NotAvailable))
 }

@@ -2,11 +2,18 @@
 //!
 //! Must never hold a line in clear: what arrives here is sealed.
 
+pub(super) mod copies;
+pub(super) mod errands;
+
 use super::PortalError;
 use rules::clock::Timestamp;
 use rules::id::{EntryId, Tag};
-use store::portal::{ExchangeRow, LineRow};
+use store::portal::{After, ExchangeRow, LineRow};
 use store::{Tx, Work};
+
+/// Rows read at once; what decides something is read on until the last one.
+pub(super) const PAGE_ROWS: usize = 500;
+const PAGE_LINES: i64 = 500;
 
 /// Those of these exchanges that are there.
 pub(super) struct FindExchanges(pub(super) Vec<[u8; 32]>);
@@ -106,11 +113,11 @@ impl Work for Forget<'_> {
     }
 }
 
-/// A person's newest lines of one kind.
+/// A page of a person's lines of one kind, newest first.
 pub(super) struct Lines<'a> {
     pub(super) person_index: &'a [u8; 32],
     pub(super) kind: i64,
-    pub(super) limit: i64,
+    pub(super) after: Option<After>,
 }
 
 impl Work for Lines<'_> {
@@ -122,7 +129,9 @@ impl Work for Lines<'_> {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
-        Ok(tx.lines(self.person_index, self.kind, self.limit).await?)
+        Ok(tx
+            .lines(self.person_index, self.kind, self.after, PAGE_LINES)
+            .await?)
     }
 
     fn is_transient(error: &PortalError) -> bool {
@@ -130,22 +139,40 @@ impl Work for Lines<'_> {
     }
 }
 
-/// Remembers a block, under every index by which the person is known.
-pub(super) struct Block(pub(super) Vec<([u8; 32], Tag)>);
+/// Every line of an exchange, if it is there and one of these persons'.
+pub(super) struct FindExchange<'a> {
+    pub(super) exchange_index: [u8; 32],
+    pub(super) persons: Vec<&'a [u8; 32]>,
+}
 
-impl Work for Block {
-    type Output = ();
+impl Work for FindExchange<'_> {
+    type Output = Option<(ExchangeRow, Vec<LineRow>)>;
     type Error = PortalError;
 
     fn name(&self) -> &'static str {
-        "BlockOrganisation"
+        "FindExchange"
     }
 
-    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
-        for (person_index, tag) in &self.0 {
-            tx.insert_block(person_index, *tag).await?;
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
+        let mut found = tx.exchanges(&[self.exchange_index]).await?;
+        let Some(exchange) = found
+            .pop()
+            .filter(|exchange| self.persons.contains(&&exchange.person_index))
+        else {
+            return Ok(None);
+        };
+        let mut lines: Vec<LineRow> = Vec::new();
+        loop {
+            let after = lines.last().map(|line| line.line_id);
+            let page = tx
+                .lines_of_exchange(&self.exchange_index, after, PAGE_LINES)
+                .await?;
+            let is_last = page.len() < PAGE_ROWS;
+            lines.extend(page);
+            if is_last {
+                return Ok(Some((exchange, lines)));
+            }
         }
-        Ok(())
     }
 
     fn is_transient(error: &PortalError) -> bool {

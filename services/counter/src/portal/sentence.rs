@@ -6,6 +6,7 @@
 mod dutch;
 mod english;
 
+use super::errand::{Errand, Task};
 use super::line::Story;
 use rules::calendar::Day;
 use rules::consent::{ConsentState, Language, Statement, StatementEvent};
@@ -65,6 +66,17 @@ pub(super) enum Happening {
     Folded(Option<u64>),
     /// The person's own choice at the portal.
     Chosen(Chosen),
+    /// What the person asked for and the broker has not answered.
+    Waits(Waits),
+}
+
+/// What waits for the broker's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    Stop,
+    Refuse,
+    Object,
+    Restrict,
 }
 
 /// Why something did not happen, as far as it matters to a person.
@@ -165,6 +177,32 @@ pub(super) fn paper(
         happening: Happening::Chosen(chosen),
     };
     Some(tell(&scene, language))
+}
+
+/// The sentence of what waits for the broker's answer.
+pub(super) fn errand(errand: &Errand, words: &Words<'_>, language: Language) -> String {
+    let relation = errand.relation();
+    let (sender, recipient) = (&relation.from, &relation.to);
+    let entry = words.entry(sender, recipient, &relation.purpose);
+    let waits = match &errand.task {
+        Task::Stop(_) => Waits::Stop,
+        Task::Refuse { .. } => Waits::Refuse,
+        Task::Object(object) if object.restrict => Waits::Restrict,
+        Task::Object(_) => Waits::Object,
+    };
+    let scene = Scene {
+        date: date(Day::at(errand.asked_at), language),
+        last_day: String::new(),
+        sender: words.name(sender, language),
+        recipient: words.name(recipient, language),
+        purpose: words.title(entry, language),
+        law: entry
+            .map(|entry| entry.law_article.clone())
+            .unwrap_or_default(),
+        items: String::new(),
+        happening: Happening::Waits(waits),
+    };
+    tell(&scene, language)
 }
 
 pub(super) fn tell(scene: &Scene, language: Language) -> String {

@@ -4,4 +4,5 @@
 mod choices;
 mod feed;
 mod sentences;
+mod stops;
 mod world;

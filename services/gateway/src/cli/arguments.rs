@@ -53,6 +53,17 @@ pub struct Person {
     pub bsn: String,
 }
 
+/// A page of a list.
+#[derive(Args, Clone, Debug)]
+pub struct Page {
+    /// So many at most, 1 to 1000.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// Where it goes on, as the page before says at its end.
+    #[arg(long, default_value = "")]
+    pub after: String,
+}
+
 /// One exchange that a person decides about.
 #[derive(Args, Clone, Debug)]
 pub struct Exchange {
@@ -177,6 +188,8 @@ pub enum ConsentVerb {
     List {
         #[command(flatten)]
         person: Person,
+        #[command(flatten)]
+        page: Page,
     },
 }
 
@@ -375,6 +388,8 @@ pub enum Verb {
         /// nl or en.
         #[arg(long, default_value = "nl")]
         lang: String,
+        #[command(flatten)]
+        page: Page,
     },
     /// The person: consent.
     #[command(subcommand)]
@@ -395,8 +410,30 @@ pub enum Verb {
     Block {
         #[command(flatten)]
         person: Person,
-        /// The organisation: a name in the sandbox or an OIN.
+        /// The organisation: a name in the sandbox, an OIN or `<OIN>/<realm>`.
         organisation: String,
+        /// Only its realm of that name.
+        #[arg(long)]
+        realm: bool,
+    },
+    /// The person: what is blocked.
+    #[command(after_help = "Example: echo 999990019 | sluis blocks")]
+    Blocks {
+        #[command(flatten)]
+        person: Person,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// The person: undoes a block. What it stopped stays stopped.
+    #[command(after_help = "Example: echo 999990019 | sluis unblock vakbond")]
+    Unblock {
+        #[command(flatten)]
+        person: Person,
+        /// The organisation: a name in the sandbox, an OIN or `<OIN>/<realm>`; or a block's id, as `blocks` prints it.
+        organisation: String,
+        /// Only its realm of that name.
+        #[arg(long)]
+        realm: bool,
     },
     /// The person: makes a link code for a vakbond, to be read out within ten minutes.
     #[command(after_help = "Example: echo 999990019 | sluis link vakbond")]

@@ -2,7 +2,7 @@
 //!
 //! Must never keep or print a number: it goes to the portal's login and nowhere else.
 
-use super::arguments::{ConsentVerb, Exchange, Person, Verb};
+use super::arguments::{ConsentVerb, Exchange, Page, Person, Verb};
 use super::day::{end_of, last_day, moment};
 use super::error::CliError;
 use super::output::{Answer, facts};
@@ -24,22 +24,18 @@ use wire::portal::v1::overview_line::Remedy;
 /// As the call, or when something typed is wrong.
 pub(crate) async fn run(sandbox: &Path, verb: &Verb) -> Option<Result<Answer, CliError>> {
     Some(match verb {
-        Verb::Overview { person, lang } => overview(sandbox, person, lang).await,
+        Verb::Overview { person, lang, page } => overview(sandbox, person, lang, page).await,
         Verb::Consent(verb) => consent(sandbox, verb).await,
         Verb::Object {
             person,
             handover,
             restrict,
         } => object(sandbox, person, handover, *restrict).await,
-        Verb::Block {
-            person,
-            organisation,
-        } => block(sandbox, person, organisation).await,
         Verb::Link {
             person,
             organisation,
         } => link(sandbox, person, organisation).await,
-        _ => return None,
+        _ => return super::blocks::run(sandbox, verb).await,
     })
 }
 
@@ -97,9 +93,13 @@ async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError>
         } => narrow(&mut portal, person, consent, (categories, until)).await,
         ConsentVerb::Stop { person, consent } => stop(&mut portal, person, consent).await,
         ConsentVerb::StopByCode { code } => stop_by_code(&mut portal, code).await,
-        ConsentVerb::List { person } => {
-            let overview = read(&mut portal, person, "nl").await?;
-            Ok(list(&portal, &overview.consents))
+        ConsentVerb::List { person, page } => {
+            let request = message::GetOverviewRequest {
+                consents_after: octets(&page.after)?,
+                ..asked_for(page, "nl")
+            };
+            let overview = read(&mut portal, person, request).await?;
+            Ok(list(&portal, &overview))
         }
     }
 }
@@ -137,15 +137,23 @@ async fn stop(portal: &mut Portal, person: &Person, consent: &str) -> Result<Ans
         record_id,
     };
     let answer = ask!(portal, stop_consent, "StopConsent", request)?;
-    let text = format!(
-        "stopped: nothing is handed over on it from now on.\nThe statement to keep:\n{}",
-        answer.statement_jws
-    );
+    let text = if answer.still_to_do > 0 {
+        WAITS.to_owned()
+    } else {
+        format!(
+            "stopped: nothing is handed over on it from now on.\nThe statement to keep:\n{}",
+            answer.statement_jws
+        )
+    };
     Ok(Answer::new(
         text,
-        json!({ "statement": answer.statement_jws }),
+        json!({ "statement": answer.statement_jws, "still_to_do": answer.still_to_do }),
     ))
 }
+
+/// What is said of a stop that the gateway has not answered.
+const WAITS: &str = "noted: it is stopped as soon as the gateway answers, and the portal sees to that. \
+    `sluis overview` tells what is still to be done";
 
 async fn stop_by_code(portal: &mut Portal, code: &str) -> Result<Answer, CliError> {
     let request = message::StopByCodeRequest {
@@ -185,15 +193,35 @@ async fn give(
     let id = ConsentId::from_slice(&answer.record_id)
         .map(|id| id.to_string())
         .unwrap_or_default();
-    let stop_code = (!refused).then_some(answer.stop_code.as_str());
-    Ok(chosen(&id, stop_code, &answer.statement_jws))
+    if !refused {
+        return Ok(chosen(&id, Some(&answer.stop_code), &answer.statement_jws));
+    }
+    let (stopped, still_to_do) = (answer.stopped_consents, answer.still_to_do);
+    let done = if still_to_do > 0 {
+        format!(
+            "noted that the answer is no ({id}); {stopped} consents are stopped, and {still_to_do} things are still to \
+             be done as soon as the gateway answers. The portal sees to that; `sluis overview` tells"
+        )
+    } else {
+        format!(
+            "noted that the answer is no ({id}); {stopped} consents are stopped by it, and it has no other \
+             consequence.\nThe statement to keep:\n{}",
+            answer.statement_jws
+        )
+    };
+    let values = json!({
+        "consent_id": id, "stop_code": "", "statement": answer.statement_jws,
+        "stopped_consents": stopped, "still_to_do": still_to_do,
+    });
+    Ok(Answer::new(done, values))
 }
 
 /// What the person takes home: the stop code, of a consent that was given, and the statement.
 pub(super) fn chosen(id: &str, stop_code: Option<&str>, statement: &str) -> Answer {
     let text = match stop_code {
         None => format!(
-            "noted that the answer is no ({id}); it has no consequence.\nThe statement to keep:\n{statement}"
+            "noted that the answer is no ({id}); it ends what stood, and has no other consequence.\n\
+             The statement to keep:\n{statement}"
         ),
         Some(code) => format!(
             "given: {id}\nstop code: {code}  (stops it at once, without a login; keep it)\n\
@@ -208,8 +236,10 @@ pub(super) fn chosen(id: &str, stop_code: Option<&str>, statement: &str) -> Answ
     )
 }
 
-fn list(portal: &Portal, consents: &[ConsentRecord]) -> Answer {
-    let shown: Vec<(String, Value)> = consents.iter().map(|record| one(portal, record)).collect();
+fn list(portal: &Portal, overview: &message::GetOverviewResponse) -> Answer {
+    let consents = overview.consents.iter();
+    let shown: Vec<(String, Value)> = consents.map(|record| one(portal, record)).collect();
+    let more = rules::hex::encode(&overview.more_consents);
     let text = if shown.is_empty() {
         "no consents".to_owned()
     } else {
@@ -217,7 +247,34 @@ fn list(portal: &Portal, consents: &[ConsentRecord]) -> Answer {
         blocks.join("\n")
     };
     let values: Vec<_> = shown.into_iter().map(|(_, value)| value).collect();
-    Answer::new(text, json!({ "consents": values }))
+    let values = json!({ "consents": values, "more": more });
+    Answer::new(goes_on(text, &more), values)
+}
+
+/// A page's text, with where it goes on.
+pub(super) fn goes_on(mut text: String, more: &str) -> String {
+    if !more.is_empty() {
+        text.push_str(&format!("\nthere is more: --after {more}"));
+    }
+    text
+}
+
+/// Where a page goes on, as it was typed.
+pub(super) fn octets(text: &str) -> Result<Vec<u8>, CliError> {
+    rules::hex::decode(text).ok_or_else(|| {
+        CliError::usage(
+            "that is not where a page goes on",
+            "give what the page before says behind `--after`",
+        )
+    })
+}
+
+fn asked_for(page: &Page, language: &str) -> message::GetOverviewRequest {
+    message::GetOverviewRequest {
+        language: language.to_owned(),
+        limit: i32::try_from(page.limit).unwrap_or(i32::MAX),
+        ..message::GetOverviewRequest::default()
+    }
 }
 
 fn one(portal: &Portal, record: &ConsentRecord) -> (String, Value) {
@@ -250,48 +307,61 @@ fn one(portal: &Portal, record: &ConsentRecord) -> (String, Value) {
 async fn read(
     portal: &mut Portal,
     person: &Person,
-    language: &str,
+    request: message::GetOverviewRequest,
 ) -> Result<message::GetOverviewResponse, CliError> {
     let request = message::GetOverviewRequest {
         session: portal.login(&digits(&person.bsn)?).await?,
-        language: language.to_owned(),
+        ..request
     };
     ask!(portal, get_overview, "GetOverview", request)
 }
 
-async fn overview(sandbox: &Path, person: &Person, language: &str) -> Result<Answer, CliError> {
+async fn overview(
+    sandbox: &Path,
+    person: &Person,
+    language: &str,
+    page: &Page,
+) -> Result<Answer, CliError> {
     let mut portal = Portal::open(sandbox)?;
-    let overview = read(&mut portal, person, language).await?;
-    let lines: Vec<String> = overview
-        .lines
-        .iter()
-        .map(|line| {
-            let remedy = match remedy(line) {
-                (Some(handover), _) => format!("  [{handover}]"),
-                (_, Some(consent)) => format!("  [{consent}]"),
-                (None, None) => String::new(),
-            };
-            format!("{}  {}{remedy}", moment(line.time_millis), line.sentence)
-        })
-        .collect();
+    let request = message::GetOverviewRequest {
+        lines_after: octets(&page.after)?,
+        ..asked_for(page, language)
+    };
+    let overview = read(&mut portal, person, request).await?;
+    let waiting = overview.still_to_do.iter();
+    let waiting = waiting.map(|one| format!("{}  {}", moment(one.asked_millis), one.sentence));
+    let told = overview.lines.iter().map(|line| {
+        let remedy = match remedy(line) {
+            (Some(handover), _) => format!("  [{handover}]"),
+            (_, Some(consent)) => format!("  [{consent}]"),
+            (None, None) => String::new(),
+        };
+        format!("{}  {}{remedy}", moment(line.time_millis), line.sentence)
+    });
+    let lines: Vec<String> = waiting.chain(told).collect();
     let text = if lines.is_empty() {
         "nothing has happened with this person's data".to_owned()
     } else {
         lines.join("\n")
     };
-    let values: Vec<_> = overview
-        .lines
-        .iter()
-        .map(|line| {
-            let (handover, consent) = remedy(line);
-            json!({
-                "time_millis": line.time_millis, "sentence": line.sentence,
-                "handover_id": handover.map(|id| id.to_string()),
-                "consent_id": consent.map(|id| id.to_string()),
-            })
+    let more = rules::hex::encode(&overview.more_lines);
+    let values = overview.lines.iter().map(|line| {
+        let (handover, consent) = remedy(line);
+        json!({
+            "time_millis": line.time_millis, "sentence": line.sentence, "count": line.count,
+            "handover_id": handover.map(|id| id.to_string()),
+            "consent_id": consent.map(|id| id.to_string()),
         })
-        .collect();
-    Ok(Answer::new(text, json!({ "lines": values })))
+    });
+    let waiting = overview.still_to_do.iter();
+    let waiting =
+        waiting.map(|one| json!({ "asked_millis": one.asked_millis, "sentence": one.sentence }));
+    let values = json!({
+        "lines": values.collect::<Vec<_>>(), "more": more,
+        "still_to_do": waiting.collect::<Vec<_>>(),
+        "still_to_do_count": overview.still_to_do_count,
+    });
+    Ok(Answer::new(goes_on(text, &more), values))
 }
 
 /// What a person can do something about: the handover that `object` takes, or the consent that
@@ -324,29 +394,17 @@ async fn object(
         restrict,
     };
     let answer = ask!(portal, object, "Object", request)?;
-    Ok(Answer::new(
+    let text = if answer.still_to_do > 0 {
+        WAITS.to_owned()
+    } else {
         format!(
             "noted at {}: nothing is released or fetched until the privacy officer has decided",
             moment(answer.time_millis)
-        ),
-        json!({ "time_millis": answer.time_millis }),
-    ))
-}
-
-async fn block(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
-    let mut portal = Portal::open(sandbox)?;
-    let request = message::BlockOrganisationRequest {
-        session: portal.login(&digits(&person.bsn)?).await?,
-        request_id: request_id(),
-        oin: portal.oin(text),
+        )
     };
-    let answer = ask!(portal, block_organisation, "BlockOrganisation", request)?;
     Ok(Answer::new(
-        format!(
-            "blocked; {} consents were stopped by it",
-            answer.stopped_consents
-        ),
-        json!({ "stopped_consents": answer.stopped_consents }),
+        text,
+        json!({ "time_millis": answer.time_millis, "still_to_do": answer.still_to_do }),
     ))
 }
 

@@ -8,10 +8,11 @@ use super::directory::caller;
 use super::reading::Reading;
 use super::status;
 use counter::consent::author::{Choice, Narrowing};
-use counter::portal::{Portal, PortalError, Remedy};
+use counter::portal::{BlockView, Blocked, Objected, Pages, Portal, PortalError, Remedy, Stopped};
 use rules::clock::Timestamp;
 use rules::consent::{Language, StopCode};
-use rules::id::{Category, ConsentId, HandoverId, Oin, RequestId};
+use rules::id::{Category, ConsentId, HandoverId, Oin, RealmName, RequestId, Tag};
+use rules::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeSet;
 use tonic::{Request, Response, Status};
@@ -43,6 +44,16 @@ impl Portals {
             Err(refused(&Refusal::new(Reason::RightMissing), None))
         }
     }
+
+    /// A desk of the own organisation, and a portal that has got back what lay at the broker.
+    fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        self.need_own_desk(request)?;
+        if self.portal.is_shut() {
+            Err(refused(&Refusal::new(Reason::Restoring), None))
+        } else {
+            Ok(())
+        }
+    }
 }
 
 fn refused(refusal: &Refusal, request: Option<RequestId>) -> Status {
@@ -69,6 +80,29 @@ fn answered<T>(
         Ok(Outcome::Permitted(value)) => Ok(value),
         Ok(Outcome::Refused(refusal)) => Err(refused(&refusal, request)),
         Err(error) => Err(fault(&error, request)),
+    }
+}
+
+fn number(value: impl TryInto<i32>) -> i32 {
+    value.try_into().unwrap_or(i32::MAX)
+}
+
+fn tag(octets: &[u8]) -> Option<Tag> {
+    octets.try_into().ok().map(Tag::new)
+}
+
+fn block_message(view: BlockView) -> message::Block {
+    let (oin, realm) = match view.blocked {
+        Some(blocked) => (
+            blocked.oin.to_string(),
+            blocked.realm.map(|realm| realm.to_string()),
+        ),
+        None => (String::new(), None),
+    };
+    message::Block {
+        block_id: view.id.bytes().to_vec(),
+        oin,
+        realm: realm.unwrap_or_default(),
     }
 }
 
@@ -150,7 +184,7 @@ impl PortalService for Portals {
         &self,
         request: Request<message::LoginRequest>,
     ) -> Result<Response<message::LoginResponse>, Status> {
-        self.need_own_desk(&request)?;
+        self.admit(&request)?;
         let request = request.into_inner();
         let mut reading = Reading::default();
         let fits = bounded(&mut reading, "assertion", &request.assertion);
@@ -166,15 +200,23 @@ impl PortalService for Portals {
         &self,
         request: Request<message::GetOverviewRequest>,
     ) -> Result<Response<message::GetOverviewResponse>, Status> {
-        self.need_own_desk(&request)?;
+        self.admit(&request)?;
         let request = request.into_inner();
         let mut reading = Reading::default();
         let language = language(&mut reading, &request.language);
         let language = finish(reading, language)?;
-        let overview = answered(self.portal.overview(&request.session, language).await, None)?;
+        let pages = Pages {
+            limit: u32::try_from(request.limit).unwrap_or(0),
+            lines_after: request.lines_after,
+            consents_after: request.consents_after,
+            language,
+        };
+        let overview = self.portal.overview(&request.session, &pages).await;
+        let overview = answered(overview, None)?;
         let line = |line: counter::portal::OverviewLine| message::OverviewLine {
             time_millis: line.time.millis(),
             sentence: line.sentence,
+            count: number(line.count),
             remedy: line.remedy.map(|remedy| match remedy {
                 Remedy::Object(id) => {
                     message::overview_line::Remedy::HandoverId(id.bytes().to_vec())
@@ -182,9 +224,19 @@ impl PortalService for Portals {
                 Remedy::Stop(id) => message::overview_line::Remedy::RecordId(id.bytes().to_vec()),
             }),
         };
+        let waiting = overview.still_to_do.into_iter();
+        let waiting = waiting.map(|waiting| message::StillToDo {
+            asked_millis: waiting.asked_at.millis(),
+            sentence: waiting.sentence,
+        });
+        let (more_lines, more_consents) = overview.more;
         Ok(Response::new(message::GetOverviewResponse {
             lines: overview.lines.into_iter().map(line).collect(),
             consents: overview.consents.iter().map(record_message).collect(),
+            still_to_do: waiting.collect(),
+            still_to_do_count: number(overview.still_to_do_count),
+            more_lines,
+            more_consents,
         }))
     }
 
@@ -192,18 +244,20 @@ impl PortalService for Portals {
         &self,
         request: Request<message::GiveConsentRequest>,
     ) -> Result<Response<message::GiveConsentResponse>, Status> {
-        self.need_own_desk(&request)?;
+        self.admit(&request)?;
         let request = request.into_inner();
         let mut reading = Reading::default();
         let read = choice(&mut reading, &request);
         let (id, choice) = finish(reading, read)?;
         let given = self.portal.give(&request.session, id, choice).await;
-        self.follow().await;
         let given = answered(given, Some(id))?;
+        self.follow_unless(given.still_to_do).await;
         Ok(Response::new(message::GiveConsentResponse {
             statement_jws: given.statement_jws,
             stop_code: given.stop_code.map(|code| code.shown()).unwrap_or_default(),
             record_id: given.record.bytes().to_vec(),
+            stopped_consents: number(given.stopped),
+            still_to_do: number(given.still_to_do),
         }))
     }
 
@@ -211,7 +265,7 @@ impl PortalService for Portals {
         &self,
         request: Request<message::NarrowConsentRequest>,
     ) -> Result<Response<message::NarrowConsentResponse>, Status> {
-        self.need_own_desk(&request)?;
+        self.admit(&request)?;
         let request = request.into_inner();
         let mut reading = Reading::default();
         let id = reading.request_id(&request.request_id);
@@ -236,17 +290,21 @@ impl PortalService for Portals {
         &self,
         request: Request<message::StopConsentRequest>,
     ) -> Result<Response<message::StopConsentResponse>, Status> {
-        self.need_own_desk(&request)?;
+        self.admit(&request)?;
         let request = request.into_inner();
         let mut reading = Reading::default();
         let id = reading.request_id(&request.request_id);
         let record = reading.id("record_id", &request.record_id, ConsentId::from_slice);
         let (id, record) = finish(reading, id.zip(record))?;
         let stopped = self.portal.stop(&request.session, id, record).await;
-        self.follow().await;
-        let statement_jws = answered(stopped, Some(id))?;
+        let (statement_jws, still_to_do) = match answered(stopped, Some(id))? {
+            Stopped::Done(jws) => (jws, 0),
+            Stopped::StillToDo => (String::new(), 1),
+        };
+        self.follow_unless(still_to_do).await;
         Ok(Response::new(message::StopConsentResponse {
             statement_jws,
+            still_to_do: number(still_to_do),
         }))
     }
 
@@ -254,6 +312,7 @@ impl PortalService for Portals {
         &self,
         request: Request<message::StopByCodeRequest>,
     ) -> Result<Response<message::StopByCodeResponse>, Status> {
+        // It needs nothing that lies here.
         self.need_own_desk(&request)?;
         let request = request.into_inner();
         let mut reading = Reading::default();
@@ -273,7 +332,7 @@ impl PortalService for Portals {
         &self,
         request: Request<message::ObjectRequest>,
     ) -> Result<Response<message::ObjectResponse>, Status> {
-        self.need_own_desk(&request)?;
+        self.admit(&request)?;
         let request = request.into_inner();
         let mut reading = Reading::default();
         let id = reading.request_id(&request.request_id);
@@ -284,10 +343,14 @@ impl PortalService for Portals {
             .portal
             .object(session, handover, request.restrict)
             .await;
-        self.follow().await;
-        let time = answered(noted, Some(id))?;
+        let (time_millis, still_to_do) = match answered(noted, Some(id))? {
+            Objected::Noted(time) => (time.millis(), 0),
+            Objected::StillToDo => (0, 1),
+        };
+        self.follow_unless(still_to_do).await;
         Ok(Response::new(message::ObjectResponse {
-            time_millis: time.millis(),
+            time_millis,
+            still_to_do: number(still_to_do),
         }))
     }
 
@@ -295,17 +358,68 @@ impl PortalService for Portals {
         &self,
         request: Request<message::BlockOrganisationRequest>,
     ) -> Result<Response<message::BlockOrganisationResponse>, Status> {
-        self.need_own_desk(&request)?;
+        self.admit(&request)?;
         let request = request.into_inner();
         let mut reading = Reading::default();
         let id = reading.request_id(&request.request_id);
         let oin = reading.name::<Oin>("oin", &request.oin);
-        let (id, oin) = finish(reading, id.zip(oin))?;
-        let blocked = self.portal.block(&request.session, &oin).await;
-        self.follow().await;
-        let stopped = answered(blocked, Some(id))?;
+        let realm = reading.optional_name::<RealmName>("realm", &request.realm);
+        let (id, (oin, realm)) = finish(reading, id.zip(oin.zip(realm)))?;
+        let blocked = Blocked { oin, realm };
+        let blocking = self.portal.block(&request.session, &blocked).await;
+        let blocking = answered(blocking, Some(id))?;
+        self.follow_unless(blocking.still_to_do).await;
         Ok(Response::new(message::BlockOrganisationResponse {
-            stopped_consents: i32::try_from(stopped).unwrap_or(i32::MAX),
+            stopped_consents: number(blocking.stopped),
+            objections: number(blocking.objections),
+            still_to_do: number(blocking.still_to_do),
+        }))
+    }
+
+    async fn list_blocks(
+        &self,
+        request: Request<message::ListBlocksRequest>,
+    ) -> Result<Response<message::ListBlocksResponse>, Status> {
+        self.admit(&request)?;
+        let request = request.into_inner();
+        let mut reading = Reading::default();
+        let after = reading.optional_id("after", &request.after, tag);
+        let after = finish(reading, after)?;
+        let limit = match u32::try_from(request.limit).unwrap_or(0) {
+            0 => PAGE_ROWS_DEFAULT,
+            limit => limit.min(PAGE_ROWS_MAX),
+        };
+        let limit = usize::try_from(limit).unwrap_or(1);
+        let mut blocks = answered(self.portal.blocks(&request.session).await, None)?;
+        if let Some(after) = after {
+            blocks.retain(|block| block.id.bytes() > after.bytes());
+        }
+        let more = blocks.len() > limit;
+        blocks.truncate(limit);
+        let more = blocks.last().filter(|_| more);
+        Ok(Response::new(message::ListBlocksResponse {
+            more: more
+                .map(|block| block.id.bytes().to_vec())
+                .unwrap_or_default(),
+            blocks: blocks.into_iter().map(block_message).collect(),
+        }))
+    }
+
+    async fn unblock_organisation(
+        &self,
+        request: Request<message::UnblockOrganisationRequest>,
+    ) -> Result<Response<message::UnblockOrganisationResponse>, Status> {
+        self.admit(&request)?;
+        let request = request.into_inner();
+        let mut reading = Reading::default();
+        let id = reading.request_id(&request.request_id);
+        let block = reading.id("block_id", &request.block_id, tag);
+        let (id, block) = finish(reading, id.zip(block))?;
+        let undone = self.portal.unblock(&request.session, block).await;
+        let (undone, still_to_do) = answered(undone, Some(id))?;
+        Ok(Response::new(message::UnblockOrganisationResponse {
+            undone,
+            still_to_do: number(still_to_do),
         }))
     }
 
@@ -313,7 +427,7 @@ impl PortalService for Portals {
         &self,
         request: Request<message::MakeLinkCodeRequest>,
     ) -> Result<Response<message::MakeLinkCodeResponse>, Status> {
-        self.need_own_desk(&request)?;
+        self.admit(&request)?;
         let request = request.into_inner();
         let mut reading = Reading::default();
         let oin = reading.name::<Oin>("oin", &request.oin);
@@ -328,6 +442,13 @@ impl PortalService for Portals {
 }
 
 impl Portals {
+    /// Takes over what a call brought about, unless the broker did not answer it.
+    async fn follow_unless(&self, still_to_do: u32) {
+        if still_to_do == 0 {
+            self.follow().await;
+        }
+    }
+
     /// Takes over what the call brought about; what cannot be had now comes within a second.
     async fn follow(&self) {
         if let Err(error) = self.portal.take_in().await {

@@ -24,6 +24,7 @@ use crate::grpc::directory::Directories;
 use crate::grpc::feed::Feed;
 use crate::grpc::handover::Handovers;
 use crate::grpc::policy::Policies;
+use crate::grpc::portal_copy::Copies;
 use crate::grpc::pseudonym::Pseudonyms;
 use crate::grpc::restoration::Restorations;
 use crate::grpc::status::causes;
@@ -58,6 +59,7 @@ use wire::consent::v1::consent_service_server::ConsentServiceServer;
 use wire::directory::v1::directory_service_server::DirectoryServiceServer;
 use wire::handover::v1::handover_service_server::HandoverServiceServer;
 use wire::policy::v1::policy_service_server::PolicyServiceServer;
+use wire::portal::v1::copy_service_server::CopyServiceServer;
 use wire::portal::v1::feed_service_server::FeedServiceServer;
 use wire::pseudonym::v1::pseudonym_service_server::PseudonymServiceServer;
 use wire::restoration::v1::restoration_service_server::RestorationServiceServer;
@@ -147,6 +149,10 @@ fn mounted(
         .with(limited!(
             FeedServiceServer<_>,
             Feed::new(Arc::clone(counter))
+        ))
+        .with(limited!(
+            CopyServiceServer<_>,
+            Copies::new(Arc::clone(counter))
         ))
         .with(limited!(
             RestorationServiceServer<_>,

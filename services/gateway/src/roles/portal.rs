@@ -4,6 +4,7 @@
 //! Must never serve before its context is open, and must never keep a pseudonym or a person.
 
 mod broker;
+mod errands;
 
 use super::{StartError, broker as broker_role};
 use crate::clock::SystemClock;
@@ -25,7 +26,7 @@ use client::store::Store;
 use client::{Client, ClientParts, RetryPolicy};
 use counter::Caller;
 use counter::directory::{ControllerSignature, Signed, verify_policy_set};
-use counter::portal::{Broker, Identities, Parts, Portal};
+use counter::portal::{Broker, Identities, Need, Parts, Portal};
 use rules::clock::Clock;
 use rules::id::{Oin, PeerKind, RequestId};
 use rules::reason::{Reason, Refusal, Violation};
@@ -101,9 +102,25 @@ pub async fn run(
         ));
     let refresh = tokio::spawn(refresh(client.clone(), standing, stopping.clone()));
     let feed = tokio::spawn(follow_feed(client, portal.clone(), stopping.clone()));
+    let tasks = [
+        tokio::spawn(errands::follow(
+            portal.clone(),
+            Need::Broker,
+            stopping.clone(),
+        )),
+        tokio::spawn(errands::follow(
+            portal.clone(),
+            Need::Holders,
+            stopping.clone(),
+        )),
+        tokio::spawn(errands::follow_copies(portal.clone(), stopping.clone())),
+    ];
     let served = serving::serve(configuration, registry, mounted, stopping).await;
     refresh.abort();
     feed.abort();
+    for task in tasks {
+        task.abort();
+    }
     portal.close_database().await;
     Ok(served?)
 }
@@ -127,10 +144,12 @@ async fn assemble(
         broker,
         database: Database::open(&database, store::Role::Portal).await?,
         index: IndexKey::from_secret(key_file.require(SecretName::IndexKey)?),
+        crypter: Crypter::new(&key_file.rest_keys()),
         register: register(configuration, settings)?,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemChance::new()),
-    }))
+    })
+    .await?)
 }
 
 /// The register of the policy set on the disk, which all controllers signed.
@@ -169,6 +188,10 @@ async fn follow_feed(client: Client, portal: Portal, mut stopping: watch::Receiv
             () = tokio::time::sleep(FEED_INTERVAL) => {}
         }
         portal.end_old_sessions();
+        if portal.is_shut() {
+            // Blocks may be missing: what they call for would not be done.
+            continue;
+        }
         if left_out > 0 {
             left_out -= 1;
             continue;

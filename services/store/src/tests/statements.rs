@@ -18,10 +18,18 @@ pub(super) const BROKER: &[&[Sql]] = &[
     crate::lease::STATEMENTS,
     crate::link::STATEMENTS,
     crate::notice::STATEMENTS,
+    crate::portal_copy::STATEMENTS,
     crate::pseudonym::STATEMENTS,
     crate::request::STATEMENTS,
     crate::restoration::STATEMENTS,
     crate::retention::STATEMENTS,
+];
+
+/// All of the portal.
+const PORTAL: &[&[Sql]] = &[
+    crate::errand::STATEMENTS,
+    crate::portal::STATEMENTS,
+    crate::restoration::OF_BOTH,
 ];
 
 struct PrepareAll(&'static [&'static [Sql]]);
@@ -61,7 +69,7 @@ async fn check(role: Role, all: PrepareAll, count: usize) {
 
 #[tokio::test]
 async fn every_statement_of_the_broker_can_be_prepared() {
-    check(Role::Broker, PrepareAll(BROKER), 113).await;
+    check(Role::Broker, PrepareAll(BROKER), 118).await;
 }
 
 #[tokio::test]
@@ -71,5 +79,5 @@ async fn every_statement_of_a_holder_can_be_prepared() {
 
 #[tokio::test]
 async fn every_statement_of_the_portal_can_be_prepared() {
-    check(Role::Portal, PrepareAll(&[crate::portal::STATEMENTS]), 10).await;
+    check(Role::Portal, PrepareAll(PORTAL), 31).await;
 }

@@ -2,7 +2,7 @@
 //!
 //! Must never be longer than a person wants to read: one thing in one sentence.
 
-use super::{Chosen, Happening, Objected, Scene, Why};
+use super::{Chosen, Happening, Objected, Scene, Waits, Why};
 use rules::calendar::Day;
 use rules::consent::ConsentState;
 use rules::handover::State;
@@ -84,6 +84,7 @@ fn what(scene: &Scene) -> String {
             format!("zeiden wij {times} keer nee tegen {from} en {to}: zij vroegen te veel over u.")
         }
         Happening::Chosen(chosen) => choice(chosen, from, to),
+        Happening::Waits(waits) => waiting(waits, from, to),
     }
 }
 
@@ -196,6 +197,18 @@ fn objection(objected: Option<Objected>, from: &str, to: &str) -> String {
         Some(Objected::Lift) => format!("mocht {about} weer verder."),
         None => format!("is er iets besloten over uw bezwaar tegen {about}."),
     }
+}
+
+fn waiting(waits: Waits, from: &str, to: &str) -> String {
+    let asked = match waits {
+        Waits::Stop => format!("stopte u het delen van uw gegevens van {from} met {to}"),
+        Waits::Refuse => format!("zei u dat {from} uw gegevens niet mag delen met {to}"),
+        Waits::Object => format!("maakte u bezwaar tegen de overdracht van {from} naar {to}"),
+        Waits::Restrict => format!(
+            "vroeg u om uw gegevens in de overdracht van {from} naar {to} niet te gebruiken"
+        ),
+    };
+    format!("{asked}. Dat geven wij nog door. U hoeft niets te doen.")
 }
 
 fn choice(chosen: Chosen, from: &str, to: &str) -> String {

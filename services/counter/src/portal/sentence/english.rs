@@ -2,7 +2,7 @@
 //!
 //! Must never be longer than a person wants to read: one thing in one sentence.
 
-use super::{Chosen, Happening, Objected, Scene, Why};
+use super::{Chosen, Happening, Objected, Scene, Waits, Why};
 use rules::calendar::Day;
 use rules::consent::ConsentState;
 use rules::handover::State;
@@ -87,6 +87,7 @@ fn what(scene: &Scene) -> String {
             format!("we said no to {from} and {to} {times} times: they asked too much about you.")
         }
         Happening::Chosen(chosen) => choice(chosen, from, to),
+        Happening::Waits(waits) => waiting(waits, from, to),
     }
 }
 
@@ -193,6 +194,18 @@ fn objection(objected: Option<Objected>, from: &str, to: &str) -> String {
         Some(Objected::Lift) => format!("{about} may go on again."),
         None => format!("something was decided about your objection to {about}."),
     }
+}
+
+fn waiting(waits: Waits, from: &str, to: &str) -> String {
+    let asked = match waits {
+        Waits::Stop => format!("you stopped the sharing of your data from {from} with {to}"),
+        Waits::Refuse => format!("you said that {from} may not share your data with {to}"),
+        Waits::Object => format!("you objected to the handover from {from} to {to}"),
+        Waits::Restrict => {
+            format!("you asked not to use your data in the handover from {from} to {to}")
+        }
+    };
+    format!("{asked}. We are still passing that on. You need do nothing.")
 }
 
 fn choice(chosen: Chosen, from: &str, to: &str) -> String {

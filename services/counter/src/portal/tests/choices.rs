@@ -2,7 +2,7 @@
 
 use super::world::{ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, refused};
 use crate::consent::author::{Choice, Narrowing};
-use crate::portal::{Identities, Remedy, SESSION_MILLIS};
+use crate::portal::{Identities, Pages, Remedy, SESSION_MILLIS};
 use rules::calendar::Day;
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, Language};
@@ -41,9 +41,15 @@ async fn a_session_ends() {
     world.pass(SESSION_MILLIS - 1);
     world.look(&session).await;
     world.pass(1);
-    let late = world.portal.overview(&session, Language::Nl).await;
+    let late = world
+        .portal
+        .overview(&session, &Pages::first(Language::Nl))
+        .await;
     refused(late, Reason::LoginRefused);
-    let stranger = world.portal.overview(&[7; 32], Language::Nl).await;
+    let stranger = world
+        .portal
+        .overview(&[7; 32], &Pages::first(Language::Nl))
+        .await;
     refused(stranger, Reason::LoginRefused);
     world.portal.end_old_sessions();
 }

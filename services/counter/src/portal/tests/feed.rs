@@ -1,6 +1,8 @@
 //! What comes in by the feed: to whom it is sealed, what is kept of it, and what a block does.
 
-use super::world::{ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, main_of, refused};
+use super::world::{
+    ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, main_of, refused, whole,
+};
 use crate::consent::author::{Author, Choice, Place};
 use crate::feed::Told;
 use crate::portal::Remedy;
@@ -52,10 +54,7 @@ async fn nothing_of_a_person_or_an_organisation_lies_in_clear() {
     let exchange = told.exchange;
     let line = world.introduction(ANNA, told);
     world.send(&line);
-    let blocked = world
-        .portal
-        .block(&session, &VAKBOND.parse().unwrap())
-        .await;
+    let blocked = world.portal.block(&session, &whole(VAKBOND)).await;
     granted(blocked.unwrap());
     world.portal.take_in().await.unwrap();
     let point = world.broker.point_of(ANNA);
@@ -132,14 +131,14 @@ fn assisted(world: &World) -> Statement {
 async fn an_assisted_consent_is_the_persons_own_and_a_block_stops_it_on_arrival() {
     let world = World::new().await;
     let session = world.login(ANNA).await;
-    let oin = VAKBOND.parse().unwrap();
+    let oin = whole(VAKBOND);
     for (blocked, expected) in [
         (false, ConsentState::Given),
         (true, ConsentState::Withdrawn),
     ] {
         if blocked {
             let stopped = world.portal.block(&session, &oin).await.unwrap();
-            assert_eq!(granted(stopped), 1, "the one of the first round");
+            assert_eq!(granted(stopped).stopped, 1, "the one of the first round");
         }
         let statement = assisted(&world);
         let id = statement.record.id;
@@ -169,7 +168,7 @@ async fn an_assisted_consent_is_the_persons_own_and_a_block_stops_it_on_arrival(
 async fn a_question_of_a_blocked_organisation_is_declined() {
     let world = World::new().await;
     let (anna, bram) = (world.login(ANNA).await, world.login(BRAM).await);
-    let oin = VAKBOND.parse().unwrap();
+    let oin = whole(VAKBOND);
     granted(world.portal.block(&anna, &oin).await.unwrap());
     for number in [ANNA, BRAM] {
         let told = world.told(FeedKind::ConsentAsked, VAKBOND, GEMEENTE);
@@ -193,7 +192,7 @@ async fn a_question_of_a_blocked_organisation_is_declined() {
 async fn under_statute_a_block_is_an_objection() {
     let world = World::new().await;
     let (anna, bram) = (world.login(ANNA).await, world.login(BRAM).await);
-    let oin = GEMEENTE.parse().unwrap();
+    let oin = whole(GEMEENTE);
     granted(world.portal.block(&anna, &oin).await.unwrap());
     let mut exchanges = Vec::new();
     for number in [ANNA, BRAM] {
@@ -215,7 +214,7 @@ async fn under_statute_a_block_is_an_objection() {
         .object(&bram, handover(&exchanges[0]), true)
         .await;
     refused(other, Reason::NotAvailable);
-    let nobody = "00000099000000006666".parse().unwrap();
+    let nobody = whole("00000099000000006666");
     refused(
         world.portal.block(&anna, &nobody).await,
         Reason::NotAvailable,

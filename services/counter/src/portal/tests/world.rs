@@ -3,9 +3,12 @@
 use crate::consent::author::Choice;
 use crate::counter::Boxed;
 use crate::feed::{FeedLine, Told};
-use crate::portal::{Asking, Broker, Identities, Overview, Parts, Portal, PortalError, Standing};
+use crate::portal::{
+    Asking, Blocked, Broker, CopyAtBroker, ENCRYPTED_PERSON_BYTES, Identities, Overview, Pages,
+    Parts, Portal, PortalError, Standing,
+};
 use rules::clock::{Clock, Timestamp};
-use rules::consent::{ConsentState, Language, LinkCode, Statement, StopCode};
+use rules::consent::{ConsentState, Language, LinkCode, Statement, StatementEvent, StopCode};
 use rules::directory::{DeskFile, Directory, DirectoryFile, PeerFile, RealmFile};
 use rules::feed::FeedKind;
 use rules::id::{ConsentId, EntryId, HandoverId, Party, RequestId};
@@ -19,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use store::{Database, Role, Settings};
 use vault::chance::SystemChance;
 use vault::pseudonym::{Bsn, Ciphertext, ContextKey, Pseudonym};
-use vault::rest::IndexKey;
+use vault::rest::{Crypter, IndexKey};
 
 pub(super) const START: i64 = 1_790_000_000_000;
 pub(super) const UWV: &str = "00000099000000001000";
@@ -43,8 +46,15 @@ pub(super) struct Desk {
     pub(super) feed: VecDeque<FeedLine>,
     pub(super) consents: BTreeMap<ConsentId, Statement>,
     pub(super) objections: Vec<HandoverId>,
+    pub(super) copies: BTreeMap<[u8; 16], Vec<u8>>,
+    /// Whether the key holders are away: then nothing is registered.
+    pub(super) holders_away: bool,
+    /// Statements in the order in which they came.
+    pub(super) heard: Vec<StatementEvent>,
     /// How many calls from now on do not arrive.
     pub(super) away: usize,
+    /// After so many more changes nobody hears anything.
+    pub(super) away_after: Option<usize>,
     /// The next change is refused with this.
     pub(super) refuse: Option<Reason>,
     pub(super) registered: usize,
@@ -84,12 +94,27 @@ impl PaperBroker {
     }
 
     fn change(&self, statement: &Statement) -> Asking<'_, String> {
+        {
+            let mut desk = self.desk.lock().unwrap();
+            if let Some(left) = desk.away_after {
+                if left == 0 {
+                    return Box::pin(async { Err(PortalError::BrokerAway("away".to_owned())) });
+                }
+                desk.away_after = Some(left - 1);
+            }
+        }
         let statement = statement.clone();
         self.answer(move |desk| {
+            let known = desk.consents.get(&statement.record.id);
+            let is_withdrawal = statement.event == StatementEvent::Withdrawn;
+            if is_withdrawal && known.is_none_or(|known| known.record.state.is_terminal()) {
+                return Outcome::Refused(Refusal::new(Reason::ConsentNotActive));
+            }
             if let Some(reason) = desk.refuse.take() {
                 return Outcome::Refused(Refusal::new(reason));
             }
             desk.registered += 1;
+            desk.heard.push(statement.event);
             let jws = jws(&statement);
             desk.consents.insert(statement.record.id, statement);
             Outcome::Permitted(jws)
@@ -116,11 +141,30 @@ impl Broker for PaperBroker {
         self.change(statement)
     }
 
+    fn encrypted<'a>(
+        &'a self,
+        bsn: &'a Bsn,
+    ) -> Boxed<'a, Result<[u8; ENCRYPTED_PERSON_BYTES], PortalError>> {
+        let person = *self.key.encrypt_bsn(bsn).bytes();
+        Box::pin(async move { Ok(person) })
+    }
+
+    fn register_of<'a>(
+        &'a self,
+        _: &'a [u8; ENCRYPTED_PERSON_BYTES],
+        statement: &'a Statement,
+    ) -> Asking<'a, String> {
+        if self.desk.lock().unwrap().holders_away {
+            return Box::pin(async { Err(PortalError::BrokerAway("no holder".to_owned())) });
+        }
+        self.change(statement)
+    }
+
     fn narrow<'a>(&'a self, statement: &'a Statement) -> Asking<'a, String> {
         self.change(statement)
     }
 
-    fn withdraw<'a>(&'a self, statement: &'a Statement) -> Asking<'a, String> {
+    fn withdraw<'a>(&'a self, _: RequestId, statement: &'a Statement) -> Asking<'a, String> {
         self.change(statement)
     }
 
@@ -152,7 +196,7 @@ impl Broker for PaperBroker {
         })
     }
 
-    fn object(&self, handover: HandoverId, _: bool) -> Asking<'_, Timestamp> {
+    fn object(&self, _: RequestId, handover: HandoverId, _: bool) -> Asking<'_, Timestamp> {
         self.answer(move |desk| {
             desk.objections.push(handover);
             Outcome::Permitted(Timestamp::from_millis(START))
@@ -178,6 +222,47 @@ impl Broker for PaperBroker {
         })
     }
 
+    fn put_copies<'a>(&'a self, copies: &'a [CopyAtBroker]) -> Asking<'a, ()> {
+        let copies = copies.to_vec();
+        self.answer(move |desk| {
+            for copy in copies {
+                desk.copies.insert(copy.name, copy.sealed);
+            }
+            Outcome::Permitted(())
+        })
+    }
+
+    fn list_copies(
+        &self,
+        after: Option<[u8; 16]>,
+        limit: usize,
+        names_only: bool,
+    ) -> Asking<'_, Vec<CopyAtBroker>> {
+        self.answer(move |desk| {
+            let behind = desk
+                .copies
+                .iter()
+                .filter(|(name, _)| after.is_none_or(|after| **name > after));
+            let copies = behind.take(limit).map(|(name, sealed)| CopyAtBroker {
+                name: *name,
+                sealed: if names_only {
+                    Vec::new()
+                } else {
+                    sealed.clone()
+                },
+            });
+            Outcome::Permitted(copies.collect())
+        })
+    }
+
+    fn take_copies<'a>(&'a self, names: &'a [[u8; 16]]) -> Asking<'a, ()> {
+        let names = names.to_vec();
+        self.answer(move |desk| {
+            desk.copies.retain(|name, _| !names.contains(name));
+            Outcome::Permitted(())
+        })
+    }
+
     fn directory(&self) -> Arc<Directory> {
         Arc::clone(&self.directory)
     }
@@ -188,6 +273,10 @@ pub(super) struct World {
     pub(super) broker: Arc<PaperBroker>,
     pub(super) register: Register,
     clock: Arc<HandClock>,
+    identities: Identities,
+    /// Of indexes and tags, and of what lies at rest.
+    keys: (Secret<[u8; 32]>, Secret<[u8; 32]>),
+    settings: Settings,
     folder: tempfile::TempDir,
 }
 
@@ -198,6 +287,13 @@ pub(super) fn register() -> Register {
 
 pub(super) fn main_of(oin: &str) -> Party {
     format!("{oin}/main").parse().unwrap()
+}
+
+pub(super) fn whole(oin: &str) -> Blocked {
+    Blocked {
+        oin: oin.parse().unwrap(),
+        realm: None,
+    }
 }
 
 fn peer(oin: &str, name: &str, kind: &str, desk: &str) -> PeerFile {
@@ -267,23 +363,79 @@ impl World {
             desk: Mutex::default(),
         });
         let clock = Arc::new(HandClock(AtomicI64::new(START)));
-        let portal = Portal::new(Parts {
-            desk: (PORTAL.parse().unwrap(), "portal".parse().unwrap()),
-            identities,
-            broker: Arc::<PaperBroker>::clone(&broker),
-            database: Database::open(&settings, Role::Portal).await.unwrap(),
-            index: IndexKey::from_secret(&IndexKey::generate()),
-            register: register(),
-            clock: Arc::<HandClock>::clone(&clock),
-            random: Arc::new(SystemChance::new()),
-        });
-        Self {
-            portal,
+        let keys = (IndexKey::generate(), IndexKey::generate());
+        let world = Self {
+            portal: Self::start(&settings, &keys, identities, &broker, &clock).await,
             broker,
             register: register(),
             clock,
+            identities,
+            keys,
+            settings,
             folder,
+        };
+        world.portal.reconcile().await.unwrap();
+        world
+    }
+
+    async fn start(
+        settings: &Settings,
+        keys: &(Secret<[u8; 32]>, Secret<[u8; 32]>),
+        identities: Identities,
+        broker: &Arc<PaperBroker>,
+        clock: &Arc<HandClock>,
+    ) -> Portal {
+        Portal::new(Parts {
+            desk: (PORTAL.parse().unwrap(), "portal".parse().unwrap()),
+            identities,
+            broker: Arc::<PaperBroker>::clone(broker),
+            database: Database::open(settings, Role::Portal).await.unwrap(),
+            index: IndexKey::from_secret(&keys.0),
+            crypter: Crypter::new(&[&keys.1]),
+            register: register(),
+            clock: Arc::<HandClock>::clone(clock),
+            random: Arc::new(SystemChance::new()),
+        })
+        .await
+        .unwrap()
+    }
+
+    /// The portal is killed and started again: sessions are gone.
+    pub(super) async fn start_again(&mut self) {
+        self.portal.close_database().await;
+        self.portal = Self::start(
+            &self.settings,
+            &self.keys,
+            self.identities,
+            &self.broker,
+            &self.clock,
+        )
+        .await;
+    }
+
+    /// Where a backup of the portal's tables is made, and the moment of it.
+    pub(super) async fn back_up(&self) -> std::path::PathBuf {
+        let path = self.folder.path().join("backup.sqlite");
+        store::backup::take(&self.settings, Role::Portal, &path)
+            .await
+            .unwrap();
+        path
+    }
+
+    /// The portal's tables are lost and put back from a backup; the portal starts again.
+    pub(super) async fn put_back(&mut self, backup: &std::path::Path) {
+        self.portal.close_database().await;
+        for file in ["portal.sqlite", "portal.sqlite-wal", "portal.sqlite-shm"] {
+            drop(std::fs::remove_file(self.folder.path().join(file)));
         }
+        let shut = store::restoration::Shut {
+            restored_at: self.clock.now(),
+            backup_at: self.clock.now(),
+        };
+        store::backup::put_back(backup, &self.settings, Role::Portal, Some(shut))
+            .await
+            .unwrap();
+        self.start_again().await;
     }
 
     pub(super) fn pass(&self, millis: i64) {
@@ -296,7 +448,12 @@ impl World {
     }
 
     pub(super) async fn look(&self, session: &[u8]) -> Overview {
-        granted(self.portal.overview(session, Language::En).await.unwrap())
+        granted(
+            self.portal
+                .overview(session, &Pages::first(Language::En))
+                .await
+                .unwrap(),
+        )
     }
 
     /// A choice that the register allows: UWV to the vakbond, with the waiver that goes with it.

@@ -4,15 +4,17 @@
 //! somebody said no.
 
 use client::directory::DirectoryCopy;
-use client::{Client, ClientError, FeedLine as Sent};
+use client::{Client, ClientError, EncryptedPerson, FeedLine as Sent, PortalCopy};
 use counter::counter::Boxed;
 use counter::feed::{FeedLine, Told};
-use counter::portal::{Asking, Broker, PortalError, Standing};
+use counter::portal::{
+    Asking, Broker, CopyAtBroker, ENCRYPTED_PERSON_BYTES, PortalError, Standing,
+};
 use rules::clock::Timestamp;
 use rules::consent::{LinkCode, Statement, StopCode};
 use rules::directory::Directory;
 use rules::feed::FeedKind;
-use rules::id::{ConsentId, EntryId, HandoverId, Party};
+use rules::id::{ConsentId, EntryId, HandoverId, Party, RequestId};
 use rules::reason::{Outcome, Refusal};
 use std::sync::{Arc, PoisonError, RwLock};
 use vault::pseudonym::{Bsn, Pseudonym};
@@ -20,12 +22,15 @@ use vault::pseudonym::{Bsn, Pseudonym};
 /// The broker over mTLS.
 pub(super) struct RemoteBroker {
     client: Client,
+    /// For what the portal repeats by itself.
+    once: Client,
     directory: RwLock<Arc<Directory>>,
 }
 
 impl RemoteBroker {
     pub(super) fn new(client: Client, copy: &DirectoryCopy) -> Self {
         Self {
+            once: client.once(),
             client,
             directory: RwLock::new(Arc::new(copy.directory().clone())),
         }
@@ -96,6 +101,28 @@ impl Broker for RemoteBroker {
         })
     }
 
+    fn encrypted<'a>(
+        &'a self,
+        bsn: &'a Bsn,
+    ) -> Boxed<'a, Result<[u8; ENCRYPTED_PERSON_BYTES], PortalError>> {
+        Box::pin(async move {
+            let person = self.once.encrypted(bsn).await;
+            person.map(|person| person.0).map_err(|error| fault(&error))
+        })
+    }
+
+    fn register_of<'a>(
+        &'a self,
+        person: &'a [u8; ENCRYPTED_PERSON_BYTES],
+        statement: &'a Statement,
+    ) -> Asking<'a, String> {
+        Box::pin(async move {
+            let person = EncryptedPerson(*person);
+            let registered = self.once.register_consent_of(&person, statement).await;
+            outcome(registered.map(|registered| registered.statement_jws))
+        })
+    }
+
     fn narrow<'a>(&'a self, statement: &'a Statement) -> Asking<'a, String> {
         Box::pin(async move {
             let narrowed = self.client.narrow_consent(statement).await;
@@ -103,9 +130,9 @@ impl Broker for RemoteBroker {
         })
     }
 
-    fn withdraw<'a>(&'a self, statement: &'a Statement) -> Asking<'a, String> {
+    fn withdraw<'a>(&'a self, request: RequestId, statement: &'a Statement) -> Asking<'a, String> {
         Box::pin(async move {
-            let withdrawn = self.client.withdraw_consent(statement).await;
+            let withdrawn = self.once.withdraw_kept_consent(&request, statement).await;
             outcome(withdrawn.map(|withdrawn| withdrawn.statement_jws))
         })
     }
@@ -119,7 +146,7 @@ impl Broker for RemoteBroker {
 
     fn consent(&self, record: ConsentId) -> Asking<'_, Standing> {
         Box::pin(async move {
-            let standing = self.client.get_consent(&record).await;
+            let standing = self.once.get_consent(&record).await;
             outcome(standing.map(|standing| Standing {
                 statement: standing.statement,
                 jws: standing.statement_jws,
@@ -128,13 +155,14 @@ impl Broker for RemoteBroker {
         })
     }
 
-    fn object(&self, handover: HandoverId, restrict: bool) -> Asking<'_, Timestamp> {
+    fn object(
+        &self,
+        request: RequestId,
+        handover: HandoverId,
+        restrict: bool,
+    ) -> Asking<'_, Timestamp> {
         Box::pin(async move {
-            let noted = if restrict {
-                self.client.restrict(&handover).await
-            } else {
-                self.client.object(&handover).await
-            };
+            let noted = self.once.object_kept(&request, &handover, restrict).await;
             outcome(noted.map(|receipt| receipt.promise.time))
         })
     }
@@ -145,7 +173,7 @@ impl Broker for RemoteBroker {
 
     fn pull(&self, limit: usize) -> Asking<'_, Vec<FeedLine>> {
         Box::pin(async move {
-            match outcome(self.client.pull_feed(limit).await)? {
+            match outcome(self.once.pull_feed(limit).await)? {
                 Outcome::Permitted(lines) => {
                     let lines: Option<Vec<FeedLine>> = lines.into_iter().map(read_line).collect();
                     lines.map(Outcome::Permitted).ok_or_else(|| {
@@ -158,7 +186,40 @@ impl Broker for RemoteBroker {
     }
 
     fn acknowledge<'a>(&'a self, lines: &'a [EntryId]) -> Asking<'a, ()> {
-        Box::pin(async move { outcome(self.client.ack_feed(lines).await) })
+        Box::pin(async move { outcome(self.once.ack_feed(lines).await) })
+    }
+
+    fn put_copies<'a>(&'a self, copies: &'a [CopyAtBroker]) -> Asking<'a, ()> {
+        Box::pin(async move {
+            let copies: Vec<PortalCopy> = copies
+                .iter()
+                .map(|copy| PortalCopy {
+                    name: copy.name,
+                    sealed: copy.sealed.clone(),
+                })
+                .collect();
+            outcome(self.once.put_copies(&copies).await)
+        })
+    }
+
+    fn list_copies(
+        &self,
+        after: Option<[u8; 16]>,
+        limit: usize,
+        names_only: bool,
+    ) -> Asking<'_, Vec<CopyAtBroker>> {
+        Box::pin(async move {
+            let listed = self.once.list_copies(after, limit, names_only).await;
+            let copy = |copy: PortalCopy| CopyAtBroker {
+                name: copy.name,
+                sealed: copy.sealed,
+            };
+            outcome(listed.map(|copies| copies.into_iter().map(copy).collect()))
+        })
+    }
+
+    fn take_copies<'a>(&'a self, names: &'a [[u8; 16]]) -> Asking<'a, ()> {
+        Box::pin(async move { outcome(self.once.take_copies(names).await) })
     }
 
     fn directory(&self) -> Arc<Directory> {

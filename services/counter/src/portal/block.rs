@@ -1,0 +1,268 @@
+//! Blocks: an organisation, or one realm of it, to and from which nothing goes any more.
+//!
+//! The block is a row; what it stops are errands, kept with it in one transaction and repeated until each is answered.
+//! Must never tell anybody but the person, and must never bring a consent back when it is undone.
+
+use super::copy::{self, CopyName};
+use super::errand::{Errand, Objection, Task};
+use super::overview::objectable;
+use super::rows::FindBlocks;
+use super::rows::errands::Unblock;
+use super::session::Session;
+use super::{Halt, Portal, settle};
+use crate::portal::PortalError;
+use rules::directory::Directory;
+use rules::id::{HandoverId, Oin, Party, RealmName, Tag};
+use rules::reason::{Outcome, Reason};
+use std::collections::BTreeMap;
+
+/// What is blocked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Blocked {
+    /// The organisation.
+    pub oin: Oin,
+    /// One realm of it; none for all.
+    pub realm: Option<RealmName>,
+}
+
+/// What a block did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blocking {
+    /// Consents that it stopped.
+    pub stopped: u32,
+    /// Handovers under statute that it objected to.
+    pub objections: u32,
+    /// Stops and objections that the broker has not answered. They are repeated until it has.
+    pub still_to_do: u32,
+}
+
+/// A block, as its person sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockView {
+    /// Its id.
+    pub id: Tag,
+    /// What is blocked; none when it no longer takes part.
+    pub blocked: Option<Blocked>,
+}
+
+impl Blocked {
+    fn covers(&self, party: &Party) -> bool {
+        self.oin == party.oin
+            && self
+                .realm
+                .as_ref()
+                .is_none_or(|realm| *realm == party.realm)
+    }
+
+    fn is_in(&self, directory: &Directory) -> bool {
+        directory.peer(&self.oin).is_some_and(|peer| {
+            self.realm
+                .as_ref()
+                .is_none_or(|realm| peer.realm(realm).is_some())
+        })
+    }
+
+    /// All that can be blocked.
+    fn all(directory: &Directory) -> impl Iterator<Item = Self> {
+        directory.peers().flat_map(|peer| {
+            let whole = std::iter::once(None);
+            let realms = peer.realms().map(|realm| Some(realm.party.realm.clone()));
+            let oin = peer.oin().clone();
+            whole.chain(realms).map(move |realm| Self {
+                oin: oin.clone(),
+                realm,
+            })
+        })
+    }
+
+    /// What the tag of a block is made of, besides the person.
+    fn text(&self) -> String {
+        match &self.realm {
+            Some(realm) => format!("{}/{realm}", self.oin),
+            None => self.oin.to_string(),
+        }
+    }
+}
+
+impl Portal {
+    /// Blocks an organisation or a realm: remembers it, stops every consent from or to it, and objects to what goes on
+    /// under statute.
+    ///
+    /// # Errors
+    /// When the database is away. The broker is told at once, or as soon as it answers.
+    pub async fn block(
+        &self,
+        token: &[u8],
+        blocked: &Blocked,
+    ) -> Result<Outcome<Blocking>, PortalError> {
+        let done = async {
+            let session = self.session(token)?;
+            if !blocked.is_in(&self.broker().directory()) {
+                return Err(Reason::NotAvailable.into());
+            }
+            let blocks: Vec<_> = session
+                .indexes()
+                .map(|index| (*index, self.block_tag(index, blocked)))
+                .collect();
+            let mut errands = self.stops_of(&session, blocked, &[]).await?;
+            self.keep_errands(blocks, &errands).await?;
+            // What came before the row was there is found now, and what comes later is found by the row.
+            let late = self.stops_of(&session, blocked, &errands).await?;
+            self.keep_errands(Vec::new(), &late).await?;
+            errands.extend(late);
+            let deliveries = self.deliver_now(&errands).await;
+            Ok(Blocking {
+                stopped: deliveries.done(&errands, |task| matches!(task, Task::Stop(_))),
+                objections: deliveries.done(&errands, |task| matches!(task, Task::Object(_))),
+                still_to_do: deliveries.still_to_do,
+            })
+        };
+        settle(done.await)
+    }
+
+    /// What a person blocked, in the order of the ids.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn blocks(&self, token: &[u8]) -> Result<Outcome<Vec<BlockView>>, PortalError> {
+        let listed = async {
+            let session = self.session(token)?;
+            Ok(self.blocks_by_id(&session).await?)
+        };
+        settle(listed.await)
+    }
+
+    /// Undoes a block, for what comes from now on: what it stopped stays stopped, and what is still to be stopped is
+    /// finished. Gives whether there was such a block, and how many errands of the person wait.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn unblock(
+        &self,
+        token: &[u8],
+        block: Tag,
+    ) -> Result<Outcome<(bool, u32)>, PortalError> {
+        let undone = async {
+            let session = self.session(token)?;
+            let view = self.blocks_by_id(&session).await?;
+            let blocked = view
+                .into_iter()
+                .find(|view| view.id == block)
+                .and_then(|view| view.blocked);
+            let tag = |index: &[u8; 32]| {
+                blocked
+                    .as_ref()
+                    .map_or(block, |blocked| self.block_tag(index, blocked))
+            };
+            let blocks: Vec<_> = session
+                .indexes()
+                .map(|index| (*index, tag(index)))
+                .collect();
+            let copies = blocks
+                .iter()
+                .map(|(index, tag)| self.copy_of_block(index, *tag))
+                .collect();
+            let was_there = self.database().write(&Unblock { blocks, copies }).await?;
+            self.0.copies_wait.notify_one();
+            let waiting = self.own_errands(&session).await?.len();
+            Ok((was_there, u32::try_from(waiting).unwrap_or(u32::MAX)))
+        };
+        settle(undone.await)
+    }
+
+    async fn blocks_by_id(&self, session: &Session) -> Result<Vec<BlockView>, PortalError> {
+        let find = FindBlocks(session.indexes().copied().collect());
+        let rows = self.database().read(&find).await?;
+        let directory = self.broker().directory();
+        // The same block has another tag under each index by which the person is known.
+        let mut views: BTreeMap<Option<Blocked>, Vec<Tag>> = BTreeMap::new();
+        for (index, tag) in rows {
+            let mut all = Blocked::all(&directory);
+            let blocked = all.find(|blocked| self.block_tag(&index, blocked) == tag);
+            views.entry(blocked).or_default().push(tag);
+        }
+        let mut blocks: Vec<BlockView> = views
+            .into_iter()
+            .flat_map(|(blocked, tags)| {
+                let shown = if blocked.is_some() { 1 } else { tags.len() };
+                tags.into_iter().take(shown).map(move |id| BlockView {
+                    id,
+                    blocked: blocked.clone(),
+                })
+            })
+            .collect();
+        blocks.sort_by_key(|view| *view.id.bytes());
+        Ok(blocks)
+    }
+
+    /// Errands for all that stands or goes on and that a block covers, but for those that there are already.
+    async fn stops_of(
+        &self,
+        session: &Session,
+        blocked: &Blocked,
+        fresh: &[Errand],
+    ) -> Result<Vec<Errand>, Halt> {
+        let mut kept = self.own_errands(session).await?;
+        kept.extend(fresh.iter().cloned());
+        let (papers, stories) = self.opened(session).await?;
+        let mut errands = Vec::new();
+        for holding in super::ledger::holdings(&papers, &stories, self.now()) {
+            let record = &holding.record;
+            if blocked.covers(&record.sender) || blocked.covers(&record.recipient) {
+                errands.extend(self.stop_of(session, &holding, &kept).await?);
+            }
+        }
+        let directory = self.broker().directory();
+        for told in objectable(&stories, |told| self.is_under_statute(told, &directory)) {
+            let Some(handover) = HandoverId::from_slice(&told.exchange) else {
+                continue;
+            };
+            if !(blocked.covers(&told.sender) || blocked.covers(&told.recipient)) {
+                continue;
+            }
+            let index = self.exchange_index(&told.exchange);
+            if let Some(exchange) = self.exchange(index).await? {
+                let object = Objection::of(handover, told);
+                let errand = self.errand(exchange, Task::Object(object));
+                if !kept.iter().any(|other| other.id == errand.id) {
+                    errands.push(errand);
+                }
+            }
+        }
+        Ok(errands)
+    }
+
+    /// Whether a person blocked one of two parties, or a realm of theirs.
+    pub(super) fn is_one_blocked(
+        &self,
+        person_index: &[u8; 32],
+        parties: [&Party; 2],
+        blocks: &[([u8; 32], Tag)],
+    ) -> bool {
+        parties.iter().any(|party| {
+            let whole = Blocked {
+                oin: party.oin.clone(),
+                realm: None,
+            };
+            let realm = Blocked {
+                oin: party.oin.clone(),
+                realm: Some(party.realm.clone()),
+            };
+            [whole, realm].iter().any(|blocked| {
+                blocks.contains(&(*person_index, self.block_tag(person_index, blocked)))
+            })
+        })
+    }
+
+    /// The tag of what one person blocked.
+    fn block_tag(&self, person_index: &[u8; 32], blocked: &Blocked) -> Tag {
+        let value = [person_index.as_slice(), blocked.text().as_bytes()].concat();
+        Tag::new(self.0.index.tag("block", &value))
+    }
+
+    /// The name of the copy of a block's row at the broker.
+    pub(super) fn copy_of_block(&self, person_index: &[u8; 32], tag: Tag) -> CopyName {
+        let name = [person_index.as_slice(), tag.bytes().as_slice()].concat();
+        self.copy_name(copy::BLOCK, &name)
+    }
+}

@@ -1,0 +1,348 @@
+//! Doing errands: at once when they are asked for, and again until the broker has answered.
+//!
+//! Must never forget an errand because somebody is away or says no for a reason of their own: a stop is over when the
+//! broker has it, or says that nothing stands. Must never let one that waits hold up another person's.
+
+use super::copy;
+use super::errand::{Errand, Need, Objection, Task};
+use super::feed::paper_row;
+use super::line::Paper;
+use super::rows::errands::{DueErrands, ErrandsOf, FinishErrand, KeepErrands, MarkTried};
+use super::session::Session;
+use super::{Portal, PortalError};
+use rules::clock::Timestamp;
+use rules::consent::{ConsentState, Statement, StatementEvent};
+use rules::id::{RequestId, Tag};
+use rules::limits::{DAY_MILLIS, DEADLINE_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX, PORTAL_COPIED_DAYS};
+use rules::reason::{Outcome, Reason, Refusal};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use store::portal::LineRow;
+
+/// How long an errand rests after it was tried, in milliseconds.
+const REST_MILLIS: i64 = 1_000;
+/// How long a consent that the broker does not know may still reach it: as long as the order that it came with holds,
+/// and the call that brought it.
+const UNKNOWN_MILLIS: i64 = ORDER_WINDOW_MILLIS_MAX + DEADLINE_MILLIS_MAX;
+/// Errands that fail in a row before a round ends: then it is the broker that is away, and not one errand.
+const FAULTS_MAX: u32 = 3;
+/// How long a person is kept waiting for their errands; the rest is done afterwards.
+const WAIT_MAX: Duration = Duration::from_secs(4);
+
+/// What came of an errand.
+#[derive(Clone, Debug)]
+pub(super) enum Delivered {
+    /// Done; with the signed paper.
+    Done(String),
+    /// An objection was noted.
+    Noted(Timestamp),
+    /// There was nothing to be done, or it can never be.
+    Refused(Refusal),
+}
+
+/// What came of the errands of one call, and how many the broker has not answered.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    delivered: BTreeMap<[u8; 16], Delivered>,
+    pub(super) still_to_do: u32,
+}
+
+impl Deliveries {
+    pub(super) fn of(&self, errand: &[u8; 16]) -> Option<&Delivered> {
+        self.delivered.get(errand)
+    }
+
+    /// How many were done and not refused.
+    pub(super) fn done(&self, errands: &[Errand], counts: impl Fn(&Task) -> bool) -> u32 {
+        let done = errands
+            .iter()
+            .filter(|errand| counts(&errand.task))
+            .filter(|errand| {
+                matches!(
+                    self.of(&errand.id),
+                    Some(Delivered::Done(_) | Delivered::Noted(_))
+                )
+            });
+        u32::try_from(done.count()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Portal {
+    /// Keeps errands, and the blocks that bring them about, in one transaction.
+    pub(super) async fn keep_errands(
+        &self,
+        blocks: Vec<([u8; 32], Tag)>,
+        errands: &[Errand],
+    ) -> Result<(), PortalError> {
+        let mut copies: Vec<_> = blocks
+            .iter()
+            .map(|(person_index, tag)| self.copy_of_block(person_index, *tag))
+            .collect();
+        copies.extend(errands.iter().map(|errand| self.copy_of_errand(&errand.id)));
+        let rows = errands.iter().map(|errand| self.errand_row(errand));
+        let keep = KeepErrands {
+            errands: rows.collect::<Result<_, _>>()?,
+            blocks,
+            copies,
+        };
+        self.database().write(&keep).await?;
+        self.0.copies_wait.notify_one();
+        Ok(())
+    }
+
+    /// Does errands that have been kept, as far as that goes within a few seconds.
+    pub(super) async fn deliver_now(&self, errands: &[Errand]) -> Deliveries {
+        let mut deliveries = Deliveries::default();
+        let doing = async {
+            for errand in errands {
+                match self.deliver(errand).await {
+                    Ok(delivered) => {
+                        deliveries.delivered.insert(errand.id, delivered);
+                    }
+                    Err(error) => {
+                        tracing::info!(%error, "an errand waits for its answer");
+                        if error.is_transient() && errand.need() == Need::Broker {
+                            break;
+                        }
+                    }
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(WAIT_MAX, doing).await;
+        if in_time.is_err() {
+            tracing::info!("errands wait for their answers");
+        }
+        let waiting = errands.len().saturating_sub(deliveries.delivered.len());
+        deliveries.still_to_do = u32::try_from(waiting).unwrap_or(u32::MAX);
+        deliveries
+    }
+
+    /// What these persons asked for and the broker has not answered, oldest first.
+    pub(super) async fn errands_of(
+        &self,
+        persons: Vec<[u8; 32]>,
+    ) -> Result<Vec<Errand>, PortalError> {
+        let rows = self.database().read(&ErrandsOf(persons)).await?;
+        let errands = rows.iter().map(|row| self.open_errand(row));
+        let mut errands = errands.collect::<Result<Vec<_>, _>>()?;
+        errands.sort_by_key(|errand| (errand.asked_at, errand.id));
+        Ok(errands)
+    }
+
+    /// The errands of whoever is logged in.
+    pub(super) async fn own_errands(&self, session: &Session) -> Result<Vec<Errand>, PortalError> {
+        self.errands_of(session.indexes().copied().collect()).await
+    }
+
+    /// A round through the errands that need the same, those first that have waited longest; gives how many were
+    /// answered. One round at a time for each need, so that what needs key holders keeps no stop waiting.
+    ///
+    /// # Errors
+    /// When the broker or the database is away: what was not answered is tried again.
+    pub async fn run_errands(&self, need: Need) -> Result<usize, PortalError> {
+        let _turn = match need {
+            Need::Broker => self.0.stop_turn.lock().await,
+            Need::Holders => self.0.refusal_turn.lock().await,
+        };
+        let due = DueErrands {
+            stage: need.number(),
+            before: self.now().plus_millis(-REST_MILLIS),
+        };
+        let (mut answered, mut faults) = (0_usize, 0_u32);
+        for row in self.database().read(&due).await? {
+            let errand = self.open_errand(&row);
+            let tried = match &errand {
+                Ok(errand) => self.deliver_in_order(errand).await,
+                Err(_) => Err(PortalError::Malformed("a row of errand")),
+            };
+            match tried {
+                Ok(_) => {
+                    answered = answered.saturating_add(1);
+                    faults = 0;
+                }
+                Err(error) => {
+                    let tried = MarkTried(row.errand_id, self.now());
+                    self.database().write(&tried).await?;
+                    if error.is_transient() {
+                        faults = faults.saturating_add(1);
+                        if faults >= FAULTS_MAX {
+                            return Err(error);
+                        }
+                    } else {
+                        self.name_once(row.errand_id, &error);
+                    }
+                }
+            }
+        }
+        Ok(answered)
+    }
+
+    /// A refusal comes after the same person's stops: those need no key holder.
+    async fn deliver_in_order(&self, errand: &Errand) -> Result<Delivered, PortalError> {
+        if errand.need() == Need::Holders {
+            let person = vec![errand.exchange.person_index];
+            for before in self.errands_of(person).await? {
+                if before.need() == Need::Broker {
+                    match self.deliver(&before).await {
+                        Err(error) if error.is_transient() => return Err(error),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        self.deliver(errand).await
+    }
+
+    /// Somebody must look, and is told once.
+    fn name_once(&self, errand: [u8; 16], error: &PortalError) {
+        let mut named = self
+            .0
+            .named
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if named.insert(errand) {
+            tracing::error!(errand = rules::hex::encode(&errand), %error, "an errand cannot be done");
+        }
+    }
+
+    /// Tries an errand once. What is answered is kept for the person, and the errand is over.
+    pub(super) async fn deliver(&self, errand: &Errand) -> Result<Delivered, PortalError> {
+        match &errand.task {
+            Task::Stop(statement) => self.deliver_stop(errand, statement).await,
+            Task::Refuse { statement, person } => {
+                match self.broker().register_of(person, statement).await? {
+                    Outcome::Permitted(jws) => self.done(errand, statement.clone(), jws).await,
+                    Outcome::Refused(refusal) => {
+                        self.look_after_refusal(errand, statement, refusal).await
+                    }
+                }
+            }
+            Task::Object(object) => self.deliver_objection(errand, object).await,
+        }
+    }
+
+    async fn deliver_stop(
+        &self,
+        errand: &Errand,
+        statement: &Statement,
+    ) -> Result<Delivered, PortalError> {
+        let refusal = match self.broker().withdraw(errand.request, statement).await? {
+            Outcome::Permitted(jws) => return self.done(errand, statement.clone(), jws).await,
+            Outcome::Refused(refusal) => refusal,
+        };
+        let standing = match self.broker().consent(statement.record.id).await? {
+            Outcome::Permitted(standing) => standing,
+            Outcome::Refused(gone) if gone.reason == Reason::NotAvailable => {
+                if self.now().millis_since(errand.asked_at) < UNKNOWN_MILLIS {
+                    let text = "the broker does not know the consent yet".to_owned();
+                    return Err(PortalError::BrokerAway(text));
+                }
+                return self.over(errand, refusal).await;
+            }
+            Outcome::Refused(other) => return Err(unexpected(&other)),
+        };
+        if standing.record.state == ConsentState::Withdrawn
+            && standing.statement.event == StatementEvent::Withdrawn
+        {
+            // It was heard the first time, and the answer was lost.
+            return self.done(errand, standing.statement, standing.jws).await;
+        }
+        if standing.record.state.is_terminal() {
+            return self.over(errand, refusal).await;
+        }
+        // It was changed meanwhile: the stop is written anew, on what stands.
+        let directory = self.broker().directory();
+        let anew = self.author(&directory).withdrawn(&standing.record);
+        let anew = anew.map_err(|refusal| unexpected(&refusal))?;
+        let request = RequestId::draw(self.clock(), self.random());
+        match self.broker().withdraw(request, &anew).await? {
+            Outcome::Permitted(jws) => self.done(errand, anew, jws).await,
+            Outcome::Refused(refusal) => Err(unexpected(&refusal)),
+        }
+    }
+
+    /// The broker would not register a refusal: it has it already, or nobody can exchange anything there, or it is to
+    /// be tried again.
+    async fn look_after_refusal(
+        &self,
+        errand: &Errand,
+        statement: &Statement,
+        refusal: Refusal,
+    ) -> Result<Delivered, PortalError> {
+        match self.broker().consent(statement.record.id).await? {
+            Outcome::Permitted(known) => self.done(errand, known.statement, known.jws).await,
+            Outcome::Refused(gone)
+                if gone.reason == Reason::NotAvailable && is_moot(refusal.reason) =>
+            {
+                self.over(errand, refusal).await
+            }
+            Outcome::Refused(_) => Err(unexpected(&refusal)),
+        }
+    }
+
+    async fn deliver_objection(
+        &self,
+        errand: &Errand,
+        object: &Objection,
+    ) -> Result<Delivered, PortalError> {
+        let asked = self
+            .broker()
+            .object(errand.request, object.handover, object.restrict);
+        match asked.await? {
+            Outcome::Permitted(time) => {
+                self.finish(errand, None).await?;
+                Ok(Delivered::Noted(time))
+            }
+            // The handover is over, or not under statute: there is nothing to object to.
+            Outcome::Refused(refusal) => self.over(errand, refusal).await,
+        }
+    }
+
+    async fn done(
+        &self,
+        errand: &Errand,
+        statement: Statement,
+        jws: String,
+    ) -> Result<Delivered, PortalError> {
+        let paper = Paper { statement, jws };
+        let copied_days = PORTAL_COPIED_DAYS.saturating_mul(DAY_MILLIS);
+        let line = LineRow {
+            copied_until: Some(self.now().plus_millis(copied_days)),
+            ..paper_row(&errand.exchange, errand.line, &paper)?
+        };
+        self.finish(errand, Some(line)).await?;
+        Ok(Delivered::Done(paper.jws))
+    }
+
+    async fn over(&self, errand: &Errand, refusal: Refusal) -> Result<Delivered, PortalError> {
+        let reason = refusal.reason.code();
+        tracing::info!(reason, "an errand ended without being done");
+        self.finish(errand, None).await?;
+        Ok(Delivered::Refused(refusal))
+    }
+
+    async fn finish(&self, errand: &Errand, paper: Option<LineRow>) -> Result<(), PortalError> {
+        let mut copies = vec![self.copy_of_errand(&errand.id)];
+        if let Some(line) = &paper {
+            copies.push(self.copy_name(copy::LINE, line.line_id.bytes()));
+        }
+        let finish = FinishErrand {
+            errand: errand.id,
+            paper: paper.map(|line| (&errand.exchange, line)),
+            copies,
+        };
+        self.database().write(&finish).await?;
+        self.0.copies_wait.notify_one();
+        Ok(())
+    }
+}
+
+/// Whether nothing can be exchanged where a refusal has this answer, so that there is nothing to refuse.
+const fn is_moot(reason: Reason) -> bool {
+    matches!(reason, Reason::NoAgreement | Reason::BasisMissing)
+}
+
+/// A refusal where there is none to be had: what is asked for stays to be done.
+fn unexpected(refusal: &Refusal) -> PortalError {
+    PortalError::Broker(refusal.reason.code().to_owned())
+}

@@ -1,0 +1,197 @@
+//! The transactions of errands and of the blocks that bring them about.
+//!
+//! Must never write one without saying that its copy at the broker has to follow.
+
+use super::{PAGE_LINES, PAGE_ROWS};
+use crate::portal::PortalError;
+use crate::portal::copy::CopyName;
+use rules::clock::Timestamp;
+use rules::id::Tag;
+use store::errand::ErrandRow;
+use store::portal::{ExchangeRow, LineRow};
+use store::{Queue, Tx, Work};
+
+/// Says of each of these rows that its copy at the broker has to follow.
+async fn follow(tx: &mut Tx<'_>, copies: &[CopyName]) -> Result<(), PortalError> {
+    for copy in copies {
+        tx.insert_due_copy(&copy.id, copy.kind, &copy.name).await?;
+    }
+    Ok(())
+}
+
+/// Remembers blocks and errands, all or none.
+#[derive(Default)]
+pub(in crate::portal) struct KeepErrands {
+    pub(in crate::portal) blocks: Vec<([u8; 32], Tag)>,
+    pub(in crate::portal) errands: Vec<ErrandRow>,
+    pub(in crate::portal) copies: Vec<CopyName>,
+}
+
+impl Work for KeepErrands {
+    type Output = ();
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "KeepErrands"
+    }
+
+    fn queue(&self) -> Queue {
+        Queue::Stop
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
+        for (person_index, tag) in &self.blocks {
+            tx.insert_block(person_index, *tag).await?;
+        }
+        for errand in &self.errands {
+            tx.insert_errand(errand).await?;
+        }
+        follow(tx, &self.copies).await
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// Forgets blocks; gives whether any was there.
+pub(in crate::portal) struct Unblock {
+    pub(in crate::portal) blocks: Vec<([u8; 32], Tag)>,
+    pub(in crate::portal) copies: Vec<CopyName>,
+}
+
+impl Work for Unblock {
+    type Output = bool;
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "UnblockOrganisation"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<bool, PortalError> {
+        let mut any = false;
+        for (person_index, tag) in &self.blocks {
+            any |= tx.delete_block(person_index, *tag).await?;
+        }
+        follow(tx, &self.copies).await?;
+        Ok(any)
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// An errand was answered: it goes, and what came of it is kept for its person.
+pub(in crate::portal) struct FinishErrand<'a> {
+    pub(in crate::portal) errand: [u8; 16],
+    pub(in crate::portal) paper: Option<(&'a ExchangeRow, LineRow)>,
+    pub(in crate::portal) copies: Vec<CopyName>,
+}
+
+impl Work for FinishErrand<'_> {
+    type Output = ();
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "FinishErrand"
+    }
+
+    fn queue(&self) -> Queue {
+        Queue::Stop
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
+        if let Some((exchange, line)) = &self.paper {
+            tx.insert_exchange(exchange).await?;
+            tx.insert_line(line).await?;
+        }
+        tx.delete_errand(&self.errand).await?;
+        follow(tx, &self.copies).await
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// An errand was tried and not answered.
+pub(in crate::portal) struct MarkTried(
+    pub(in crate::portal) [u8; 16],
+    pub(in crate::portal) Timestamp,
+);
+
+impl Work for MarkTried {
+    type Output = ();
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "MarkTried"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
+        Ok(tx.mark_tried(&self.0, self.1).await?)
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// Errands that were last tried before a moment, those first that have waited longest.
+pub(in crate::portal) struct DueErrands {
+    pub(in crate::portal) stage: i64,
+    pub(in crate::portal) before: Timestamp,
+}
+
+impl Work for DueErrands {
+    type Output = Vec<ErrandRow>;
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "DueErrands"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
+        Ok(tx.due_errands(self.stage, self.before, PAGE_LINES).await?)
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
+
+/// Every errand of these persons.
+pub(in crate::portal) struct ErrandsOf(pub(in crate::portal) Vec<[u8; 32]>);
+
+impl Work for ErrandsOf {
+    type Output = Vec<ErrandRow>;
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "ErrandsOf"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
+        let mut errands = Vec::new();
+        for person_index in &self.0 {
+            let mut after = [0; 16];
+            loop {
+                let page = tx.errands_of(person_index, after, PAGE_LINES).await?;
+                let is_last = page.len() < PAGE_ROWS;
+                if let Some(last) = page.last() {
+                    after = last.errand_id;
+                }
+                errands.extend(page);
+                if is_last {
+                    break;
+                }
+            }
+        }
+        Ok(errands)
+    }
+
+    fn is_transient(error: &PortalError) -> bool {
+        error.is_transient()
+    }
+}
