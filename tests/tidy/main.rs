@@ -6,6 +6,7 @@
 mod features;
 mod headers;
 mod links;
+mod lists;
 mod looks;
 mod migrations;
 mod reasons;
