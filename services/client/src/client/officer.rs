@@ -69,12 +69,14 @@ impl Client {
             let message = message::RestrictHandoverRequest {
                 request_id,
                 handover_id,
+                sealed_person: Vec::new(),
             };
             self.run_kept(request, message).await?
         } else {
             let message = message::ObjectToHandoverRequest {
                 request_id,
                 handover_id,
+                sealed_person: Vec::new(),
             };
             self.run_kept(request, message).await?
         };

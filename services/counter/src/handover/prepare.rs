@@ -358,11 +358,8 @@ impl Decided<'_> {
         };
         tx.insert_handover(permit, &row).await?;
         record.handover = Some(id);
-        record.labels = body
-            .summary_labels
-            .union(&body.dossier_labels)
-            .cloned()
-            .collect();
+        let labels = body.summary_labels.union(&body.dossier_labels);
+        record.labels = labels.cloned().collect();
         let receipt = HandoverReceipt {
             handover: id,
             state: State::Prepared,

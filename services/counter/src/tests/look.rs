@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use store::lease::LeaseRow;
 use store::restoration::Shut;
-use store::{Queue, Tx, Work};
+use store::{Queue, Role, Tx, Work};
 use tokio::sync::Notify;
 
 /// Long enough for anything but waiting for ever.
@@ -116,7 +116,7 @@ impl Work for Shutting {
             backup_at: self.0,
             restored_at: self.0,
         };
-        Ok(tx.shut(shut).await?)
+        Ok(tx.shut(shut, Role::Broker).await?)
     }
 
     fn is_transient(_: &Error) -> bool {
