@@ -37,6 +37,10 @@ impl Terminal {
         }
     }
 
+    pub(crate) fn house(&self) -> &House {
+        &self.house
+    }
+
     pub(crate) fn folder(&self) -> PathBuf {
         self.house.path()
     }

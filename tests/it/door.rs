@@ -133,7 +133,7 @@ async fn turned_away(officer: &Client, oin: &str) -> Vec<(EntrySummary, String)>
             continue;
         }
         let id = EntryId::from_slice(&line.entry_id).unwrap();
-        let entry = officer.show_entry(&id).await.unwrap().entry_json;
+        let entry = officer.show_entry(&id).await.unwrap().open_json;
         let entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
         let attributes = &entry["attributes"];
         if !attributes["handover.stranger"].is_null() {

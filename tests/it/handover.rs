@@ -3,7 +3,7 @@
 //! Must never look at a database: what both sides and the officer are shown is what counts.
 
 use crate::house::{
-    DOSSIER, House, SUMMARY, enrol, offer, preparation, reason, release, today, values,
+    DOSSIER, House, SUMMARY, enrol, offer, preparation, reason, release, search, today, values,
 };
 use rules::handover::{
     CancelCode, DeclineCode, InboxKind, OutcomeCode, QuestionCode, ReturnCode, State,
@@ -223,9 +223,8 @@ async fn trace(house: &House, handover: HandoverId) {
         handover_id: Some(handover.bytes().to_vec()),
         ..SearchEntriesRequest::default()
     };
-    let found = officer.search_log(question).await.unwrap();
+    let found = search(&officer, question).await;
     let actions: Vec<_> = found
-        .entries
         .iter()
         .rev()
         .map(|entry| entry.action.as_str())
@@ -252,7 +251,6 @@ async fn trace(house: &House, handover: HandoverId) {
         .collect();
     assert_eq!(steps, expected);
     let prepare = found
-        .entries
         .iter()
         .find(|entry| entry.action == "Prepare")
         .unwrap();

@@ -257,10 +257,26 @@ pub(crate) fn reason_of(status: &tonic::Status) -> String {
 pub(crate) async fn lines(officer: &Client, oin: &str) -> Vec<EntrySummary> {
     let question = SearchEntriesRequest {
         peer_oin: Some(oin.to_owned()),
-        page_size: 1_000,
         ..SearchEntriesRequest::default()
     };
-    officer.search_log(question).await.unwrap().entries
+    search(officer, question).await
+}
+
+/// The lines that an officer finds, newest first, on all pages.
+pub(crate) async fn search(
+    officer: &Client,
+    mut question: SearchEntriesRequest,
+) -> Vec<EntrySummary> {
+    question.page_size = 1_000;
+    let mut found = Vec::new();
+    loop {
+        let page = officer.search_log(question.clone()).await.unwrap();
+        found.extend(page.entries);
+        question.page_token = page.next_page_token;
+        if question.page_token.is_empty() {
+            return found;
+        }
+    }
 }
 
 /// Lines of one action, as decision and code, oldest first.

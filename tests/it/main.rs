@@ -40,4 +40,5 @@ mod stops;
 mod tabs;
 mod theft;
 mod timekeeper;
+mod told;
 mod watch;

@@ -398,7 +398,7 @@ async fn a_context_without_a_known_key_gets_nothing_converted() {
     let line = found.iter().find(|line| line.action == "Enrol").unwrap();
     let id = rules::id::EntryId::from_slice(&line.entry_id).unwrap();
     let entry = officer.show_entry(&id).await.unwrap();
-    let entry: serde_json::Value = serde_json::from_slice(&entry.entry_json).unwrap();
+    let entry: serde_json::Value = serde_json::from_slice(&entry.open_json).unwrap();
     let attributes = &entry["attributes"];
     assert_eq!(
         attributes["handover.batch_reasons"],
@@ -413,7 +413,7 @@ async fn a_context_without_a_known_key_gets_nothing_converted() {
         let line = found.iter().find(|line| line.action == action).unwrap();
         let id = rules::id::EntryId::from_slice(&line.entry_id).unwrap();
         let entry = officer.show_entry(&id).await.unwrap();
-        let entry: serde_json::Value = serde_json::from_slice(&entry.entry_json).unwrap();
+        let entry: serde_json::Value = serde_json::from_slice(&entry.open_json).unwrap();
         assert_eq!(entry["attributes"][key], value, "{action}");
     }
 }

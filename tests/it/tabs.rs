@@ -134,6 +134,7 @@ async fn a_withdrawal_needs_no_policy_set() {
     assert!(refused.out.contains("POLICY_STALE"), "{}", refused.out);
     let stop = format!("consent stop-by-code {}", text_of(&given, "stop_code"));
     assert_eq!(terminal.json(&stop, "")["ended_handovers"], 1);
+    terminal.house().settle().await;
     let payloads = database.number("SELECT COUNT(*) FROM payload").await;
     assert_eq!(payloads, 0, "nothing of {offered} is left");
 }

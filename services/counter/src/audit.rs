@@ -1,24 +1,26 @@
 //! Looking up the log: search by handover, peer, purpose and period, and one entry whole.
 //!
-//! Must never show an officer an entry in which its own organisation has no part, and looks-up are
-//! logged like any call.
+//! Must never show an officer of one organisation a line of which that was not told, nor the closed part of any;
+//! looks-up are logged like any call. Must never read without a bound: a search goes on by pages.
+
+mod search;
 
 use crate::Error;
+use crate::call::Caller;
 use crate::decision;
-use crate::record::{FINDING, OpenedEntry, Record, open_entry};
-use crate::serve::{Command, Room, Verdict, looks_up};
-use rules::audit::{Searched, year_of};
+use crate::record::{OpenedEntry, Record, YearTags, open_entry};
+use crate::serve::{Command, Fingerprint, Room, Verdict, looks_up};
+use rules::audit::Searched;
 use rules::clock::Timestamp;
 use rules::directory::Right;
 use rules::id::{EntryId, HandoverId, Oin, Purpose, Tag};
 use rules::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use rules::policy::OversightAction;
 use rules::reason::{Reason, Refusal};
+use search::Search;
 use store::Tx;
-use store::audit::{EntryRow, EntrySearch};
-
-/// Earliest moment that a search reaches back to when none is named.
-const SEARCH_BACK_MILLIS: i64 = 366 * rules::limits::DAY_MILLIS;
+use store::audit::EntryTags;
+use vault::rest::Place;
 
 /// Searches the log.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +35,9 @@ pub struct SearchEntries {
     pub subject: Option<Tag>,
     /// Only what an officer must look at.
     pub findings: bool,
-    /// From this moment on; a year back when absent.
+    /// From this moment on; from the log's beginning when absent.
     pub from: Option<Timestamp>,
-    /// Before this moment; now when absent.
+    /// Before this moment; until now when absent.
     pub until: Option<Timestamp>,
     /// Rows a page; 0 for the default.
     pub page_rows: u32,
@@ -48,43 +50,65 @@ pub struct SearchEntries {
 pub struct EntryPage {
     /// Newest first.
     pub entries: Vec<OpenedEntry>,
-    /// For the next page; empty when there is none.
+    /// For the next page; empty when the whole period was searched. There may be a next page of which this one
+    /// is not full: a call reads so many rows and so long at most.
     pub next_page_token: String,
+    /// How far back this page and those before it searched; none when the whole period was searched.
+    pub stopped_at: Option<Timestamp>,
 }
 
-/// How far an officer may look: all, or only where its own organisation has a part.
-fn scope(room: &Room<'_>, year: i64) -> Result<Option<Tag>, Refusal> {
-    let caller = &room.call.caller;
-    if caller.may(Right::JointOfficer) {
-        Ok(None)
-    } else if caller.may(Right::Officer) {
-        let tag = room
-            .counter
-            .keys()
-            .entry_tag(year, "peer", caller.party.oin.as_str().as_bytes());
-        Ok(Some(tag))
-    } else {
-        Err(Refusal::new(Reason::RightMissing))
+/// How far a caller may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Both parts of every line.
+    Whole,
+    /// The open part of the lines of which this organisation's desks were told.
+    Own(Oin),
+}
+
+impl Reach {
+    fn of(caller: &Caller) -> Result<Self, Refusal> {
+        if caller.may(Right::JointOfficer) {
+            Ok(Self::Whole)
+        } else if caller.may(Right::Officer) {
+            Ok(Self::Own(caller.party.oin.clone()))
+        } else {
+            Err(Refusal::new(Reason::RightMissing))
+        }
+    }
+
+    fn reads_closed(&self) -> bool {
+        *self == Self::Whole
+    }
+
+    /// Whether it takes in a line with these tags, of the year of `keys`.
+    fn takes_in(&self, keys: &YearTags, tags: &EntryTags) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Own(oin) => {
+                let own = keys.peer(oin, true);
+                tags.sender == Some(own) || tags.recipient == Some(own) || tags.caller == own
+            }
+        }
     }
 }
 
 impl Command for SearchEntries {
     type Reply = EntryPage;
     looks_up!();
+
     fn name(&self) -> &'static str {
         "SearchEntries"
     }
 
+    /// Reads only.
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<EntryPage>, Error> {
         let mut record = Record {
-            handover: self.handover,
-            purpose: self.purpose.clone(),
-            person: self.subject,
-            searched: Some(self.searched(room)),
+            searched: Some(self.searched()),
             ..Record::default()
         };
         if self.handover.is_none()
@@ -100,137 +124,119 @@ impl Command for SearchEntries {
         {
             return Ok(Verdict::refused(refusal, record));
         }
-        match self.search(room, tx).await? {
-            Ok(page) => Ok(Verdict::permitted(page, record)),
-            Err(refusal) => Ok(Verdict::refused(refusal, record)),
-        }
+        let (reach, before) = match self.begin(room) {
+            Ok(begin) => begin,
+            Err(refusal) => return Ok(Verdict::refused(refusal, record)),
+        };
+        let search = Search {
+            asked: self,
+            reach,
+            room,
+        };
+        let found = search.share(tx, before, self.rows()).await?;
+        let next_page_token = match &found.stopped_before {
+            Some(id) => self.token(room, id)?,
+            None => String::new(),
+        };
+        let page = EntryPage {
+            entries: found.entries,
+            next_page_token,
+            stopped_at: found.stopped_before.map(|id| id.drawn_at()),
+        };
+        Ok(Verdict::permitted(page, record))
     }
 }
 
 impl SearchEntries {
-    /// Who is looked for and in which period; with the lines' own fields that is the whole question.
-    fn searched(&self, room: &Room<'_>) -> Searched {
-        let until = self.until.unwrap_or_else(|| room.call.now.plus_millis(1));
-        let from = self
-            .from
-            .unwrap_or_else(|| until.plus_millis(-SEARCH_BACK_MILLIS));
+    /// The whole question, for the line.
+    fn searched(&self) -> Searched {
         Searched {
+            handover: self.handover,
             peer: self.peer.clone(),
-            from,
-            until,
+            purpose: self.purpose.clone(),
+            person: self.subject,
+            findings: self.findings,
+            from: self.from,
+            until: self.until,
         }
     }
 
-    async fn search(
-        &self,
-        room: &Room<'_>,
-        tx: &mut Tx<'_>,
-    ) -> Result<Result<EntryPage, Refusal>, Error> {
-        let keys = room.counter.keys();
-        let Searched { from, until, .. } = self.searched(room);
-        let rows_max = match self.page_rows {
+    fn rows(&self) -> usize {
+        let rows = match self.page_rows {
             0 => PAGE_ROWS_DEFAULT,
             wish => wish.min(PAGE_ROWS_MAX),
         };
-        // Ids are ordered by time, so one mark holds for every year.
-        let before = match self.page_mark(room) {
-            Ok(mark) => mark,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let wanted = usize::try_from(rows_max).unwrap_or(usize::MAX);
-        let mut rows: Vec<EntryRow> = Vec::new();
-        for year in (year_of(from)..=year_of(until)).rev() {
-            let tag = |kind: &str, value: &[u8]| keys.entry_tag(year, kind, value);
-            let scope = match scope(room, year) {
-                Ok(scope) => scope,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
-            let search = EntrySearch {
-                year,
-                from,
-                until,
-                before,
-                handover: self.handover.map(|id| tag("handover", id.bytes())),
-                peer: self
-                    .peer
-                    .as_ref()
-                    .map(|oin| tag("peer", oin.as_str().as_bytes())),
-                scope,
-                purpose: self
-                    .purpose
-                    .as_ref()
-                    .map(|name| tag("purpose", name.as_str().as_bytes())),
-                subject: self.subject.map(|subject| tag("subject", subject.bytes())),
-                finding: self.findings.then(|| tag(FINDING, &[])),
-                rows_max: i64::from(rows_max).saturating_add(1),
-            };
-            rows.extend(tx.search_entries(&search).await?);
-            if rows.len() > wanted {
-                break;
-            }
+        usize::try_from(rows).unwrap_or(usize::MAX)
+    }
+
+    /// How far the caller may read, and where this page begins.
+    fn begin(&self, room: &Room<'_>) -> Result<(Reach, Option<EntryId>), Refusal> {
+        let reach = Reach::of(&room.call.caller)?;
+        // Whom a line is about stands in its closed part.
+        if self.subject.is_some() && !reach.reads_closed() {
+            return Err(Refusal::about(
+                Reason::RightMissing,
+                "subject_tag",
+                "is for the joint officer to search by",
+            ));
         }
-        let more = rows.len() > wanted;
-        rows.truncate(wanted);
-        let next_page_token = match (more, rows.last()) {
-            (true, Some(last)) => self.page_text(room, last.entry_id.bytes()),
-            _ => String::new(),
+        let before = if self.page_token.is_empty() {
+            None
+        } else {
+            Some(self.mark(room)?)
         };
-        let entries = rows
-            .into_iter()
-            .map(|row| open_entry(keys, row))
-            .collect::<Result<Vec<_>, Error>>()?;
-        Ok(Ok(EntryPage {
-            entries,
-            next_page_token,
-        }))
+        Ok((reach, before))
     }
 
     /// What a page token is bound to: the caller and the question.
-    fn binding(&self, mark: &[u8; 16]) -> Vec<u8> {
-        let question = format!(
-            "{:?}|{:?}|{:?}|{:?}|{:?}|{:?}|{:?}",
-            self.handover,
-            self.peer,
-            self.purpose,
-            self.subject,
-            self.findings,
-            self.from,
-            self.until
-        );
-        [mark.as_slice(), question.as_bytes()].concat()
-    }
-
-    fn page_text(&self, room: &Room<'_>, mark: &[u8; 16]) -> String {
+    fn binding(&self, room: &Room<'_>) -> [u8; 32] {
         let keys = room.counter.keys();
-        let caller = keys.caller_tag(&room.call.caller);
-        let seal = keys.tag(
-            "page",
-            &[caller.bytes().as_slice(), &self.binding(mark)].concat(),
-        );
-        rules::hex::encode(&[mark.as_slice(), seal.bytes()].concat())
+        let number = |moment: Option<Timestamp>| moment.map(|it| it.millis().to_be_bytes());
+        let mut question = Fingerprint::default();
+        let mut add = |value: Option<&[u8]>| {
+            let is_there = [u8::from(value.is_some())];
+            question.add(&is_there).add(value.unwrap_or_default());
+        };
+        add(Some(keys.caller_tag(&room.call.caller).bytes()));
+        add(self.handover.as_ref().map(|id| id.bytes().as_slice()));
+        add(self.peer.as_ref().map(|oin| oin.as_str().as_bytes()));
+        add(self.purpose.as_ref().map(|it| it.as_str().as_bytes()));
+        add(self.subject.as_ref().map(|tag| tag.bytes().as_slice()));
+        add(self.findings.then_some(&[][..]));
+        add(number(self.from).as_ref().map(<[u8; 8]>::as_slice));
+        add(number(self.until).as_ref().map(<[u8; 8]>::as_slice));
+        question.sha256()
     }
 
-    fn page_mark(&self, room: &Room<'_>) -> Result<[u8; 16], Refusal> {
-        if self.page_token.is_empty() {
-            return Ok([0xff; 16]);
-        }
-        let wrong = || {
-            Refusal::about(
-                Reason::PageTokenInvalid,
-                "page_token",
-                "not given for this question",
-            )
-        };
-        let octets = rules::hex::decode(&self.page_token).ok_or_else(wrong)?;
-        let mark: [u8; 16] = octets
-            .split_first_chunk::<16>()
-            .map(|(mark, _)| *mark)
-            .ok_or_else(wrong)?;
-        if self.page_text(room, &mark) == self.page_token {
-            Ok(mark)
-        } else {
-            Err(wrong())
-        }
+    /// Where a search goes on, sealed: the id there may be of a line that is not the caller's to see.
+    fn token(&self, room: &Room<'_>, before: &EntryId) -> Result<String, Error> {
+        let binding = self.binding(room);
+        let keys = room.counter.keys();
+        let sealed = keys.seal(&token_place(&binding), before.bytes())?;
+        Ok(rules::hex::encode(&sealed))
+    }
+
+    fn mark(&self, room: &Room<'_>) -> Result<EntryId, Refusal> {
+        let binding = self.binding(room);
+        let keys = room.counter.keys();
+        rules::hex::decode(&self.page_token)
+            .and_then(|sealed| keys.open(&token_place(&binding), &sealed).ok())
+            .and_then(|octets| EntryId::from_slice(&octets))
+            .ok_or_else(|| {
+                Refusal::about(
+                    Reason::PageTokenInvalid,
+                    "page_token",
+                    "not given for this question",
+                )
+            })
+    }
+}
+
+const fn token_place(binding: &[u8; 32]) -> Place<'_> {
+    Place {
+        table: "audit_entry",
+        row: binding,
+        column: "page_token",
     }
 }
 
@@ -244,10 +250,12 @@ pub struct GetEntry {
 impl Command for GetEntry {
     type Reply = OpenedEntry;
     looks_up!();
+
     fn name(&self) -> &'static str {
         "GetEntry"
     }
 
+    /// Reads only.
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
@@ -261,24 +269,17 @@ impl Command for GetEntry {
         {
             return Ok(Verdict::refused(refusal, record));
         }
-        let Some(row) = tx.entry(self.entry_id).await? else {
-            return Ok(match scope(room, year_of(room.call.now)) {
-                Ok(_) => Verdict::hidden(Reason::NotAvailable, record),
-                Err(refusal) => Verdict::refused(refusal, record),
-            });
-        };
-        let scope = match scope(room, row.year) {
-            Ok(scope) => scope,
+        let reach = match Reach::of(&room.call.caller) {
+            Ok(reach) => reach,
             Err(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
-        let tags = &row.tags;
-        let own = |tag: Tag| {
-            tags.sender == Some(tag) || tags.recipient == Some(tag) || tags.caller == tag
-        };
-        if scope.is_some_and(|tag| !own(tag)) {
+        let keys = room.counter.keys();
+        let row = tx.entry(self.entry_id).await?;
+        let row = row.filter(|row| reach.takes_in(&YearTags::of(keys, row.year), &row.tags));
+        let Some(row) = row else {
             return Ok(Verdict::hidden(Reason::NotAvailable, record));
-        }
-        let opened = open_entry(room.counter.keys(), row)?;
+        };
+        let opened = open_entry(keys, row, reach.reads_closed())?;
         Ok(Verdict::permitted(opened, record))
     }
 }

@@ -32,6 +32,12 @@ impl Caller {
     pub fn may(&self, right: Right) -> bool {
         self.rights.contains(&right)
     }
+
+    /// Whether the desk watches over exchanges, and so has no part in any of them.
+    #[must_use]
+    pub fn oversees(&self) -> bool {
+        self.rights.iter().any(|right| right.oversees())
+    }
 }
 
 /// One call: who, when, and in which trace.

@@ -101,11 +101,10 @@ impl Cause {
         }
     }
 
-    /// How the log names it.
+    /// How the log names it to both sides, who may not know by which word the person stopped it.
     const fn code(self) -> &'static str {
         match self {
-            Self::Withdrawn => "WITHDRAWN",
-            Self::Refused => "REFUSED",
+            Self::Withdrawn | Self::Refused => "WITHDRAWN",
             Self::Invalidated => "CONSENT_INVALIDATED",
             Self::Upheld => "OBJECTION_UPHELD",
             Self::Superseded => "SUPERSEDED",

@@ -27,6 +27,7 @@ use crate::record::Record;
 use crate::retention;
 use crate::serve::{Receipt, Room, Verdict};
 use body::Body;
+use rules::audit::Audience;
 use rules::clock::Timestamp;
 use rules::consent::ConsentRecord;
 use rules::feed::FeedKind;
@@ -179,7 +180,13 @@ impl Loaded {
     /// What the log is told of it.
     #[must_use]
     pub fn record(&self, room: &Room<'_>) -> Record {
+        let audience = if self.is_offered() {
+            Audience::Sides
+        } else {
+            Audience::Sender
+        };
         Record {
+            audience,
             handover: Some(self.row.handover_id),
             sender: Some(self.body.sender.clone()),
             recipient: Some(self.body.recipient.clone()),

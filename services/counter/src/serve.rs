@@ -9,6 +9,7 @@ use crate::Error;
 use crate::call::{Answer, Call};
 use crate::counter::{Counter, InForce};
 use crate::record::Record;
+use rules::audit::Audience;
 use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason, Refusal};
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,7 @@ impl<T> Verdict<T> {
 
     /// Refused with the one answer that hides existence; the log keeps the precise reason.
     pub fn hidden(precise: Reason, mut record: Record) -> Self {
+        record.audience = Audience::Nobody;
         if record.codes.is_empty() {
             record.codes.push(precise);
         }

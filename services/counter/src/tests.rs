@@ -3,6 +3,7 @@
 //! Its key holders are away. Must never test what needs one: that is for the whole system.
 
 mod look;
+mod told;
 
 use crate::audit::SearchEntries;
 use crate::call::{Call, Caller, SignedPaper};
@@ -43,11 +44,13 @@ const PEERS: &[(&str, &str, &str)] = &[
 /// The last second of 2026 in UTC.
 const NEW_YEARS_EVE: i64 = 1_798_761_599_000;
 
-struct HandClock(AtomicI64);
+/// The moment, and by how much each look at it moves it on.
+struct HandClock(AtomicI64, AtomicI64);
 
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        let step = self.1.load(Ordering::SeqCst);
+        Timestamp::from_millis(self.0.fetch_add(step, Ordering::SeqCst))
     }
 }
 
@@ -157,7 +160,7 @@ impl Office {
             .await
             .unwrap();
         let database = Database::open(&settings, Role::Broker).await.unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(NEW_YEARS_EVE)));
+        let clock = Arc::new(HandClock(AtomicI64::new(NEW_YEARS_EVE), AtomicI64::new(0)));
         let controllers = vec![Controller {
             name: "first".to_owned(),
             key: key(99).public(),
@@ -208,8 +211,12 @@ impl Office {
     }
 
     fn call(&self) -> Call {
+        self.call_of(caller(OFFICER, PeerKind::Gemeente, "fg", &[Right::Officer]))
+    }
+
+    fn call_of(&self, caller: Caller) -> Call {
         Call {
-            caller: caller(OFFICER, PeerKind::Gemeente, "fg", &[Right::Officer]),
+            caller,
             trace: Trace::draw(self.counter.random()),
             now: self.counter.now(),
         }

@@ -1,24 +1,20 @@
-//! The shape of a log line (logboekregel): LDV and ADL names, our own keys beside them, and nothing
-//! that could name a person.
+//! What a log line (logboekregel) says, and who was told of it; `part` lays it out.
 //!
 //! Every value is an id, a code, a number, a time, a digest or a name from the directory and the
 //! register. Must never hold a BSN, a name, contact data, a payload, free text, a token or a point.
 
+mod part;
+#[cfg(test)]
+mod tests;
+
+pub use part::CLOSED_SHA256;
+
 use crate::clock::{Random, Timestamp};
 use crate::hex;
 use crate::id::{ConsentId, EntryId, HandoverId, Label, NoticeId, Oin, Party, Purpose, Tag};
-use crate::json::canonical;
 use crate::limits::ENTRY_BYTES_MAX;
 use crate::reason::Reason;
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-
-/// URI of our kind of subject tag (`dpl.core.data_subject_id_type`).
-const SUBJECT_TYPE: &str = "urn:sluis:subject-tag:relation:1";
-/// Beginning of the URI of the gateway's own work; the action's name follows.
-const OWN_ACTIVITY: &str = "urn:sluis:activity:gateway:1:";
-/// Name of the event of a decision, from the Authorization Decision Log.
-const EVENT_NAME: &str = "adl.access_evaluation";
 
 /// The trace that a call belongs to (W3C Trace Context), and its own span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +85,31 @@ fn draw_span(random: &dyn Random) -> [u8; 8] {
     span_id
 }
 
+/// The moment at which a year begins in UTC.
+#[must_use]
+pub fn begin_of_year(year: i64) -> Timestamp {
+    let first = i16::try_from(year)
+        .ok()
+        .and_then(|year| jiff::civil::Date::new(year, 1, 1).ok())
+        .and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    Timestamp::from_millis(first.map_or(0, |first| first.timestamp().as_millisecond()))
+}
+
+/// Who was told of what a line says. It decides what stands in the open part, and which officers find it
+/// there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// The caller, and both sides of the exchange.
+    #[default]
+    Sides,
+    /// The caller and the sender: the recipient has been offered nothing, so it has no part in it.
+    Sender,
+    /// The caller, and that alone: a person's own act, or what was found out about one.
+    Caller,
+    /// Nobody: the caller got the uniform refusal, that it is not available.
+    Nobody,
+}
+
 /// A policy that decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Determining {
@@ -107,8 +128,10 @@ pub struct Determining {
 pub struct Entry {
     /// Its id.
     pub id: EntryId,
-    /// Sixteen octets of chance, so that a leaf hash does not reveal a line that could be guessed.
+    /// Sixteen octets of chance, so that a leaf hash does not reveal an open part that could be guessed.
     pub nonce: [u8; 16],
+    /// Sixteen others, so that the open part's digest does not reveal a closed part that could be guessed.
+    pub closed_nonce: [u8; 16],
     /// The trace.
     pub trace: Trace,
     /// What was done: the command's name.
@@ -137,20 +160,30 @@ pub struct Stranger {
 }
 
 /// What a search of the log looked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Searched {
+    /// The handover.
+    pub handover: Option<HandoverId>,
     /// The organisation.
     pub peer: Option<Oin>,
-    /// From this moment on.
-    pub from: Timestamp,
-    /// Before this moment.
-    pub until: Timestamp,
+    /// The purpose.
+    pub purpose: Option<Purpose>,
+    /// The person in a relation.
+    pub person: Option<Tag>,
+    /// Only what an officer must look at.
+    pub findings: bool,
+    /// From this moment on; from the log's beginning when absent.
+    pub from: Option<Timestamp>,
+    /// Before this moment; until now when absent.
+    pub until: Option<Timestamp>,
 }
 
 /// What a command tells of itself. All of it is optional, because a line about an enrolment has no
 /// handover and a refusal may know nothing yet.
 #[derive(Clone, Debug, Default)]
 pub struct Subject {
+    /// Who was told of it.
+    pub audience: Audience,
     /// The handover it was about.
     pub handover: Option<HandoverId>,
     /// The notice it was about.
@@ -185,7 +218,7 @@ pub struct Subject {
     pub batch: Option<(u64, u64)>,
     /// Why items of a batch were refused, and how many for each reason.
     pub batch_reasons: BTreeMap<Reason, u64>,
-    /// What a search of the log looked for, besides what the other fields say.
+    /// What a search of the log looked for.
     pub searched: Option<Searched>,
     /// What an officer must look at, as a code; none for most lines.
     pub finding: Option<&'static str>,
@@ -199,204 +232,8 @@ pub struct Subject {
 
 /// A line longer than the log can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a log entry is longer than {ENTRY_BYTES_MAX} bytes")]
+#[error("a part of a log entry is longer than {ENTRY_BYTES_MAX} bytes")]
 pub struct EntryTooLong;
-
-impl Entry {
-    /// The line as canonical JSON (RFC 8785): keys sorted, no white space, numbers as integers. It is
-    /// these bytes that are hashed.
-    ///
-    /// # Errors
-    /// When it is longer than a tile's bundle can hold (64 KiB).
-    pub fn canonical_json(&self) -> Result<Vec<u8>, EntryTooLong> {
-        let text = canonical(&self.value());
-        if text.len() > ENTRY_BYTES_MAX {
-            Err(EntryTooLong)
-        } else {
-            Ok(text.into_bytes())
-        }
-    }
-
-    fn value(&self) -> Value {
-        let mut entry = Map::new();
-        let mut put = |key: &str, value: Value| {
-            entry.insert(key.to_owned(), value);
-        };
-        put("entry_id", json!(self.id.to_string()));
-        put("nonce", json!(hex::encode(&self.nonce)));
-        put("trace_id", json!(hex::encode(&self.trace.trace_id)));
-        put("span_id", json!(hex::encode(&self.trace.span_id)));
-        if let Some(parent) = self.trace.parent_span_id {
-            put("parent_span_id", json!(hex::encode(&parent)));
-        }
-        put("name", json!(self.action));
-        // A refusal by the rules is no error (LDV 1.0.0; ADL).
-        put(
-            "status",
-            json!(if self.subject.codes.is_empty() {
-                "Ok"
-            } else {
-                "Unset"
-            }),
-        );
-        put("event_name", json!(EVENT_NAME));
-        put("timestamp", json!(self.end.millis()));
-        put("start_time", json!(self.start.millis()));
-        put("end_time", json!(self.end.millis()));
-        put("resource", self.resource());
-        put("attributes", Value::Object(self.attributes()));
-        put("body", self.body());
-        Value::Object(entry)
-    }
-
-    fn resource(&self) -> Value {
-        json!({
-            "service.name": "sluis-broker",
-            "service.version": self.written_by.1,
-            "handover.operator": self.written_by.0,
-            "handover.directory_version": self.directory_version,
-        })
-    }
-
-    fn attributes(&self) -> Map<String, Value> {
-        let standard = self.standard_attributes().into_iter();
-        standard
-            .chain(self.own_attributes())
-            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-            .collect()
-    }
-
-    /// LDV's and ADL's keys. With the references to the policy set, the directory (which has the
-    /// agreement) and the engine, a decision can be made again from what is kept (ADL level 4).
-    fn standard_attributes(&self) -> [(&'static str, Option<Value>); 6] {
-        let subject = &self.subject;
-        let decided = |reference: Value| subject.policy_set.map(|_| reference);
-        // LDV knows no line without a processing activity: what serves no purpose of the register is
-        // the gateway's own administration.
-        let activity = subject.processing_activity.clone();
-        let activity = activity.unwrap_or_else(|| format!("{OWN_ACTIVITY}{}", self.action));
-        let engine = format!("cedar-policy@{}", cedar_policy::get_sdk_version());
-        [
-            ("dpl.core.processing_activity_id", Some(json!(activity))),
-            (
-                "dpl.core.data_subject_id",
-                subject.person.map(|tag| json!(hex::encode(tag.bytes()))),
-            ),
-            (
-                "dpl.core.data_subject_id_type",
-                subject.person.map(|_| json!(SUBJECT_TYPE)),
-            ),
-            (
-                "adl.core.policies",
-                subject
-                    .policy_set
-                    .map(|hash| json!({ "cedar": hex::encode(&hash) })),
-            ),
-            (
-                "adl.core.information",
-                decided(json!({ "agreement": format!("directory@{}", self.directory_version) })),
-            ),
-            (
-                "adl.core.configuration",
-                decided(json!({ "build": self.written_by.1, "engine": engine })),
-            ),
-        ]
-    }
-
-    fn own_attributes(&self) -> [(&'static str, Option<Value>); 26] {
-        let subject = &self.subject;
-        let caller = format!("{}/{}", self.caller.0, self.caller.1);
-        let basis = subject.basis.as_ref().map(|(basis, _)| json!(basis));
-        let code = subject.codes.first().map(|code| json!(code.code()));
-        let (items, refused) = subject.batch.unzip();
-        let stranger = subject.stranger.as_ref();
-        let searched = subject.searched.as_ref();
-        let (consent, version) = subject.consent.unzip();
-        [
-            ("handover.id", text(subject.handover.as_ref())),
-            ("handover.notice", text(subject.notice.as_ref())),
-            ("handover.caller", Some(json!(caller))),
-            ("handover.sender", text(subject.sender.as_ref())),
-            ("handover.recipient", text(subject.recipient.as_ref())),
-            ("handover.purpose", text(subject.purpose.as_ref())),
-            ("handover.basis", basis),
-            ("handover.article", text(subject.article())),
-            ("handover.categories", subject.labels_value()),
-            ("handover.decision", Some(json!(subject.decision()))),
-            ("handover.code", code),
-            ("handover.event_code", text(subject.event_code)),
-            ("handover.finding", text(subject.finding)),
-            ("handover.batch_items", items.map(|items| json!(items))),
-            (
-                "handover.batch_refused",
-                refused.map(|refused| json!(refused)),
-            ),
-            ("handover.batch_reasons", subject.batch_reasons_value()),
-            (
-                "handover.searched_peer",
-                text(searched.and_then(|it| it.peer.as_ref())),
-            ),
-            (
-                "handover.searched_from",
-                searched.map(|it| json!(it.from.millis())),
-            ),
-            (
-                "handover.searched_until",
-                searched.map(|it| json!(it.until.millis())),
-            ),
-            ("handover.entry", text(subject.entry.as_ref())),
-            ("handover.consent", text(consent.as_ref())),
-            (
-                "handover.consent_version",
-                version.map(|version| json!(version)),
-            ),
-            (
-                "handover.statement",
-                subject
-                    .statement_sha256
-                    .map(|sha256| json!(hex::encode(&sha256))),
-            ),
-            ("handover.repeat", subject.repeat.then(|| json!(true))),
-            (
-                "handover.stranger",
-                text(stranger.and_then(|stranger| stranger.oin.as_ref())),
-            ),
-            (
-                "handover.stranger_certificate",
-                stranger.map(|stranger| json!(hex::encode(&stranger.spki_sha256))),
-            ),
-        ]
-    }
-
-    /// ADL's request and response, minimised: who asked for what, and which policies said what.
-    fn body(&self) -> Value {
-        let subject = &self.subject;
-        let determining: Vec<Value> = subject
-            .determining
-            .iter()
-            .map(|policy| {
-                json!({
-                    "policy": policy.policy,
-                    "effect": if policy.permits { "permit" } else { "forbid" },
-                    "code": policy.code,
-                    "article": policy.article,
-                })
-            })
-            .collect();
-        let codes: Vec<Value> = subject
-            .codes
-            .iter()
-            .map(|code| json!(code.code()))
-            .collect();
-        json!({
-            "adl.core.request": { "action": { "name": self.action } },
-            "adl.core.response": {
-                "decision": subject.codes.is_empty(),
-                "context": { "codes": codes, "determining": determining },
-            },
-        })
-    }
-}
 
 impl Subject {
     /// "permitted" or "refused".
@@ -418,161 +255,13 @@ impl Subject {
             .filter(|article| !article.is_empty())
     }
 
-    fn batch_reasons_value(&self) -> Option<Value> {
-        let reasons = self.batch_reasons.iter();
-        let counts: Map<String, Value> = reasons
-            .map(|(reason, count)| (reason.code().to_owned(), json!(count)))
-            .collect();
-        (!counts.is_empty()).then_some(Value::Object(counts))
-    }
-
-    fn labels_value(&self) -> Option<Value> {
-        let mut labels: Vec<String> = self.labels.iter().map(ToString::to_string).collect();
-        labels.sort();
-        (!labels.is_empty()).then(|| json!(labels))
-    }
-}
-
-fn text<T: ToString>(value: Option<T>) -> Option<Value> {
-    value.map(|value| json!(value.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Sevens;
-
-    impl Random for Sevens {
-        fn fill(&self, bytes: &mut [u8]) {
-            bytes.fill(7);
-        }
-    }
-
-    fn entry(subject: Subject) -> Entry {
-        Entry {
-            id: EntryId::from_slice(&[1; 16]).unwrap(),
-            nonce: [2; 16],
-            trace: Trace::draw(&Sevens),
-            action: "Prepare",
-            start: Timestamp::from_millis(1),
-            end: Timestamp::from_millis(2),
-            caller: (
-                "00000099000000001000/main".parse().unwrap(),
-                "ww".to_owned(),
-            ),
-            written_by: ("00000099000000009000".to_owned(), "0.1.0"),
-            directory_version: 1,
-            subject,
-        }
-    }
-
-    #[test]
-    fn a_line_is_sorted_json_with_the_standard_names() {
-        let subject = Subject {
-            codes: vec![Reason::NoAgreement],
-            person: Some(Tag::new([3; 16])),
-            ..Subject::default()
-        };
-        let json = String::from_utf8(entry(subject).canonical_json().unwrap()).unwrap();
-        let value: Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(canonical(&value), json, "canonical already");
-        for name in [
-            "trace_id",
-            "span_id",
-            "name",
-            "status",
-            "start_time",
-            "end_time",
-            "attributes",
-        ] {
-            assert!(value.get(name).is_some(), "{name} is compulsory in LDV");
-        }
-        assert_eq!(value["status"], "Unset");
-        assert_eq!(
-            value["attributes"]["dpl.core.processing_activity_id"],
-            "urn:sluis:activity:gateway:1:Prepare",
-            "compulsory in LDV, also without a register entry"
-        );
-        assert_eq!(value["attributes"]["handover.code"], "NO_AGREEMENT");
-        assert_eq!(
-            value["attributes"]["dpl.core.data_subject_id"],
-            "03".repeat(16)
-        );
-    }
-
-    #[test]
-    fn only_ldv_and_adl_and_our_own_keys_occur() {
-        let subject = Subject {
-            handover: HandoverId::from_slice(&[4; 16]),
-            batch: Some((2, 1)),
-            batch_reasons: BTreeMap::from([(Reason::QuotaExceeded, 1)]),
-            searched: Some(Searched {
-                peer: "00000099000000001000".parse().ok(),
-                from: Timestamp::from_millis(3),
-                until: Timestamp::from_millis(4),
-            }),
-            entry: EntryId::from_slice(&[6; 16]),
-            policy_set: Some([5; 32]),
-            repeat: true,
-            ..Subject::default()
-        };
-        let attributes = entry(subject).attributes();
-        for key in attributes.keys() {
-            let known = ["dpl.core.", "adl.core.", "handover."]
-                .iter()
-                .any(|p| key.starts_with(p));
-            assert!(known, "{key}");
-        }
-        for key in ["policies", "information", "configuration"] {
-            assert!(attributes.contains_key(&format!("adl.core.{key}")), "{key}");
-        }
-        assert_eq!(
-            attributes["handover.batch_reasons"],
-            json!({ "QUOTA_EXCEEDED": 1 })
-        );
-        for (key, value) in [
-            ("searched_peer", json!("00000099000000001000")),
-            ("searched_from", json!(3)),
-            ("searched_until", json!(4)),
-        ] {
-            assert_eq!(attributes[&format!("handover.{key}")], value, "{key}");
-        }
-        assert!(attributes.contains_key("handover.entry"));
-    }
-
-    #[test]
-    fn a_traceparent_is_continued_and_a_wrong_one_begins_anew() {
-        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let trace = Trace::continued(given, &Sevens);
-        assert_eq!(
-            trace.traceparent(),
-            "00-0af7651916cd43dd8448eb211c80319c-0707070707070707-01"
-        );
-        for wrong in [
-            "",
-            "00-00-00-01",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        ] {
-            assert_eq!(
-                Trace::continued(wrong, &Sevens),
-                Trace::draw(&Sevens),
-                "{wrong}"
-            );
-        }
-        let zero = format!("00-{}-b7ad6b7169203331-01", "0".repeat(32));
-        assert_eq!(Trace::continued(&zero, &Sevens), Trace::draw(&Sevens));
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_is_refused() {
-        let labels = (0..8_000)
-            .map(|n| format!("label.number{n}").parse().unwrap())
-            .collect();
-        let subject = Subject {
-            labels,
-            ..Subject::default()
-        };
-        assert_eq!(entry(subject).canonical_json(), Err(EntryTooLong));
+    /// The code that the caller was told; none when permitted.
+    #[must_use]
+    pub fn told_code(&self) -> Option<Reason> {
+        let precise = self.codes.first().copied()?;
+        Some(match self.audience {
+            Audience::Nobody => Reason::NotAvailable,
+            Audience::Sides | Audience::Sender | Audience::Caller => precise,
+        })
     }
 }

@@ -50,6 +50,15 @@ impl Right {
         Self::Operator,
     ];
 
+    /// Whether a desk with it watches over exchanges, and so has no part in any of them.
+    #[must_use]
+    pub const fn oversees(self) -> bool {
+        match self {
+            Self::Officer | Self::JointOfficer => true,
+            Self::Bsn | Self::Assist | Self::Represent | Self::Operator => false,
+        }
+    }
+
     /// The code, as in the directory.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -220,6 +229,12 @@ impl Member<'_> {
     #[must_use]
     pub fn has(&self, right: Right) -> bool {
         self.desk.rights.contains(&right)
+    }
+
+    /// Whether the desk watches over exchanges.
+    #[must_use]
+    pub fn oversees(&self) -> bool {
+        self.desk.rights.iter().any(|right| right.oversees())
     }
 }
 

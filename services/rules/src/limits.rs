@@ -63,8 +63,17 @@ pub const QUOTA_BLOCK_ORDERS: u32 = 50;
 /// How long a question for consent waits before it lapses, in milliseconds: longer than any time to think
 /// that the register offers.
 pub const QUESTION_MILLIS: i64 = 30 * DAY_MILLIS;
-/// Largest log entry as canonical JSON, in bytes (tlog-tiles bundles use 16-bit lengths).
+/// Largest part of a log entry as canonical JSON, in bytes (tlog-tiles bundles use 16-bit lengths).
 pub const ENTRY_BYTES_MAX: usize = 64 * 1024 - 1;
+/// The closed part of a log entry is padded up to a multiple of this many bytes, so that its length tells nothing:
+/// room for five policies that decided a uniform refusal.
+pub const CLOSED_PADDING_BYTES: usize = 1_536;
+/// Rows that one call of a search reads at most, whether or not they fit; the next page goes on from there.
+pub const SEARCH_ROWS_MAX: usize = 10_000;
+/// Time that one call of a search reads at most, in milliseconds.
+pub const SEARCH_MILLIS_MAX: i64 = 500;
+/// Rows that one statement of a search reads at most.
+pub const SEARCH_STATEMENT_ROWS: usize = 250;
 /// Oldest day key; younger ones re-wrap what is still open, in days.
 pub const DAY_KEY_DAYS_MAX: i64 = 31;
 

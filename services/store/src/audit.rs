@@ -1,7 +1,7 @@
 //! The log's rows: written in the action's transaction, found again by keyed tags.
 //!
 //! Must never update or delete an entry (`retention` does, when its term is over); the sequencer's index is the one
-//! column that comes later.
+//! column that comes later. Must never serve two conditions by one statement: each has its own, on its own index.
 
 use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
@@ -9,34 +9,81 @@ use rules::clock::Timestamp;
 use rules::id::{EntryId, Tag};
 
 const INSERT_ENTRY: Sql = sql!(
-    "INSERT INTO audit_entry (entry_id, leaf_index, leaf_sha256, year, time, \
-     handover_tag, sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body) \
-     VALUES ($1, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    "INSERT INTO audit_entry (entry_id, leaf_index, leaf_sha256, year, time, handover_tag, sender_tag, \
+     recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, sender_finding_tag, \
+     recipient_finding_tag, open_part, closed_part) \
+     VALUES ($1, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 );
-const SELECT_ENTRY: Sql = sql!(
-    "SELECT entry_id, leaf_index, leaf_sha256, year, time, handover_tag, \
-     sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body \
-     FROM audit_entry WHERE entry_id = $1"
+/// The newest of a period: how far a search has to go back at all.
+const SELECT_LAST: Sql = sql!(
+    "SELECT entry_id FROM audit_entry WHERE entry_id >= $1 AND entry_id < $2 \
+     ORDER BY entry_id DESC LIMIT 1"
 );
-/// An absent condition is NULL; the comparison comes first, because PostgreSQL takes an argument's type from
-/// where it stands first. Entry ids are time-ordered, so they are the order and the page mark.
-const SEARCH_ENTRIES: Sql = sql!(
-    "SELECT entry_id, leaf_index, leaf_sha256, year, time, handover_tag, \
-     sender_tag, recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body \
-     FROM audit_entry \
-     WHERE year = $1 AND time >= $2 AND time < $3 AND entry_id < $4 \
-     AND (handover_tag = $5 OR $5 IS NULL) \
-     AND (sender_tag = $6 OR recipient_tag = $6 OR caller_tag = $6 OR $6 IS NULL) \
-     AND (sender_tag = $7 OR recipient_tag = $7 OR caller_tag = $7 OR $7 IS NULL) \
-     AND (purpose_tag = $8 OR $8 IS NULL) \
-     AND (subject_tag = $9 OR $9 IS NULL) \
-     AND (finding_tag = $10 OR $10 IS NULL) \
-     ORDER BY entry_id DESC LIMIT $11"
-);
+
+/// A statement that reads whole entries.
+macro_rules! entries {
+    ($($where:literal),+) => {
+        Sql::reading(concat!(
+            "SELECT entry_id, leaf_index, leaf_sha256, year, time, handover_tag, sender_tag, recipient_tag, \
+             caller_tag, purpose_tag, subject_tag, finding_tag, sender_finding_tag, recipient_finding_tag, \
+             open_part, closed_part FROM audit_entry WHERE ",
+            $($where),+
+        ))
+    };
+}
+
+/// One that reads those of a period that have a tag, newest first. Entry ids are time-ordered, so they are the
+/// order, the period and the page mark.
+macro_rules! tagged {
+    ($tag:literal) => {
+        entries!(
+            $tag,
+            " = $1 AND entry_id >= $2 AND entry_id < $3 ORDER BY entry_id DESC LIMIT $4"
+        )
+    };
+}
+
+const SELECT_ENTRY: Sql = entries!("entry_id = $1");
+const OF_HANDOVER: Sql = tagged!("handover_tag");
+const OF_SENDER: Sql = tagged!("sender_tag");
+const OF_RECIPIENT: Sql = tagged!("recipient_tag");
+const OF_CALLER: Sql = tagged!("caller_tag");
+const OF_PURPOSE: Sql = tagged!("purpose_tag");
+const OF_SUBJECT: Sql = tagged!("subject_tag");
+const FINDINGS: Sql = tagged!("finding_tag");
+const FINDINGS_OF_SENDER: Sql = tagged!("sender_finding_tag");
+const FINDINGS_OF_RECIPIENT: Sql = tagged!("recipient_finding_tag");
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[Sql] = &[INSERT_ENTRY, SELECT_ENTRY, SEARCH_ENTRIES];
+pub(crate) const STATEMENTS: &[Sql] = &[
+    INSERT_ENTRY,
+    SELECT_ENTRY,
+    SELECT_LAST,
+    OF_HANDOVER,
+    OF_SENDER,
+    OF_RECIPIENT,
+    OF_CALLER,
+    OF_PURPOSE,
+    OF_SUBJECT,
+    FINDINGS,
+    FINDINGS_OF_SENDER,
+    FINDINGS_OF_RECIPIENT,
+];
+
+/// The statements of a search with the index that each goes by, for the test of plans.
+#[cfg(test)]
+pub(crate) const SEARCHES: &[(Sql, &str)] = &[
+    (OF_HANDOVER, "audit_entry_handover"),
+    (OF_SENDER, "audit_entry_sender"),
+    (OF_RECIPIENT, "audit_entry_recipient"),
+    (OF_CALLER, "audit_entry_caller"),
+    (OF_PURPOSE, "audit_entry_purpose"),
+    (OF_SUBJECT, "audit_entry_subject"),
+    (FINDINGS, "audit_entry_finding"),
+    (FINDINGS_OF_SENDER, "audit_entry_sender_finding"),
+    (FINDINGS_OF_RECIPIENT, "audit_entry_recipient_finding"),
+];
 
 /// The keyed tags under which an entry is found, each under its year's key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +102,10 @@ pub struct EntryTags {
     pub subject: Option<Tag>,
     /// The same for all entries that an officer must look at.
     pub finding: Option<Tag>,
+    /// The same for those of one sender.
+    pub sender_finding: Option<Tag>,
+    /// The same for those of one recipient.
+    pub recipient_finding: Option<Tag>,
 }
 
 /// One entry as it lies in the table.
@@ -64,7 +115,7 @@ pub struct EntryRow {
     pub entry_id: EntryId,
     /// Place in the tree, once sequenced.
     pub leaf_index: Option<i64>,
-    /// SHA-256 of 0x00 and the plaintext (RFC 9162 2.1.1).
+    /// SHA-256 of 0x00 and the open part (RFC 9162 2.1.1).
     pub leaf_sha256: [u8; 32],
     /// The calendar year whose key made the tags.
     pub year: i64,
@@ -72,35 +123,73 @@ pub struct EntryRow {
     pub time: Timestamp,
     /// How it is found.
     pub tags: EntryTags,
-    /// The canonical JSON, sealed.
-    pub body: Vec<u8>,
+    /// The open part as canonical JSON, sealed.
+    pub open_part: Vec<u8>,
+    /// The closed part, likewise; empty in an entry from before there were two parts.
+    pub closed_part: Vec<u8>,
 }
 
-/// What to search for within one year; all conditions hold together.
-#[derive(Clone, Debug)]
-pub struct EntrySearch {
-    /// The calendar year.
-    pub year: i64,
-    /// From this moment on.
-    pub from: Timestamp,
-    /// Before this moment.
-    pub until: Timestamp,
-    /// Only entries before this one (page mark); sixteen times 0xff for the first page.
-    pub before: [u8; 16],
-    /// Of this handover.
-    pub handover: Option<Tag>,
-    /// With this organisation as sender, recipient or caller.
-    pub peer: Option<Tag>,
-    /// And with this one too: the organisation beyond which the asker may not see.
-    pub scope: Option<Tag>,
+/// By what entries are found: the tags of one year's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// About this handover.
+    Handover(Tag),
+    /// With this organisation as sender.
+    Sender(Tag),
+    /// With this organisation as recipient.
+    Recipient(Tag),
+    /// Called by this organisation.
+    Caller(Tag),
     /// For this purpose.
-    pub purpose: Option<Tag>,
+    Purpose(Tag),
     /// About this person in this relation.
-    pub subject: Option<Tag>,
+    Subject(Tag),
     /// That an officer must look at.
-    pub finding: Option<Tag>,
-    /// At most this many.
-    pub rows_max: i64,
+    Finding(Tag),
+    /// The same, with this organisation as sender.
+    SenderFinding(Tag),
+    /// The same, with this organisation as recipient.
+    RecipientFinding(Tag),
+}
+
+impl Condition {
+    const fn statement(&self) -> (Sql, &Tag) {
+        match self {
+            Self::Handover(tag) => (OF_HANDOVER, tag),
+            Self::Sender(tag) => (OF_SENDER, tag),
+            Self::Recipient(tag) => (OF_RECIPIENT, tag),
+            Self::Caller(tag) => (OF_CALLER, tag),
+            Self::Purpose(tag) => (OF_PURPOSE, tag),
+            Self::Subject(tag) => (OF_SUBJECT, tag),
+            Self::Finding(tag) => (FINDINGS, tag),
+            Self::SenderFinding(tag) => (FINDINGS_OF_SENDER, tag),
+            Self::RecipientFinding(tag) => (FINDINGS_OF_RECIPIENT, tag),
+        }
+    }
+}
+
+/// A stretch of the log, by the octets of entry ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// From this id on.
+    pub from: [u8; 16],
+    /// Before this one.
+    pub before: [u8; 16],
+}
+
+/// The octets with which the ids begin that are drawn from a moment on: ids begin with their moment.
+#[must_use]
+pub fn first_id(moment: Timestamp) -> [u8; 16] {
+    const MILLIS_MAX: i64 = (1 << 48) - 1;
+    let millis = moment.millis().clamp(0, MILLIS_MAX);
+    let mut first = [0; 16];
+    for (place, octet) in first
+        .iter_mut()
+        .zip(millis.to_be_bytes().into_iter().skip(2))
+    {
+        *place = octet;
+    }
+    first
 }
 
 fn octets(tag: &Option<Tag>) -> Option<&[u8]> {
@@ -127,7 +216,10 @@ impl Tx<'_> {
                 Arg::from(octets(&entry.tags.purpose)),
                 Arg::from(octets(&entry.tags.subject)),
                 Arg::from(octets(&entry.tags.finding)),
-                Arg::from(entry.body.as_slice()),
+                Arg::from(octets(&entry.tags.sender_finding)),
+                Arg::from(octets(&entry.tags.recipient_finding)),
+                Arg::from(entry.open_part.as_slice()),
+                Arg::from(entry.closed_part.as_slice()),
             ],
         )
         .await
@@ -144,32 +236,44 @@ impl Tx<'_> {
             .transpose()
     }
 
-    /// Entries that fit `search`, newest first.
+    /// The newest entry of a stretch.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn search_entries(&mut self, search: &EntrySearch) -> Result<Vec<EntryRow>, Error> {
-        self.all(
-            SEARCH_ENTRIES,
-            &[
-                Arg::from(search.year),
-                Arg::from(search.from.millis()),
-                Arg::from(search.until.millis()),
-                Arg::from(search.before.as_slice()),
-                Arg::from(octets(&search.handover)),
-                Arg::from(octets(&search.peer)),
-                Arg::from(octets(&search.scope)),
-                Arg::from(octets(&search.purpose)),
-                Arg::from(octets(&search.subject)),
-                Arg::from(octets(&search.finding)),
-                Arg::from(search.rows_max),
-            ],
-        )
-        .await?
-        .iter()
-        .map(entry_row)
-        .collect()
+    pub async fn last_entry(&mut self, stretch: &Stretch) -> Result<Option<EntryId>, Error> {
+        let args = [
+            Arg::from(stretch.from.as_slice()),
+            Arg::from(stretch.before.as_slice()),
+        ];
+        let row = self.optional(SELECT_LAST, &args).await?;
+        row.map(|row| entry_id(&row)).transpose()
     }
+
+    /// Entries of a stretch that meet one condition, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn entries(
+        &mut self,
+        condition: &Condition,
+        stretch: &Stretch,
+        rows_max: i64,
+    ) -> Result<Vec<EntryRow>, Error> {
+        let (sql, tag) = condition.statement();
+        let args = [
+            Arg::from(tag.bytes().as_slice()),
+            Arg::from(stretch.from.as_slice()),
+            Arg::from(stretch.before.as_slice()),
+            Arg::from(rows_max),
+        ];
+        let rows = self.all(sql, &args).await?;
+        rows.iter().map(entry_row).collect()
+    }
+}
+
+fn entry_id(row: &Row) -> Result<EntryId, Error> {
+    let id: Vec<u8> = column(row, "entry_id")?;
+    EntryId::from_slice(&id).ok_or(Error::Malformed("audit_entry"))
 }
 
 fn tag(row: &Row, name: &'static str) -> Result<Option<Tag>, Error> {
@@ -180,10 +284,8 @@ fn tag(row: &Row, name: &'static str) -> Result<Option<Tag>, Error> {
 }
 
 fn entry_row(row: &Row) -> Result<EntryRow, Error> {
-    let wrong = || Error::Malformed("audit_entry");
-    let id: Vec<u8> = column(row, "entry_id")?;
     Ok(EntryRow {
-        entry_id: EntryId::from_slice(&id).ok_or_else(wrong)?,
+        entry_id: entry_id(row)?,
         leaf_index: column(row, "leaf_index")?,
         leaf_sha256: fixed(row, "leaf_sha256")?,
         year: column(row, "year")?,
@@ -192,11 +294,14 @@ fn entry_row(row: &Row) -> Result<EntryRow, Error> {
             handover: tag(row, "handover_tag")?,
             sender: tag(row, "sender_tag")?,
             recipient: tag(row, "recipient_tag")?,
-            caller: tag(row, "caller_tag")?.ok_or_else(wrong)?,
+            caller: tag(row, "caller_tag")?.ok_or(Error::Malformed("audit_entry"))?,
             purpose: tag(row, "purpose_tag")?,
             subject: tag(row, "subject_tag")?,
             finding: tag(row, "finding_tag")?,
+            sender_finding: tag(row, "sender_finding_tag")?,
+            recipient_finding: tag(row, "recipient_finding_tag")?,
         },
-        body: column(row, "body")?,
+        open_part: column(row, "open_part")?,
+        closed_part: column(row, "closed_part")?,
     })
 }

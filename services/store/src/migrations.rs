@@ -29,7 +29,8 @@ type OfRole = (
 );
 
 const ALL: &[OfRole] = migrations!(
-    "broker": "0001_first", "0002_from_0002_stop_numbers", "0005_from_0002_portal_copies";
+    "broker": "0001_first", "0002_from_0002_stop_numbers", "0003_from_0003_open_and_closed",
+        "0005_from_0002_portal_copies";
     "holder": "0001_first";
     "portal": "0001_first", "0002_from_0002_errands";
 );

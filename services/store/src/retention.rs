@@ -3,6 +3,7 @@
 //! Must never erase what something else still refers to, and must never leave less of a log entry than its leaf
 //! hash.
 
+use crate::audit::first_id;
 use crate::sql::{Arg, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
@@ -224,14 +225,7 @@ impl Tx<'_> {
         before: Timestamp,
         rows_max: i64,
     ) -> Result<Vec<EntryId>, Error> {
-        // Ids begin with their moment, so they are its order.
-        let mut first = [0; 16];
-        for (place, octet) in first
-            .iter_mut()
-            .zip(before.millis().to_be_bytes().into_iter().skip(2))
-        {
-            *place = octet;
-        }
+        let first = first_id(before);
         let first = Arg::from(first.as_slice());
         let rows_max = Arg::from(rows_max);
         let rows = match &purpose {

@@ -55,6 +55,14 @@ pub(crate) enum Arg<'a> {
 }
 
 impl Sql {
+    /// A statement of a text that was put together when the program was built, and that locks nothing.
+    pub(crate) const fn reading(text: &'static str) -> Self {
+        Self {
+            text,
+            locking: text,
+        }
+    }
+
     /// Whether it changes nothing.
     pub(crate) fn only_reads(self) -> bool {
         self.text.starts_with("SELECT")

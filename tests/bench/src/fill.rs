@@ -120,13 +120,13 @@ const COPY_HANDOVERS: Text = of_octets!(
 );
 const COPY_ENTRIES: Text = of_octets!(
     "INSERT INTO audit_entry (entry_id, leaf_index, leaf_sha256, year, time, handover_tag, sender_tag, \
-     recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, body) \
+     recipient_tag, caller_tag, purpose_tag, subject_tag, finding_tag, open_part, closed_part) \
      SELECT CAST(made.moment || substr(made.salt, 1, 4) || substr(old.entry_id, 11) AS ",
     "), NULL, old.leaf_sha256, old.year, made.millis, \
      CAST(made.salt || substr(old.handover_tag, 9) AS ",
     "), old.sender_tag, old.recipient_tag, old.caller_tag, old.purpose_tag, \
      CAST(made.salt || substr(old.subject_tag, 9) AS ",
-    "), old.finding_tag, old.body \
+    "), old.finding_tag, old.open_part, old.closed_part \
      FROM made JOIN template_entry ON template_entry.n = made.template \
      JOIN audit_entry AS old ON old.entry_id = template_entry.entry_id"
 );

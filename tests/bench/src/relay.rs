@@ -69,7 +69,8 @@ fn row(body: Vec<u8>) -> EntryRow {
             caller: Tag::new([1; 16]),
             ..EntryTags::default()
         },
-        body,
+        open_part: body,
+        closed_part: Vec::new(),
     }
 }
 

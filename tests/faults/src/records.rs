@@ -4,12 +4,13 @@
 
 use crate::database::Beside;
 use rules::clock::Timestamp;
+use rules::hex;
 use rules::id::{ConsentId, EntryId, HandoverId};
 use rules::secret::Secret;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-use vault::digest::sha256_parts;
+use vault::digest::{sha256, sha256_parts};
 use vault::keyfile::{KeyFile, Role, SecretName};
 use vault::rest::{Crypter, IndexKey, Place};
 
@@ -153,16 +154,34 @@ async fn lines(beside: &mut Beside, keys: &KeyFile) -> BTreeMap<EntryId, Line> {
         .await;
     let leaves: BTreeMap<_, _> = leaves.into_iter().collect();
     let mut lines = BTreeMap::new();
-    for (id, body) in beside.pairs("SELECT entry_id, body FROM audit_entry").await {
-        let place = Place {
-            table: "audit_entry",
-            row: &id,
-            column: "body",
+    let closed = beside
+        .pairs("SELECT entry_id, closed_part FROM audit_entry")
+        .await;
+    let closed: BTreeMap<_, _> = closed.into_iter().collect();
+    let open = beside
+        .pairs("SELECT entry_id, open_part FROM audit_entry")
+        .await;
+    for (id, open) in open {
+        let unsealed = |column, sealed: &[u8]| {
+            let place = Place {
+                table: "audit_entry",
+                row: &id,
+                column,
+            };
+            crypter.open(&place, sealed).unwrap()
         };
-        let json = crypter.open(&place, &body).unwrap();
+        let json = unsealed("open_part", &open);
         let value: Value = serde_json::from_slice(json.expose()).unwrap();
         let told = &value["attributes"];
-        let text = |key: &str| told[key].as_str();
+        let closed = unsealed("closed_part", &closed[&id]);
+        let digest = hex::encode(&sha256(closed.expose()));
+        assert_eq!(
+            told["handover.closed_sha256"], digest,
+            "each names the other"
+        );
+        let closed: Value = serde_json::from_slice(closed.expose()).unwrap();
+        let closed = &closed["attributes"];
+        let text = |key: &str| closed[key].as_str().or_else(|| told[key].as_str());
         let leaf_sha256: [u8; 32] = leaves[&id].as_slice().try_into().unwrap();
         let entry = EntryId::from_slice(&id).unwrap();
         let line = Line {

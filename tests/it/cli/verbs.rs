@@ -181,6 +181,15 @@ fn looked_at(terminal: &Terminal) {
     assert_eq!(shown["summary"]["entry_id"], entry.as_str());
     let text = terminal.text(&format!("--as officer audit show {entry}"), "");
     assert!(text.contains("leaf hash"), "{text}");
+    assert!(text.contains("the closed part"), "{text}");
+    let own = terminal.json("--as uwv-fg audit search --peer uwv", "");
+    let entry = text_of(&own["entries"][0], "entry_id");
+    let open = terminal.text(&format!("--as uwv-fg audit show {entry}"), "");
+    assert!(!open.contains("the closed part"), "{open}");
+    let found = terminal.text("--as officer audit search --peer uwv", "");
+    for line in [text, open, found].iter().flat_map(|text| text.lines()) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
     let question = "--as uwv explain --action prepare --from UWV --to VAKBOND --purpose HANDOVER \
                     --basis SUWI_62_1 --label doelgroep.code";
     assert_eq!(terminal.json(question, "")["decision"], false);

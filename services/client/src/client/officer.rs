@@ -1,12 +1,15 @@
 //! What officers, operators and the candidate's channel do: objections, the log, the directory, policy.
 //!
-//! Must never trust a log line whose hash does not fit its bytes.
+//! Must never trust a log line whose hash does not fit its bytes, nor a closed part that its open part does not
+//! name.
 
 use super::{Client, ask};
 use crate::connection::{stub, with_deadline};
 use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError, from_status};
 use crate::receipt::{ConsentReceipt, Receipt};
+use rules::audit::CLOSED_SHA256;
+use rules::hex;
 use rules::id::{ConsentId, EntryId, HandoverId, RequestId};
 use wire::audit::v1::audit_service_client::AuditServiceClient;
 use wire::audit::v1::{
@@ -22,6 +25,16 @@ pub use wire::policy::v1::PolicyFile;
 
 /// Octet in front of a log entry when it is hashed as a leaf (RFC 9162 2.1.1).
 const LEAF_PREFIX: &[u8] = &[0];
+
+/// Whether the open part has the digest of the closed one. In canonical JSON a member has one spelling, which no
+/// text within a value can have: its quotes would be escaped.
+fn names_closed(entry: &GetEntryResponse) -> bool {
+    let digest = hex::encode(&vault::digest::sha256(&entry.closed_json));
+    let member = format!("\"{CLOSED_SHA256}\":\"{digest}\"");
+    let open = &entry.open_json;
+    open.windows(member.len())
+        .any(|part| part == member.as_bytes())
+}
 
 impl Client {
     /// Candidate's channel: files an objection (AVG article 21). Nothing is released until it is decided.
@@ -118,8 +131,9 @@ impl Client {
         Ok(self.run(message).await?.consent()?)
     }
 
-    /// Searches the log, newest first. At least one of handover, peer, purpose or subject tag must be
-    /// given. Every search is logged itself.
+    /// Searches the log, newest first: one page. At least one of handover, peer, purpose, subject tag or
+    /// findings must be given. While the answer has a page token there may be more, also behind a page that is
+    /// empty. Every search is logged itself.
     ///
     /// # Errors
     ///
@@ -136,19 +150,24 @@ impl Client {
         )
     }
 
-    /// Reads one log entry whole, and checks its leaf hash against its bytes.
+    /// Reads one log entry as far as this desk may, and checks its leaf hash against the open part, and the closed
+    /// part against the digest in the open one.
     ///
     /// # Errors
     ///
-    /// `NOT_AVAILABLE`, a fault, or a [`ProtocolError`] when the hash does not fit.
+    /// `NOT_AVAILABLE`, a fault, or a [`ProtocolError`] when a hash does not fit.
     pub async fn show_entry(&self, entry: &EntryId) -> Result<GetEntryResponse, ClientError> {
         let question = GetEntryRequest {
             entry_id: entry.bytes().to_vec(),
         };
         let answer = ask!(self, "GetEntry", AuditServiceClient.get_entry, question)?;
-        let hash = vault::digest::sha256_parts(&[LEAF_PREFIX, &answer.entry_json]);
+        let hash = vault::digest::sha256_parts(&[LEAF_PREFIX, &answer.open_json]);
         if answer.leaf_sha256 != hash {
             let error = ProtocolError::new("log entry", "does not have the hash that it claims");
+            return Err(error.into());
+        }
+        if !answer.closed_json.is_empty() && !names_closed(&answer) {
+            let error = ProtocolError::new("log entry", "has a closed part of another");
             return Err(error.into());
         }
         Ok(answer)

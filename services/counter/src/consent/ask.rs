@@ -12,6 +12,7 @@ use crate::handover::person::{Subject, TARGET_HANDLE, TARGET_PORTAL};
 use crate::lines::{self, About};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::audit::Audience;
 use rules::feed::FeedKind;
 use rules::handover::Side;
 use rules::id::{Category, HandoverId, Party, Purpose, RequestId};
@@ -53,6 +54,7 @@ impl RequestConsent {
     #[must_use]
     pub fn record(&self, call: &Call) -> Record {
         Record {
+            audience: Audience::Sender,
             sender: Some(call.caller.party.clone()),
             recipient: Some(self.recipient.clone()),
             purpose: Some(self.purpose.clone()),

@@ -7,6 +7,7 @@ use super::{Stored, load, need_portal, open_statement, save};
 use crate::Error;
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict, looks_up};
+use rules::audit::Audience;
 use rules::consent::{ConsentState, check_narrowed};
 use rules::id::{ConsentId, RequestId};
 use rules::reason::{Outcome, Reason};
@@ -103,7 +104,10 @@ impl Command for GetConsent {
         room: &'a Room<'a>,
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Stored>, Error> {
-        let mut record = Record::default();
+        let mut record = Record {
+            audience: Audience::Caller,
+            ..Record::default()
+        };
         if let Err(refusal) = need_portal(room.call) {
             return Ok(Verdict::refused(refusal, record));
         }

@@ -11,6 +11,7 @@ use crate::consequence::Cause;
 use crate::decision::oversee;
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::audit::Audience;
 use rules::consent::{ConsentState, apply};
 use rules::id::{ConsentId, RequestId};
 use rules::policy::OversightAction;
@@ -55,7 +56,10 @@ impl Command for InvalidateConsent {
         let own = stored.as_ref().is_some_and(|stored| {
             *caller == stored.record.sender.oin || *caller == stored.record.recipient.oin
         });
-        let mut record = Record::default();
+        let mut record = Record {
+            audience: Audience::Caller,
+            ..Record::default()
+        };
         if let Err(refusal) = oversee(room, OversightAction::InvalidateConsent, own, &mut record) {
             // An officer is told alike of a record that is another's and of one that does not exist.
             return Ok(match refusal.reason {

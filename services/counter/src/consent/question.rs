@@ -8,6 +8,7 @@ use crate::handover::person::Subject;
 use crate::inbox::{self, InboxItem};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
+use rules::audit::Audience;
 use rules::consent::ConsentState;
 use rules::feed::FeedKind;
 use rules::handover::InboxKind;
@@ -108,6 +109,7 @@ impl Command for LapseQuestion {
         };
         let asked = Asked::open(room, self.question, &row.body)?;
         let record = Record {
+            audience: Audience::Caller,
             sender: Some(asked.sender.clone()),
             recipient: Some(asked.recipient.clone()),
             purpose: Some(asked.purpose.clone()),

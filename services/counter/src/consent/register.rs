@@ -15,6 +15,7 @@ use crate::lines::{self, About};
 use crate::record::Record;
 use crate::retention;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::audit::Audience;
 use rules::consent::{ConsentState, Signer, check_new};
 use rules::directory::Right;
 use rules::feed::FeedKind;
@@ -102,10 +103,11 @@ fn relation_of(signed: &Signed) -> Relation {
     }
 }
 
-/// What the log is told of a statement.
+/// What the log is told of a statement: it is the person's own act.
 pub(super) fn record_of(signed: &Signed) -> Record {
     let record = &signed.statement.record;
     Record {
+        audience: Audience::Caller,
         sender: Some(record.sender.clone()),
         recipient: Some(record.recipient.clone()),
         purpose: Some(record.purpose.clone()),
@@ -116,13 +118,22 @@ pub(super) fn record_of(signed: &Signed) -> Record {
     }
 }
 
+/// The same of a choice that is registered: a desk that helps the person is the sender's own.
+fn told_to(call: &Call, signed: &Signed) -> Record {
+    let mut record = record_of(signed);
+    if signed.statement.record.sender == call.caller.party {
+        record.audience = Audience::Sender;
+    }
+    record
+}
+
 impl RegisterConsent {
     /// What the log is told of it before anything is known of a person: nothing, unless the statement is
     /// the caller's own.
     #[must_use]
     pub fn record(&self, call: &Call) -> Record {
         open_statement(call, &self.statement_jws)
-            .map(|signed| record_of(&signed))
+            .map(|signed| told_to(call, &signed))
             .unwrap_or_default()
     }
 
@@ -204,7 +215,7 @@ impl Counter {
         request: RegisterConsent,
     ) -> Result<Answer<Registration>, Error> {
         let known = match request.check(call, &self.in_force()) {
-            Ok(signed) => self.find(&request, signed).await?,
+            Ok(signed) => self.find(call, &request, signed).await?,
             Err(refusal) => Known::Refused(refusal, Box::default()),
         };
         let command = Registering {
@@ -226,7 +237,12 @@ impl Counter {
     }
 
     /// Has the holders convert, and finds the person.
-    async fn find(&self, request: &RegisterConsent, signed: Signed) -> Result<Known, Error> {
+    async fn find(
+        &self,
+        call: &Call,
+        request: &RegisterConsent,
+        signed: Signed,
+    ) -> Result<Known, Error> {
         let conversion = ConversionRequest {
             order: request.order.clone(),
             signed: request.signed_order.clone(),
@@ -242,7 +258,7 @@ impl Counter {
                     subject,
                 }
             }
-            Outcome::Refused(refusal) => Known::Refused(refusal, Box::new(record_of(&signed))),
+            Outcome::Refused(refusal) => Known::Refused(refusal, Box::new(told_to(call, &signed))),
         })
     }
 }
@@ -325,7 +341,7 @@ impl Command for Registering<'_> {
             } => (signed, converted, subject),
         };
         let now = room.call.now;
-        let mut record = record_of(signed);
+        let mut record = told_to(room.call, signed);
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
         let locked = subject.make_and_lock(tx, now).await?;
         let stored = new_row(room, signed, subject, converted)?;

@@ -11,6 +11,7 @@ use crate::consequence::Cause;
 use crate::counter::Keys;
 use crate::record::Record;
 use crate::serve::{Room, Verdict};
+use rules::audit::Audience;
 use rules::clock::Timestamp;
 use rules::consent::ConsentState;
 use rules::id::ConsentId;
@@ -78,6 +79,7 @@ pub(super) async fn end_replaced(
     successor: &Successor,
 ) -> Result<Verdict<Withdrawn>, Error> {
     let mut record = Record {
+        audience: Audience::Caller,
         event_code: Some("SUCCESSOR"),
         ..Record::default()
     };

@@ -15,6 +15,7 @@ use crate::consequence::{Cause, stop};
 use crate::feed::{self, Told};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::audit::Audience;
 use rules::consent::{ConsentState, StopCode, check_withdrawn};
 use rules::feed::FeedKind;
 use rules::id::{ConsentId, PeerKind, RequestId, Tag};
@@ -197,6 +198,7 @@ async fn by_code(
     source: Option<&[u8; 32]>,
 ) -> Result<Result<Found, Verdict<Withdrawn>>, Error> {
     let record = Record {
+        audience: Audience::Caller,
         event_code: Some("STOP_CODE"),
         ..Record::default()
     };

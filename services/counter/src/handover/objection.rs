@@ -12,6 +12,7 @@ use crate::feed::{self, Told};
 use crate::record::Record;
 use crate::sealed_person::{self, SEALED_PERSON_BYTES};
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::audit::Audience;
 use rules::directory::Right;
 use rules::feed::FeedKind;
 use rules::handover::{Actor, Event, State, Step};
@@ -110,6 +111,11 @@ impl Command for Object {
         }
         let mut record = loaded.record(room);
         record.event_code = Some(self.objection.code());
+        let audience = record.audience;
+        if !self.decides() {
+            // What the person tried is nothing that a desk is told, unless it was done.
+            record.audience = Audience::Caller;
+        }
         let (event, actor) = self.objection.event();
         let attempt = Attempt {
             event,
@@ -143,6 +149,7 @@ impl Command for Object {
             ..feed::about(&loaded, FeedKind::Objection)
         };
         feed::write(room, tx, &told).await?;
+        record.audience = audience;
         let mut receipt = loaded.receipt()?;
         if !self.decides() {
             receipt.sealed_person = sealed_person::seal(room, tx, &index).await?;
@@ -168,6 +175,7 @@ impl Object {
         tx: &mut Tx<'_>,
     ) -> Result<Verdict<HandoverReceipt>, Error> {
         let mut record = Record {
+            audience: Audience::Caller,
             event_code: Some(self.objection.code()),
             ..Record::default()
         };

@@ -14,6 +14,7 @@ use crate::feed::{self, Told};
 use crate::lines::{self, About};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::audit::Audience;
 use rules::feed::FeedKind;
 use rules::handover::{Side, State};
 use rules::id::{Basis, GroupId, HandoverId, Label, Party, Purpose, RequestId, Tag};
@@ -97,6 +98,7 @@ impl Prepare {
     #[must_use]
     pub fn record(&self, call: &Call) -> Record {
         Record {
+            audience: Audience::Sender,
             sender: Some(call.caller.party.clone()),
             recipient: Some(self.recipient.clone()),
             purpose: Some(self.purpose.clone()),

@@ -250,10 +250,10 @@ fn stoppable(holdings: &[Holding], errands: &[Errand]) -> BTreeMap<[u8; 16], Con
 }
 
 /// Handovers that can be objected to: under statute, and not ended. One line of each.
-pub(super) fn objectable<'a>(
-    stories: &'a [Story],
+pub(super) fn objectable(
+    stories: &[Story],
     is_under_statute: impl Fn(&Told) -> bool,
-) -> impl Iterator<Item = &'a Told> {
+) -> impl Iterator<Item = &Told> {
     // Nothing came of a refused attempt.
     let ended: BTreeSet<[u8; 16]> = stories
         .iter()

@@ -102,6 +102,35 @@ pub fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
     format!("{head}{body}")
 }
 
+/// Columns that a line for people has at most.
+const COLUMNS_MAX: usize = 80;
+/// What the rest of a line that is too long begins with.
+const CONTINUED: &str = "        ";
+
+/// The same text with no line longer than a screen is wide: what is behind the last space that fits, or behind the
+/// last column, goes on below.
+#[must_use]
+pub fn folded(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for line in text.lines() {
+        let mut rest: Vec<char> = line.chars().collect();
+        while rest.len() > COLUMNS_MAX {
+            let mut fits = rest.iter().take(COLUMNS_MAX);
+            let indent = rest.iter().take_while(|c| **c == ' ').count();
+            let space = fits.rposition(|c| *c == ' ').filter(|at| *at > indent);
+            let at = space.unwrap_or(COLUMNS_MAX);
+            let after = rest.split_off(at);
+            folded.extend(rest);
+            folded.push('\n');
+            rest = CONTINUED.chars().collect();
+            rest.extend(after.into_iter().skip(usize::from(space.is_some())));
+        }
+        folded.extend(rest);
+        folded.push('\n');
+    }
+    folded
+}
+
 /// The first digits of a long hexadecimal text, enough to recognise it by.
 #[must_use]
 pub fn short(bytes: &[u8]) -> String {
@@ -111,7 +140,25 @@ pub fn short(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{facts, short, table};
+    use super::{COLUMNS_MAX, facts, folded, short, table};
+
+    #[test]
+    fn no_line_is_wider_than_a_screen_and_nothing_is_lost() {
+        let digest = "0".repeat(300);
+        let text = format!(
+            "  \"handover.closed_sha256\": \"{digest}\"\nshort\n{}",
+            "word ".repeat(40)
+        );
+        let narrow = folded(&text);
+        assert!(
+            narrow
+                .lines()
+                .all(|line| line.chars().count() <= COLUMNS_MAX)
+        );
+        let letters = |text: &str| text.split_whitespace().collect::<String>();
+        assert_eq!(letters(&narrow), letters(&text));
+        assert!(narrow.contains("\nshort\n"));
+    }
 
     #[test]
     fn columns_stand_under_their_titles() {

@@ -6,7 +6,7 @@ use super::arguments::AuditVerb;
 use super::day::{begin_of, end_of, moment};
 use super::error::CliError;
 use super::look::{entry_text, handover_text};
-use super::output::{Answer, facts, table};
+use super::output::{Answer, facts, folded};
 use super::person::consent_id;
 use super::session::Session;
 use rules::hex;
@@ -14,6 +14,10 @@ use rules::id::EntryId;
 use serde_json::{Value, json};
 use wire::audit::v1::{EntrySummary, GetEntryResponse, SearchEntriesRequest};
 use wire::policy::v1::ExplainDecisionRequest;
+
+/// Pages that one `audit search` asks for at most: of those that find little, each may take the broker half a
+/// second.
+const SEARCH_PAGES_MAX: usize = 200;
 
 /// `audit search` and `audit show`.
 pub(crate) async fn audit(session: &Session, verb: &AuditVerb) -> Result<Answer, CliError> {
@@ -63,37 +67,44 @@ async fn search(
 ) -> Result<Answer, CliError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut entries = Vec::new();
-    loop {
+    let mut stopped_at = None;
+    for _ in 0..SEARCH_PAGES_MAX {
         let answer = session.client.search_log(request.clone()).await?;
         entries.extend(answer.entries);
         request.page_token = answer.next_page_token;
+        stopped_at = answer.stopped_at_millis;
         if request.page_token.is_empty() || entries.len() >= limit {
             break;
         }
     }
-    entries.truncate(limit);
-    let rows: Vec<_> = entries.iter().map(row).collect();
-    let text = if rows.is_empty() {
-        "no entries".to_owned()
-    } else {
-        table(
-            &[
-                "entry", "time", "action", "decision", "handover", "caller", "article",
-            ],
-            &rows,
-        )
-    };
+    if entries.len() > limit {
+        entries.truncate(limit);
+        stopped_at = entries.last().map(|entry| entry.time_millis);
+    }
+    let mut text: String = entries.iter().map(lines).collect();
+    if text.is_empty() {
+        text.push_str("no entries\n");
+    }
+    if let Some(stopped_at) = stopped_at {
+        let back = moment(stopped_at);
+        text.push_str(&format!(
+            "searched back to {back}; earlier entries may follow\n"
+        ));
+    }
     let entries: Vec<_> = entries.iter().map(summary_json).collect();
     Ok(Answer::new(
         text,
-        json!({ "entries": entries, "more": !request.page_token.is_empty() }),
+        json!({
+            "entries": entries, "more": stopped_at.is_some(), "stopped_at_millis": stopped_at,
+        }),
     ))
 }
 
 async fn show(session: &Session, id: &EntryId) -> Result<Answer, CliError> {
     let entry = session.client.show_entry(id).await?;
-    let whole: Value = serde_json::from_slice(&entry.entry_json).unwrap_or(Value::Null);
-    let text = entry_block(session, &entry, &whole);
+    let read = |part: &[u8]| serde_json::from_slice(part).unwrap_or(Value::Null);
+    let (open, closed): (Value, Value) = (read(&entry.open_json), read(&entry.closed_json));
+    let text = entry_block(session, &entry, &open, &closed);
     let summary = entry.summary.as_ref().map(summary_json);
     let determining: Vec<_> = entry
         .determining
@@ -103,7 +114,7 @@ async fn show(session: &Session, id: &EntryId) -> Result<Answer, CliError> {
         })
         .collect();
     let json = json!({
-        "entry": whole, "summary": summary, "determining": determining,
+        "open": open, "closed": closed, "summary": summary, "determining": determining,
         "leaf_sha256": hex::encode(&entry.leaf_sha256), "leaf_index": entry.leaf_index,
         "policy_set_sha256": hex::encode(&entry.policy_set_sha256),
         "register_title_nl": entry.register_title_nl, "register_title_en": entry.register_title_en,
@@ -111,24 +122,27 @@ async fn show(session: &Session, id: &EntryId) -> Result<Answer, CliError> {
     Ok(Answer::new(text, json))
 }
 
-fn entry_block(session: &Session, entry: &GetEntryResponse, whole: &Value) -> String {
+fn entry_block(
+    session: &Session,
+    entry: &GetEntryResponse,
+    open: &Value,
+    closed: &Value,
+) -> String {
     let summary = entry.summary.clone().unwrap_or_default();
-    let policies: Vec<_> = entry
-        .determining
-        .iter()
-        .map(|policy| {
-            format!(
-                "{} {} ({})",
-                policy.effect, policy.policy_id, policy.article
-            )
-        })
-        .collect();
-    let mut text = facts(&[
+    let policies = entry.determining.iter().map(|policy| {
+        let text = format!(
+            "{} {} ({})",
+            policy.effect, policy.policy_id, policy.article
+        );
+        ("policy", text)
+    });
+    let mut rows = vec![
         ("entry", entry_text(&summary.entry_id)),
         ("action", summary.action.clone()),
         ("time", moment(summary.time_millis)),
         ("decision", summary.decision.clone()),
         ("code", summary.code.clone()),
+        ("told", summary.told_code.clone()),
         ("handover", handover_text(&summary.handover_id)),
         ("purpose", summary.purpose.clone()),
         ("article", summary.article.clone()),
@@ -136,36 +150,52 @@ fn entry_block(session: &Session, entry: &GetEntryResponse, whole: &Value) -> St
         ("sender", session.called(&summary.sender)),
         ("recipient", session.called(&summary.recipient)),
         ("caller", summary.caller.clone()),
-        ("policies", policies.join("; ")),
-        ("policy set", hex::encode(&entry.policy_set_sha256)),
-        ("leaf hash", hex::encode(&entry.leaf_sha256)),
-    ]);
-    text.push_str("\nthe entry as it is hashed (canonical JSON), laid out for reading:\n");
-    text.push_str(&serde_json::to_string_pretty(whole).unwrap_or_default());
-    text
+    ];
+    rows.extend(policies);
+    rows.push(("policy set", hex::encode(&entry.policy_set_sha256)));
+    rows.push(("leaf hash", hex::encode(&entry.leaf_sha256)));
+    let mut text = facts(&rows);
+    text.push_str("\nthe open part, laid out for reading; its canonical JSON is what is hashed:\n");
+    text.push_str(&serde_json::to_string_pretty(open).unwrap_or_default());
+    if let Some(closed) = closed.as_object() {
+        let mut closed = closed.clone();
+        closed.insert("padding".to_owned(), json!("left out here"));
+        text.push_str("\n\nthe closed part, which the joint officer alone reads:\n");
+        text.push_str(&serde_json::to_string_pretty(&closed).unwrap_or_default());
+    }
+    folded(&text)
 }
 
-fn row(entry: &EntrySummary) -> Vec<String> {
-    let decision = match (entry.code.as_str(), entry.finding.as_str()) {
-        ("", "") => entry.decision.clone(),
-        ("", finding) => format!("{}; finding {finding}", entry.decision),
-        (code, _) => format!("{} {code}", entry.decision),
-    };
-    vec![
+/// One line of the log on three: which and when, what became of it, and whose it was.
+fn lines(entry: &EntrySummary) -> String {
+    let mut decision = entry.decision.clone();
+    for (before, value) in [
+        (" ", &entry.code),
+        (", told ", &entry.told_code),
+        ("; finding ", &entry.finding),
+    ] {
+        if !value.is_empty() {
+            decision.push_str(before);
+            decision.push_str(value);
+        }
+    }
+    let handover = handover_text(&entry.handover_id);
+    let whose = [handover, entry.caller.clone(), entry.article.clone()];
+    let whose: Vec<_> = whose.into_iter().filter(|part| !part.is_empty()).collect();
+    folded(&format!(
+        "{}  {}\n  {}  {decision}\n  {}\n",
         entry_text(&entry.entry_id),
         moment(entry.time_millis),
-        entry.action.clone(),
-        decision,
-        handover_text(&entry.handover_id),
-        entry.caller.clone(),
-        entry.article.clone(),
-    ]
+        entry.action,
+        whose.join("  "),
+    ))
 }
 
 fn summary_json(entry: &EntrySummary) -> Value {
     json!({
         "entry_id": entry_text(&entry.entry_id), "action": entry.action,
         "time_millis": entry.time_millis, "decision": entry.decision, "code": entry.code,
+        "told_code": entry.told_code,
         "handover_id": handover_text(&entry.handover_id), "purpose": entry.purpose,
         "article": entry.article, "sender": entry.sender, "recipient": entry.recipient,
         "caller": entry.caller, "finding": entry.finding,

@@ -1,7 +1,7 @@
 //! `AuditService`: looking up the log.
 //!
-//! Must never show a line that the counter did not give, nor any part of it under another name than it
-//! was written with.
+//! Must never show a line, or a part of one, that the counter did not give, nor any of it under another name
+//! than it was written with.
 
 use super::call::{self, Incoming};
 use super::reading::{Reading, page_rows};
@@ -10,6 +10,7 @@ use counter::audit::{GetEntry, SearchEntries};
 use counter::record::OpenedEntry;
 use rules::clock::Timestamp;
 use rules::id::{EntryId, HandoverId, Party, Tag};
+use serde_json::Value;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use wire::audit::v1 as message;
@@ -77,14 +78,13 @@ impl Incoming for message::GetEntryRequest {
     }
 }
 
-/// One value of an entry, as it was written.
-fn value<'a>(opened: &'a OpenedEntry, path: &str) -> Option<&'a str> {
-    opened.value.pointer(path)?.as_str()
-}
-
-/// One attribute of an entry as text; empty when it has none.
+/// One attribute of an entry as text, as far as the caller may read: what the closed part has, the open one has
+/// not, or less precisely. Empty when it has none.
 fn attribute(opened: &OpenedEntry, name: &str) -> String {
-    value(opened, &format!("/attributes/{name}"))
+    let closed = opened.closed.as_ref();
+    let closed = closed.and_then(|closed| closed.text(name));
+    closed
+        .or_else(|| opened.open.text(name))
         .unwrap_or_default()
         .to_owned()
 }
@@ -92,12 +92,17 @@ fn attribute(opened: &OpenedEntry, name: &str) -> String {
 impl Audits {
     fn summary(&self, opened: &OpenedEntry) -> message::EntrySummary {
         let handover: Option<HandoverId> = attribute(opened, "handover.id").parse().ok();
+        let action = opened.open.value.get("name").and_then(Value::as_str);
+        let code = attribute(opened, "handover.code");
+        let told_code = opened.open.text("handover.code");
+        let told_code = told_code.filter(|told| *told != code).unwrap_or_default();
         message::EntrySummary {
             entry_id: opened.row.entry_id.bytes().to_vec(),
-            action: value(opened, "/name").unwrap_or_default().to_owned(),
+            action: action.unwrap_or_default().to_owned(),
             time_millis: opened.row.time.millis(),
             decision: attribute(opened, "handover.decision"),
-            code: attribute(opened, "handover.code"),
+            told_code: told_code.to_owned(),
+            code,
             handover_id: handover.map(|id| id.bytes().to_vec()).unwrap_or_default(),
             purpose: attribute(opened, "handover.purpose"),
             article: attribute(opened, "handover.article"),
@@ -140,16 +145,17 @@ impl Audits {
     }
 }
 
-/// The policies that decided, as the entry has them.
+/// The policies that decided, as far as the caller may read.
 fn determining(opened: &OpenedEntry) -> Vec<message::DeterminingPolicy> {
-    let policies = opened
+    let part = opened.closed.as_ref().unwrap_or(&opened.open);
+    let policies = part
         .value
         .pointer("/body/adl.core.response/context/determining")
-        .and_then(serde_json::Value::as_array);
-    let text = |policy: &serde_json::Value, name: &str| {
+        .and_then(Value::as_array);
+    let text = |policy: &Value, name: &str| {
         policy
             .get(name)
-            .and_then(serde_json::Value::as_str)
+            .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned()
     };
@@ -179,6 +185,7 @@ impl AuditService for Audits {
                 .map(|entry| self.summary(entry))
                 .collect(),
             next_page_token: page.next_page_token,
+            stopped_at_millis: page.stopped_at.map(Timestamp::millis),
         }))
     }
 
@@ -188,7 +195,12 @@ impl AuditService for Audits {
     ) -> Result<Response<message::GetEntryResponse>, Status> {
         let (opened, _) = call::serve(&self.counter, request).await?;
         let (register_title_nl, register_title_en) = self.titles(&opened);
-        let policy_set = value(&opened, "/attributes/adl.core.policies/cedar")
+        let set = "adl.core.policies";
+        let closed = opened.closed.as_ref();
+        let closed = closed.and_then(|closed| closed.attribute(set));
+        let policy_set = closed
+            .or_else(|| opened.open.attribute(set))
+            .and_then(|set| set.get("cedar")?.as_str())
             .and_then(rules::hex::decode)
             .unwrap_or_default();
         Ok(Response::new(message::GetEntryResponse {
@@ -199,7 +211,8 @@ impl AuditService for Audits {
             policy_set_sha256: policy_set,
             register_title_nl,
             register_title_en,
-            entry_json: opened.json,
+            open_json: opened.open.json,
+            closed_json: opened.closed.map(|closed| closed.json).unwrap_or_default(),
         }))
     }
 }

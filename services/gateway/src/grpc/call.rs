@@ -49,6 +49,8 @@ pub trait Incoming: Sized {
     type Command;
     /// The call's name, which is the command's, the span's and the entry's.
     const NAME: &'static str;
+    /// Whether it is for those who exchange: then not for a desk that watches over exchanges.
+    const EXCHANGES: bool = false;
 
     /// The caller's id of the request, if it is one.
     fn request_id(&self) -> Option<RequestId> {
@@ -102,7 +104,8 @@ where
     let command = message.read(&mut reading);
     let span = tracing::info_span!("command", command = M::NAME);
     let mut about = Record::default();
-    let served = match reading.finish(command) {
+    let command = reading.finish(command);
+    let served = match command.and_then(|command| may_call::<M>(call).map(|()| command)) {
         Ok(command) => {
             about = M::about(&command, call);
             serve(command).instrument(span.clone()).await
@@ -134,8 +137,17 @@ where
     }
 }
 
-/// Logs the refusal of a message that could not be read. What the caller is told is what was read of
-/// it, field by field.
+/// An officer's desk looks and decides; it hands nobody over, and takes nobody.
+fn may_call<M: Incoming>(call: &Call) -> Result<(), Refusal> {
+    if M::EXCHANGES && call.caller.oversees() {
+        Err(Refusal::new(Reason::RightMissing))
+    } else {
+        Ok(())
+    }
+}
+
+/// Logs the refusal of a message that could not be read, or that is not the caller's to send. What the caller is
+/// told of the first is what was read of it, field by field.
 async fn refuse<T>(
     counter: &Counter,
     call: &Call,

@@ -42,6 +42,7 @@ impl Consents {
 impl Incoming for message::RegisterConsentRequest {
     type Command = RegisterConsent;
     const NAME: &'static str = "RegisterConsent";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
@@ -155,6 +156,7 @@ impl Incoming for message::GetConsentRequest {
 impl Incoming for message::RequestConsentRequest {
     type Command = RequestConsent;
     const NAME: &'static str = "RequestConsent";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)

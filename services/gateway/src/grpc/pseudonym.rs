@@ -34,6 +34,7 @@ impl Pseudonyms {
 impl Incoming for message::EnrolRequest {
     type Command = Enrol;
     const NAME: &'static str = "Enrol";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
@@ -167,6 +168,7 @@ impl Incoming for message::LinkRequest {
 impl Incoming for message::RedeemLinkRequest {
     type Command = RedeemLink;
     const NAME: &'static str = "RedeemLink";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)

@@ -93,6 +93,13 @@ fn peer(number: u32, kind: PeerKind) -> PeerFile {
                 &[Right::Represent, Right::Bsn, Right::Assist],
             ),
             desk(number, 3, "gone", "main", &[Right::Bsn, Right::Assist]),
+            desk(
+                number,
+                4,
+                "fg",
+                "main",
+                &[Right::Bsn, Right::Assist, Right::Officer],
+            ),
         ],
     }
 }

@@ -93,6 +93,9 @@ fn plan(order: &Order, directory: &Directory, now: Timestamp) -> Result<OrderPla
     check_form(order)?;
     check_window(order, now)?;
     let issuer = directory.member(&order.issuer, &order.desk)?;
+    if issuer.oversees() {
+        return Err(Reason::RightMissing);
+    }
     let relation = match order.kind {
         OrderKind::Enrol => enrol(order, issuer, directory)?,
         OrderKind::Login => login(order, issuer, directory)?,

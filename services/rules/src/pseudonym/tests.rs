@@ -286,6 +286,16 @@ fn form_and_window_are_judged_first() {
 }
 
 #[test]
+fn who_watches_over_exchanges_signs_no_order() {
+    for kind in [
+        "ENROL", "LOGIN", "LINK", "CONSENT", "ASSIST", "PREPARE", "HANDOVER",
+    ] {
+        let change = |order: &mut Order| order.desk = "fg".parse().unwrap();
+        check(kind, change, Some(Reason::RightMissing));
+    }
+}
+
+#[test]
 fn an_unknown_revoked_or_rightless_issuer_is_named_as_such() {
     let desk = |name: &'static str| move |order: &mut Order| order.desk = name.parse().unwrap();
     check(

@@ -102,7 +102,8 @@ fn entry(first: u8, number: u8) -> EntryRow {
             caller: Tag::new([1; 16]),
             ..EntryTags::default()
         },
-        body: vec![0; 1_000],
+        open_part: vec![0; 500],
+        closed_part: vec![1; 500],
     }
 }
 

@@ -1,11 +1,13 @@
-//! How SQLite goes about each statement of the broker: no call may take longer because tables have grown.
+//! How SQLite goes about each statement of the broker, and both engines about a search of the log: no call may take
+//! longer because tables have grown.
 //!
 //! Must never excuse a table that grows with what is handed over.
 
 use super::statements::BROKER;
-use super::{file, open};
-use crate::sql::{Sql, column};
-use crate::{Error, Role, Tx, Work};
+use super::{both, file, open};
+use crate::audit::SEARCHES;
+use crate::sql::{Arg, Row, Sql, column};
+use crate::{Error, Role, Settings, Tx, Work};
 
 /// What may be read from one end to the other: one row for each party, each restoration, each wrong code of ten
 /// minutes, each line that the portal has not taken over, each stop that something follows from; and what a statement has found by an index.
@@ -33,11 +35,7 @@ impl Work for Explain {
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Vec<String>, Error> {
         let mut found = Vec::new();
         for sql in BROKER.concat() {
-            let text: &'static str = format!("EXPLAIN QUERY PLAN {}", sql.text).leak();
-            let plan = Sql {
-                text,
-                locking: text,
-            };
+            let plan = Sql::reading(format!("EXPLAIN QUERY PLAN {}", sql.text).leak());
             for row in tx.all(plan, &[]).await? {
                 let step: String = column(&row, "detail")?;
                 let mut words = step.split_whitespace();
@@ -65,4 +63,69 @@ async fn no_statement_reads_a_table_that_grows_from_one_end_to_the_other() {
     let found = database.write(&Explain).await.unwrap();
     assert!(found.is_empty(), "{found:#?}");
     database.close().await;
+}
+
+/// On a server whose tables are empty it would do to read them whole.
+const AS_IF_GROWN: Sql = Sql::reading("SET LOCAL enable_seqscan = off");
+
+const SOME_OCTETS: &[u8] = &[1; 16];
+
+/// Explains the searches; gives those that go by another index than they name.
+struct ExplainSearches {
+    is_file: bool,
+}
+
+impl Work for ExplainSearches {
+    type Output = Vec<String>;
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "ExplainSearches"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        let explain = if self.is_file {
+            "EXPLAIN QUERY PLAN"
+        } else {
+            tx.execute(AS_IF_GROWN, &[]).await?;
+            "EXPLAIN"
+        };
+        for (sql, index) in SEARCHES {
+            let tag = Arg::from(SOME_OCTETS);
+            let args = [tag, tag, tag, Arg::from(10)];
+            let plan = Sql::reading(format!("{explain} {}", sql.text).leak());
+            let rows = tx.all(plan, &args).await?;
+            let steps: Result<Vec<String>, Error> = rows
+                .iter()
+                .map(|row| match row {
+                    Row::Sqlite(_) => column(row, "detail"),
+                    Row::Postgres(_) => column(row, "QUERY PLAN"),
+                })
+                .collect();
+            let steps = steps?.join("\n");
+            // The index alone gives the order too: nothing is sorted, and the limit ends the reading.
+            let named = steps.split_whitespace().any(|word| word == *index);
+            if !named || steps.contains("Sort") || steps.contains("TEMP B-TREE") {
+                found.push(format!("{index}: {steps}"));
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_transient(_: &Error) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn each_condition_of_a_search_goes_by_the_index_of_its_own() {
+    for place in both() {
+        let database = open(&place, Role::Broker).await;
+        let is_file = matches!(place.settings, Settings::Sqlite(_));
+        let found = database.write(&ExplainSearches { is_file }).await;
+        let found = found.unwrap();
+        assert!(found.is_empty(), "{found:#?}");
+        database.close().await;
+    }
 }

@@ -68,7 +68,7 @@ async fn a_command_that_fails_keeps_nothing() {
 
 #[tokio::test]
 async fn a_full_database_says_so_and_keeps_nothing_of_the_command() {
-    let place = file(Some(180));
+    let place = file(Some(190));
     let database = open(&place, Role::Broker).await;
     database.write(&WriteEntries::new(1, 200)).await.unwrap();
     let mut full = None;

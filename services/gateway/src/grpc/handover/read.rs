@@ -26,6 +26,7 @@ use wire::handover::v1 as message;
 impl Incoming for message::PrepareRequest {
     type Command = Prepare;
     const NAME: &'static str = "Prepare";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
@@ -66,6 +67,7 @@ impl Incoming for message::PrepareRequest {
 impl Incoming for message::OfferRequest {
     type Command = Offer;
     const NAME: &'static str = "Offer";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
@@ -92,6 +94,7 @@ impl Incoming for message::OfferRequest {
 impl Incoming for message::ReleaseRequest {
     type Command = Release;
     const NAME: &'static str = "Release";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
@@ -142,6 +145,7 @@ impl Incoming for message::ReleaseRequest {
 impl Incoming for message::ResealRequest {
     type Command = Reseal;
     const NAME: &'static str = "Reseal";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
@@ -171,6 +175,7 @@ macro_rules! deeds {
         impl Incoming for message::$message {
             type Command = Act;
             const NAME: &'static str = $name;
+            const EXCHANGES: bool = true;
 
             fn request_id(&self) -> Option<RequestId> {
                 RequestId::from_slice(&self.request_id)
@@ -288,6 +293,7 @@ macro_rules! lookups {
         impl Incoming for message::$message {
             type Command = $command;
             const NAME: &'static str = $name;
+            const EXCHANGES: bool = true;
 
             fn read(self, reading: &mut Reading) -> Option<$command> {
                 Some($command { handover: handover_id(reading, &self.handover_id)? })
@@ -304,6 +310,7 @@ lookups! {
 impl Incoming for message::GetHandoverRequest {
     type Command = GetHandover;
     const NAME: &'static str = "GetHandover";
+    const EXCHANGES: bool = true;
 
     fn read(self, reading: &mut Reading) -> Option<GetHandover> {
         let handover = handover_id(reading, &self.handover_id);
@@ -319,6 +326,7 @@ impl Incoming for message::GetHandoverRequest {
 impl Incoming for message::ListInboxRequest {
     type Command = ListInbox;
     const NAME: &'static str = "ListInbox";
+    const EXCHANGES: bool = true;
 
     fn read(self, _reading: &mut Reading) -> Option<ListInbox> {
         Some(ListInbox {
@@ -331,6 +339,7 @@ impl Incoming for message::ListInboxRequest {
 impl Incoming for message::SendNoticeRequest {
     type Command = SendNotice;
     const NAME: &'static str = "SendNotice";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
@@ -351,6 +360,7 @@ impl Incoming for message::SendNoticeRequest {
 impl Incoming for message::AckNoticeRequest {
     type Command = AckNotice;
     const NAME: &'static str = "AckNotice";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
@@ -369,6 +379,7 @@ impl Incoming for message::AckNoticeRequest {
 impl Incoming for message::AnswerNoticeRequest {
     type Command = AnswerNotice;
     const NAME: &'static str = "AnswerNotice";
+    const EXCHANGES: bool = true;
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)

@@ -127,10 +127,12 @@ impl Watch {
         }
     }
 
-    /// Looks the desk up again: a revocation ends the stream before its next item, with a line of its own.
+    /// Looks the desk up again: a revocation, or a right with which a desk has no inbox, ends the stream before its
+    /// next item, with a line of its own.
     async fn renew(&mut self) -> Result<(), Status> {
         self.call.now = self.counter.now();
         let reason = match self.registry.admit(&self.certificate) {
+            Ok(caller) if caller.oversees() => Reason::RightMissing,
             Ok(caller) => {
                 self.call.caller = caller;
                 return Ok(());
