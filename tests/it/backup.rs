@@ -92,12 +92,14 @@ pub(crate) fn lose(laid: &Laid, name: &str) {
     }
 }
 
-/// What a verb on the broker's door says, as the operator.
-fn door(laid: &Laid, verb: &str, who: &str) -> (i32, String) {
+/// What a verb on the broker's door says to somebody.
+pub(crate) fn door(laid: &Laid, verb: &[&str], who: &str) -> (i32, String) {
     let identity = laid.identity(who);
     let mut command = Command::new(program());
     command
-        .args(["door", verb, "--broker"])
+        .arg("door")
+        .args(verb)
+        .arg("--broker")
         .arg(&identity.broker_address)
         .arg("--server-name")
         .arg(&identity.broker_server_name)
@@ -223,7 +225,7 @@ async fn stop_all(stage: &Stage, elsewhere: &Client, members: &[Member]) {
 }
 
 /// Kills the broker, loses its database, puts the backup in its place and starts it.
-async fn put_back(laid: &mut Laid, folder: &Path) {
+pub(crate) async fn put_back(laid: &mut Laid, folder: &Path) {
     laid.kill("broker");
     lose(laid, "broker");
     let back = run(laid, "broker", &["restore"], folder).await;
@@ -244,14 +246,14 @@ async fn check_shut(stage: &Stage, members: &[Member]) {
         let waits = matches!(refused, Err(ClientError::Waiting { .. }));
         assert!(waits, "{refused:?}");
     }
-    let (code, text) = door(&stage.house, "show", "operator");
+    let (code, text) = door(&stage.house, &["show"], "operator");
     assert_eq!(code, 0, "{text}");
     for missing in ["00000099000000007000/portal", "00000099000000006000/fg"] {
         assert!(text.contains(missing), "{missing} in {text}");
     }
     let vakbond = "00000099000000005000";
     assert!(!text.contains(vakbond), "the vakbond came: {text}");
-    let (_, others) = door(&stage.house, "show", "uwv");
+    let (_, others) = door(&stage.house, &["show"], "uwv");
     let nobody = others.contains("0 desks");
     assert!(nobody, "only the operator hears who: {others}");
 }
@@ -269,7 +271,7 @@ async fn everybody_but_the_portal(stage: &Stage) {
         };
         assert_eq!(reason(refused), Reason::Restoring, "{name}");
     }
-    let (_, text) = door(&stage.house, "show", "operator");
+    let (_, text) = door(&stage.house, &["show"], "operator");
     assert!(text.contains("1 desks have not"), "{text}");
 }
 
@@ -296,14 +298,14 @@ async fn an_operator_opens_the_door_by_name() {
     let code = who.given.stop_code.clone().unwrap();
     let stopped = stage.desk.withdraw_by_code(&code, None).await.unwrap();
     assert_eq!(stopped.ended_handovers, 1);
-    let (code, text) = door(&stage.house, "open", "uwv");
+    let (code, text) = door(&stage.house, &["open"], "uwv");
     assert_eq!(code, 1);
     assert!(text.contains("RIGHT_MISSING"), "{text}");
     assert_eq!(
         reason(stage.desk.fetch(&who.released).await),
         Reason::Restoring
     );
-    let (code, text) = door(&stage.house, "open", "operator");
+    let (code, text) = door(&stage.house, &["open"], "operator");
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("the door is open; 8 desks had not"), "{text}");
     assert_eq!(
@@ -313,7 +315,7 @@ async fn an_operator_opens_the_door_by_name() {
     let opened: Vec<_> = lines(&stage.house.officer(), OPERATOR_OIN).await;
     let opened = opened.iter().filter(|line| line.action == "OpenDoor");
     assert_eq!(opened.count(), 1, "the log keeps that the operator did it");
-    let (_, text) = door(&stage.house, "show", "operator");
+    let (_, text) = door(&stage.house, &["show"], "operator");
     assert!(text.contains("the door is open"), "{text}");
 }
 

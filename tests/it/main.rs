@@ -41,4 +41,5 @@ mod tabs;
 mod theft;
 mod timekeeper;
 mod told;
+mod unreadable;
 mod watch;

@@ -180,10 +180,16 @@ impl Keys {
         self.tag("caller", format!("{oin}/{desk}").as_bytes())
     }
 
+    /// Tag of an organisation: of its queue for a turn at the database, and of what it had stopped and cannot be read.
+    #[must_use]
+    pub fn organisation_tag(&self, oin: &Oin) -> Tag {
+        self.tag("organisation", oin.as_str().as_bytes())
+    }
+
     /// The queue in which a caller's organisation waits for its turn at the database.
     #[must_use]
     pub fn queue(&self, caller: &Caller) -> Queue {
-        Queue::Of(self.tag("queue", caller.party.oin.as_str().as_bytes()))
+        Queue::Of(self.organisation_tag(&caller.party.oin))
     }
 
     /// Tag of a purpose in handover rows.

@@ -233,7 +233,7 @@ impl Work for ReadInForce {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
-        let Some(row) = tx.in_force().await? else {
+        let Some(row) = tx.in_force(None).await? else {
             return Ok(None);
         };
         let missing = || Error::Malformed("what is in force");
@@ -300,11 +300,12 @@ impl Command for PutInForce<'_> {
     ) -> Result<Verdict<InForceRow>, Error> {
         let mut record = Record::default();
         let now = room.call.now;
-        let before = tx.in_force().await?;
+        let before = tx.in_force(None).await?;
         let mut after = before.unwrap_or(InForceRow {
             directory_version: room.in_force.directory_version(),
             policy_sha256: room.in_force.policy.hash(),
             is_shut: false,
+            is_barred: false,
         });
         if let Some((directory, file)) = &self.directory {
             let version = i64::try_from(directory.version()).unwrap_or(i64::MAX);

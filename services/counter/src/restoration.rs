@@ -1,5 +1,5 @@
 //! After the database was put back from a backup: the door stays shut until every desk has sent again what it
-//! had stopped since, or the operator opens it (DESIGN 12.9).
+//! had stopped since, or the operator opens it (DESIGN 12.9, 13.10).
 //!
 //! Must never open because nobody is known to be missing: each desk of the directory in force has to say so
 //! itself. Must never tell anybody but the operator who is missing.
@@ -14,8 +14,9 @@ use rules::clock::Timestamp;
 use rules::directory::{Directory, Right};
 use rules::id::{DeskName, Oin, PeerKind, RequestId, Tag};
 use rules::limits::PAGE_ROWS_DEFAULT;
-use rules::reason::{Outcome, Reason};
-use store::restoration::Shut;
+use rules::reason::{Outcome, Reason, Refusal};
+use std::collections::HashMap;
+use store::restoration::{Shut, Unreadable};
 use store::{Tx, Work};
 
 /// What the log says of a door that opened by itself.
@@ -30,6 +31,9 @@ pub struct Standing {
     pub missing: Vec<(Oin, DeskName)>,
     /// Whether more of them are missing than this page has.
     pub more_missing: bool,
+    /// To operator and joint officer: organisations of which something stopped cannot be read and nobody has decided
+    /// about, those first that have waited longest; so many at most, and the next when these are decided.
+    pub unreadable: Vec<Oin>,
 }
 
 /// Two moments of a restoration.
@@ -74,19 +78,24 @@ impl Command for GetRestoration {
         room: &'a Room<'a>,
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Standing>, Error> {
-        let Some(shut) = tx.is_shut().await? else {
-            return Ok(Verdict::permitted(Standing::default(), Record::default()));
+        let caller = &room.call.caller;
+        let is_operator = caller.may(Right::Operator);
+        let shut = tx.is_shut().await?;
+        let mut missing = match shut {
+            Some(shut) if is_operator => missing(room, tx, shut, None).await?,
+            _ => Vec::new(),
         };
-        let mut missing = if room.call.caller.may(Right::Operator) {
-            missing(room, tx, shut, None).await?
+        let more_missing = keep_page(&mut missing, self.missing_after.as_ref());
+        let unreadable = if is_operator || caller.may(Right::JointOfficer) {
+            unreadable(room, tx).await?
         } else {
             Vec::new()
         };
-        let more_missing = keep_page(&mut missing, self.missing_after.as_ref());
         let standing = Standing {
-            shut: Some(shut.into()),
+            shut: shut.map(Moments::from),
             missing,
             more_missing,
+            unreadable,
         };
         Ok(Verdict::permitted(standing, Record::default()))
     }
@@ -127,13 +136,117 @@ impl Command for ConfirmResent {
         let now = room.call.now;
         let own = room.counter.keys().caller_tag(&room.call.caller);
         tx.insert_resent(shut.restored_at, own, now).await?;
-        let is_open = missing(room, tx, shut, Some(own)).await?.is_empty();
-        if is_open {
-            record.event_code = Some(OPENED);
-            tx.open_door(now).await?;
-        }
-        Ok(Verdict::permitted(is_open, record))
+        let is_open = open_if_nothing_keeps_it_shut(room, tx, (shut, Some(own)), &mut record);
+        Ok(Verdict::permitted(is_open.await?, record))
     }
+}
+
+/// The joint officer decides that calls of an organisation are served again though something that it had stopped cannot
+/// be read: it has been found out by other ways what that was, and what stood of it was ended. Gives whether the door
+/// is open then.
+#[derive(Clone, Debug)]
+pub struct AcceptUnreadable {
+    /// The caller's id of this request.
+    pub request_id: RequestId,
+    /// The organisation.
+    pub organisation: Oin,
+}
+
+impl Command for AcceptUnreadable {
+    type Reply = bool;
+
+    fn name(&self) -> &'static str {
+        "AcceptUnreadable"
+    }
+
+    fn repeatable(&self) -> Option<(RequestId, Fingerprint)> {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint
+            .add(b"AcceptUnreadable")
+            .add(self.organisation.as_str().as_bytes());
+        Some((self.request_id, fingerprint))
+    }
+
+    fn passes_shut_door(&self) -> bool {
+        true
+    }
+
+    async fn perform<'a>(
+        &'a self,
+        room: &'a Room<'a>,
+        tx: &'a mut Tx<'_>,
+    ) -> Result<Verdict<bool>, Error> {
+        let mut record = Record {
+            organisation: Some(self.organisation.clone()),
+            ..Record::default()
+        };
+        if !room.call.caller.may(Right::JointOfficer) {
+            return Ok(Verdict::refused(Reason::RightMissing, record));
+        }
+        let tag = room.counter.keys().organisation_tag(&self.organisation);
+        if !tx.delete_unreadable(tag).await? {
+            let text = "has sent nothing that waits for a decision";
+            let refusal = Refusal::about(Reason::InvalidRequest, "organisation", text);
+            return Ok(Verdict::refused(refusal, record));
+        }
+        let Some(shut) = tx.is_shut().await? else {
+            return Ok(Verdict::permitted(true, record));
+        };
+        let is_open = open_if_nothing_keeps_it_shut(room, tx, (shut, None), &mut record);
+        Ok(Verdict::permitted(is_open.await?, record))
+    }
+
+    fn receipt(&self, reply: &bool) -> Receipt {
+        Receipt {
+            state: i64::from(*reply),
+            ..Receipt::default()
+        }
+    }
+
+    fn replay(&self, receipt: Receipt) -> Result<bool, Error> {
+        Ok(receipt.state != 0)
+    }
+}
+
+/// Opens the door when nobody is missing and nothing of the portal's waits for a decision. Gives whether it is open.
+async fn open_if_nothing_keeps_it_shut(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    (shut, own): (Shut, Option<Tag>),
+    record: &mut Record,
+) -> Result<bool, Error> {
+    let is_open = missing(room, tx, shut, own).await?.is_empty()
+        && !tx.unreadable().await?.iter().any(|one| one.keeps_shut);
+    if is_open {
+        record.event_code = Some(OPENED);
+        tx.open_door(room.call.now).await?;
+    }
+    Ok(is_open)
+}
+
+/// What somebody had stopped came again and does not open: a finding, and while the door is shut a reason to decide
+/// nothing more for that organisation but stops; the portal speaks for everybody, so its keeps the door shut.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn refuse_unreadable<T>(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    field: &str,
+    mut record: Record,
+) -> Result<Verdict<T>, Error> {
+    let caller = &room.call.caller;
+    record.finding = Some("STOP_UNREADABLE");
+    if tx.is_shut().await?.is_some() && can_stop(caller.kind) {
+        let unreadable = Unreadable {
+            organisation: room.counter.keys().organisation_tag(&caller.party.oin),
+            keeps_shut: caller.kind == PeerKind::Portal,
+        };
+        tx.insert_unreadable(unreadable, room.call.now).await?;
+    }
+    let text = "was not made by this gateway for this desk and record";
+    let refusal = Refusal::about(Reason::InvalidRequest, field, text);
+    Ok(Verdict::refused(refusal, record))
 }
 
 /// The operator opens the door though somebody is missing. Gives how many desks are.
@@ -172,6 +285,9 @@ impl Command for OpenDoor {
         let Some(shut) = tx.is_shut().await? else {
             return Ok(Verdict::permitted(0, record));
         };
+        if tx.unreadable().await?.iter().any(|one| one.keeps_shut) {
+            return Ok(Verdict::refused(Reason::StopUnreadable, record));
+        }
         let missing = missing(room, tx, shut, None).await?.len();
         tx.open_door(room.call.now).await?;
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
@@ -217,12 +333,34 @@ async fn missing(
     Ok(desks)
 }
 
+/// Of which organisations something cannot be read; those that the directory no longer has cannot call either.
+async fn unreadable(room: &Room<'_>, tx: &mut Tx<'_>) -> Result<Vec<Oin>, Error> {
+    let keys: &Keys = room.counter.keys();
+    let named: HashMap<_, _> = room
+        .in_force
+        .directory
+        .peers()
+        .map(|peer| (keys.organisation_tag(peer.oin()), peer.oin().clone()))
+        .collect();
+    let mut found: Vec<_> = tx
+        .unreadable()
+        .await?
+        .iter()
+        .filter_map(|one| named.get(&one.organisation).cloned())
+        .collect();
+    found.truncate(usize::try_from(PAGE_ROWS_DEFAULT).unwrap_or(usize::MAX));
+    Ok(found)
+}
+
+/// All but the broker and the key holders, which stop nothing for anybody.
+const fn can_stop(kind: PeerKind) -> bool {
+    !matches!(kind, PeerKind::Broker | PeerKind::Holder)
+}
+
 /// Every desk from which a consent can have been stopped or an objection made: all but those of the broker and
 /// the key holders.
 fn who_can_stop(directory: &Directory) -> Vec<(Oin, DeskName)> {
-    let peers = directory
-        .peers()
-        .filter(|peer| !matches!(peer.kind(), PeerKind::Broker | PeerKind::Holder));
+    let peers = directory.peers().filter(|peer| can_stop(peer.kind()));
     peers
         .flat_map(|peer| {
             let oin = peer.oin().clone();

@@ -10,7 +10,7 @@ use crate::call::{Answer, Call};
 use crate::counter::{Counter, InForce};
 use crate::record::Record;
 use rules::audit::Audience;
-use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId};
+use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId, Tag};
 use rules::reason::{Outcome, Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
@@ -304,10 +304,10 @@ impl<C: Command> Work for Serving<'_, C> {
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
         let Some((request_id, fingerprint)) = self.command.repeatable() else {
-            let in_force = tx.in_force().await?;
+            let in_force = tx.in_force(Some(self.organisation())).await?;
             self.check_in_force(in_force)?;
-            if self.is_kept_out(in_force) {
-                return self.keep_out(tx).await;
+            if let Some(reason) = self.kept_out(in_force) {
+                return self.keep_out(tx, reason).await;
             }
             let verdict = self.command.perform(&self.room, tx).await?;
             let entry = self
@@ -321,10 +321,11 @@ impl<C: Command> Work for Serving<'_, C> {
         };
         let body_sha256 = fingerprint.sha256();
         let caller = self.room.counter.keys().caller_tag(&self.room.call.caller);
-        let (in_force, stored) = tx.in_force_and_outcome(caller, request_id).await?.unzip();
+        let found = tx.in_force_and_outcome((Some(self.organisation()), caller), request_id);
+        let (in_force, stored) = found.await?.unzip();
         self.check_in_force(in_force)?;
-        if self.is_kept_out(in_force) {
-            return self.keep_out(tx).await;
+        if let Some(reason) = self.kept_out(in_force) {
+            return self.keep_out(tx, reason).await;
         }
         if let Some(stored) = stored.flatten() {
             return self.repeat(tx, request_id, body_sha256, &stored).await;
@@ -383,19 +384,24 @@ impl<C: Command> Serving<'_, C> {
         if same { Ok(()) } else { Err(Error::Stale) }
     }
 
-    /// Whether the door is shut to this command: the database was restored, and what was stopped since the
-    /// backup may still seem to stand.
-    fn is_kept_out(&self, current: Option<InForceNow>) -> bool {
-        current.is_some_and(|current| current.is_shut) && !self.command.passes_shut_door()
+    fn organisation(&self) -> Tag {
+        let oin = &self.room.call.caller.party.oin;
+        self.room.counter.keys().organisation_tag(oin)
+    }
+
+    /// Why the door is shut to this command: the database was restored, and what was stopped since the backup may
+    /// still seem to stand, at all or for the caller's organisation.
+    fn kept_out(&self, current: Option<InForceNow>) -> Option<Reason> {
+        let current = current.filter(|_| !self.command.passes_shut_door())?;
+        if current.is_shut {
+            return Some(Reason::Restoring);
+        }
+        current.is_barred.then_some(Reason::StopUnreadable)
     }
 
     /// The refusal at the shut door. It is no outcome of the request: the same request is decided anew later.
-    fn kept_out(&self) -> Verdict<C::Reply> {
-        Verdict::refused(Reason::Restoring, Record::default())
-    }
-
-    async fn keep_out(&self, tx: &mut Tx<'_>) -> Result<Served<C::Reply>, Error> {
-        let verdict = self.kept_out();
+    async fn keep_out(&self, tx: &mut Tx<'_>, reason: Reason) -> Result<Served<C::Reply>, Error> {
+        let verdict = Verdict::<C::Reply>::refused(reason, Record::default());
         let entry = self
             .room
             .write_entry(tx, self.command.name(), &verdict.record)

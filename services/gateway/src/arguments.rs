@@ -4,6 +4,7 @@
 //! on the machine.
 
 use clap::{Args, Subcommand};
+use rules::id::Oin;
 use std::path::PathBuf;
 
 /// A configuration file.
@@ -116,6 +117,21 @@ pub enum DoorVerb {
         --server-name broker.example --certificate operator.pem --key operator.key.pem \
         --issuer issuer.pem")]
     Open(OperatorDesk),
+    /// As the joint officer: serves an organisation again of which something that it had stopped cannot be read. The log
+    /// keeps that this desk decided it.
+    #[command(
+        after_help = "Example: sluis door accept 00000099000000001000 --broker broker.example:7443 \
+        --server-name broker.example --certificate officer.pem --key officer.key.pem \
+        --issuer issuer.pem"
+    )]
+    Accept {
+        /// The organisation, as `sluis door show` names it.
+        #[arg(value_name = "OIN")]
+        organisation: Oin,
+        /// The joint officer's desk.
+        #[command(flatten)]
+        desk: OperatorDesk,
+    },
 }
 
 /// Whose keys.

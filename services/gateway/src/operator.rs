@@ -294,6 +294,9 @@ async fn door(verb: DoorVerb) -> Result<Answer, Fault> {
     match verb {
         DoorVerb::Show(desk) => reopen::show(&connection(&desk)?).await,
         DoorVerb::Open(desk) => reopen::open(&connection(&desk)?).await,
+        DoorVerb::Accept { organisation, desk } => {
+            reopen::accept(&connection(&desk)?, &organisation).await
+        }
     }
     .map(|(text, value)| Answer::new(text, value))
     .map_err(Fault::from)

@@ -5,11 +5,11 @@
 use crate::clock::SystemClock;
 use client::{Connection, Refused};
 use rules::clock::Timestamp;
-use rules::id::RequestId;
+use rules::id::{Oin, RequestId};
 use serde_json::{Value, json};
 use vault::chance::SystemChance;
 use wire::restoration::v1::restoration_service_client::RestorationServiceClient;
-use wire::restoration::v1::{GetRestorationRequest, OpenDoorRequest};
+use wire::restoration::v1::{AcceptUnreadableRequest, GetRestorationRequest, OpenDoorRequest};
 
 /// What a call has to say, for people and for programs.
 type Told = Result<(String, Value), DoorError>;
@@ -42,9 +42,11 @@ pub(crate) async fn show(connection: &Connection) -> Told {
             break page;
         }
     };
+    let unreadable = &found.unreadable_organisations;
     if !found.shut {
-        let text = "the door is open".to_owned();
-        return Ok((text, json!({ "shut": false })));
+        let text = format!("the door is open\n{}", undecided(unreadable));
+        let value = json!({ "shut": false, "unreadable": unreadable });
+        return Ok((text.trim_end().to_owned(), value));
     }
     let moment = |millis| Timestamp::from_millis(millis).to_string();
     let (backup, restored) = (
@@ -52,7 +54,7 @@ pub(crate) async fn show(connection: &Connection) -> Told {
         moment(found.restored_at_millis),
     );
     let mut text = format!(
-        "the door is shut: the tables of {backup} were put back at {restored}\n{} desks have not sent again what \
+        "the door is shut:\nthe tables of {backup} were put back at {restored}\n{} desks have not sent again what \
          they had stopped since:\n",
         missing.len()
     );
@@ -61,10 +63,23 @@ pub(crate) async fn show(connection: &Connection) -> Told {
         text.push_str(desk);
         text.push('\n');
     }
+    text.push_str(&undecided(unreadable));
     let value = json!({
         "shut": true, "backup_at": backup, "restored_at": restored, "missing": missing,
+        "unreadable": unreadable,
     });
     Ok((text, value))
+}
+
+/// What waits for the joint officer, a line each.
+fn undecided(organisations: &[String]) -> String {
+    let line = |organisation| {
+        format!(
+            "what {organisation} had stopped cannot be read; the joint officer decides:\n  \
+             sluis door accept {organisation} …\n"
+        )
+    };
+    organisations.iter().map(line).collect()
 }
 
 /// Opens the door.
@@ -82,5 +97,22 @@ pub(crate) async fn open(connection: &Connection) -> Told {
         opened.missing
     );
     let value = json!({ "shut": false, "missing": opened.missing, "entry_id": entry });
+    Ok((text, value))
+}
+
+/// Serves an organisation again of which something stopped cannot be read.
+pub(crate) async fn accept(connection: &Connection, organisation: &Oin) -> Told {
+    let request_id = RequestId::draw(&SystemClock, &SystemChance::new());
+    let accepted = RestorationServiceClient::new(connection.channel())
+        .accept_unreadable(AcceptUnreadableRequest {
+            request_id: request_id.bytes().to_vec(),
+            organisation: organisation.to_string(),
+        })
+        .await?
+        .into_inner();
+    let entry = rules::hex::encode(&accepted.entry_id);
+    let door = if accepted.open { "open" } else { "shut" };
+    let text = format!("{organisation} is served again; the door is {door}\nlog entry {entry}");
+    let value = json!({ "organisation": organisation.to_string(), "shut": !accepted.open, "entry_id": entry });
     Ok((text, value))
 }

@@ -226,6 +226,8 @@ pub struct Subject {
     pub entry: Option<EntryId>,
     /// True when the call repeated an earlier one and got its stored outcome.
     pub repeat: bool,
+    /// The organisation that an officer decided about.
+    pub organisation: Option<Oin>,
     /// Who was turned away at the door; then the line's caller is the broker itself.
     pub stranger: Option<Stranger>,
 }

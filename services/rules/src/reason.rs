@@ -339,6 +339,9 @@ reasons! {
     TooManyLines, "TOO_MANY_LINES", 83, ResourceExhausted,
         "Today so much was asked and done about this person towards this recipient that the person can no longer follow it. Nothing was done. Go on tomorrow; stopping and answering work today.",
         "Vandaag is er over deze persoon richting deze ontvanger zoveel gevraagd en gedaan dat de persoon het niet meer kan volgen. Er is niets gebeurd. Ga morgen verder; stoppen en antwoorden kan vandaag wel.";
+    StopUnreadable, "STOP_UNREADABLE", 84, FailedPrecondition,
+        "The gateway was put back from a backup, and something that your organisation had stopped and sent again cannot be read. Until the joint privacy officer decides about it, nothing of yours is done but stops. Ask that officer; then repeat with the same request id.",
+        "De gateway is teruggezet uit een back-up, en iets wat uw organisatie had gestopt en opnieuw heeft gestuurd is niet te lezen. Tot de gezamenlijke privacyfunctionaris daarover beslist, kunt u alleen stoppen. Vraag het die functionaris; herhaal daarna met hetzelfde verzoeknummer.";
 }
 
 impl fmt::Display for Reason {

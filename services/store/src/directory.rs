@@ -5,10 +5,12 @@
 use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
+use rules::id::Tag;
 
 const SELECT_IN_FORCE: Sql = sql!(
     "SELECT directory_version, policy_sha256, \
-     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL) AS shut_at \
+     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL) AS shut_at, \
+     (SELECT found_at FROM unreadable_stop WHERE organisation_tag = $1) AS barred_at \
      FROM in_force WHERE singleton = 1",
     for share of "in_force"
 );
@@ -49,6 +51,9 @@ pub struct InForce {
     pub policy_sha256: [u8; 32],
     /// Whether the tables were put back from a backup and the door has not been opened since.
     pub is_shut: bool,
+    /// Whether something that the asking organisation had stopped could not be read after a restoration, and nobody has
+    /// decided about it.
+    pub is_barred: bool,
 }
 
 /// A signed file as it was imported.
@@ -61,12 +66,15 @@ pub struct SignedFile {
 }
 
 impl Tx<'_> {
-    /// What is in force; `None` in a new database.
+    /// What is in force, for an organisation that asks when there is one; `None` in a new database.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn in_force(&mut self) -> Result<Option<InForce>, Error> {
-        let row = self.optional(SELECT_IN_FORCE, &[]).await?;
+    pub async fn in_force(&mut self, organisation: Option<Tag>) -> Result<Option<InForce>, Error> {
+        let organisation = organisation.as_ref().map(|tag| tag.bytes().as_slice());
+        let row = self
+            .optional(SELECT_IN_FORCE, &[Arg::from(organisation)])
+            .await?;
         row.map(|row| in_force(&row)).transpose()
     }
 
@@ -157,6 +165,7 @@ pub(crate) fn in_force(row: &Row) -> Result<InForce, Error> {
         directory_version: column(row, "directory_version")?,
         policy_sha256: fixed(row, "policy_sha256")?,
         is_shut: column::<Option<i64>>(row, "shut_at")?.is_some(),
+        is_barred: column::<Option<i64>>(row, "barred_at")?.is_some(),
     })
 }
 

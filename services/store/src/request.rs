@@ -11,6 +11,7 @@ use rules::id::{RequestId, Tag};
 const SELECT_IN_FORCE_AND_OUTCOME: Sql = sql!(
     "SELECT directory_version, policy_sha256, \
      (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL) AS shut_at, \
+     (SELECT found_at FROM unreadable_stop WHERE organisation_tag = $3) AS barred_at, \
      body_sha256, outcome FROM in_force \
      LEFT JOIN request_outcome ON caller_tag = $1 AND request_id = $2 WHERE singleton = 1",
     for share of "in_force"
@@ -43,14 +44,14 @@ pub struct StoredOutcome {
 }
 
 impl Tx<'_> {
-    /// What is in force, and the outcome of this caller's request if it was made before: one round trip for
+    /// What is in force for an organisation, and the outcome of its desk's request if it was made before: one round trip for
     /// the two things that every changing call begins with. `None` in a new database.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn in_force_and_outcome(
         &mut self,
-        caller: Tag,
+        (organisation, caller): (Option<Tag>, Tag),
         request_id: RequestId,
     ) -> Result<Option<(InForce, Option<StoredOutcome>)>, Error> {
         let row = self
@@ -59,6 +60,7 @@ impl Tx<'_> {
                 &[
                     Arg::from(caller.bytes().as_slice()),
                     Arg::from(request_id.bytes().as_slice()),
+                    Arg::from(organisation.as_ref().map(|tag| tag.bytes().as_slice())),
                 ],
             )
             .await?;
@@ -84,7 +86,9 @@ impl Tx<'_> {
         caller: Tag,
         request_id: RequestId,
     ) -> Result<Option<StoredOutcome>, Error> {
-        let found = self.in_force_and_outcome(caller, request_id).await?;
+        let found = self
+            .in_force_and_outcome((None, caller), request_id)
+            .await?;
         Ok(found.and_then(|(_, stored)| stored))
     }
 

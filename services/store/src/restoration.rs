@@ -25,6 +25,15 @@ const INSERT_RESENT: Sql = sql!(
 );
 const SELECT_RESENT: Sql = sql!("SELECT caller_tag FROM resent WHERE restored_at = $1");
 
+const INSERT_UNREADABLE: Sql = sql!(
+    "INSERT INTO unreadable_stop (organisation_tag, keeps_shut, found_at) VALUES ($1, $2, $3) \
+     ON CONFLICT (organisation_tag) DO NOTHING"
+);
+const SELECT_UNREADABLE: Sql = sql!(
+    "SELECT organisation_tag, keeps_shut FROM unreadable_stop ORDER BY found_at, organisation_tag"
+);
+const DELETE_UNREADABLE: Sql = sql!("DELETE FROM unreadable_stop WHERE organisation_tag = $1");
+
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[
@@ -35,11 +44,23 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     OPEN,
     INSERT_RESENT,
     SELECT_RESENT,
+    INSERT_UNREADABLE,
+    SELECT_UNREADABLE,
+    DELETE_UNREADABLE,
 ];
 
 /// Those that run on the portal's tables too.
 #[cfg(test)]
 pub(crate) const OF_BOTH: &[Sql] = &[INSERT_RESTORATION, SELECT_SHUT, OPEN];
+
+/// An organisation of which something stopped could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its tag.
+    pub organisation: Tag,
+    /// Whether the door stays shut for it, and not only to its own calls.
+    pub keeps_shut: bool,
+}
 
 /// A restoration after which the door has not been opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +107,52 @@ impl Tx<'_> {
             restored_at,
             backup_at,
         }))
+    }
+
+    /// Remembers that something that an organisation had stopped cannot be read; twice is once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_unreadable(
+        &mut self,
+        unreadable: Unreadable,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.later(
+            INSERT_UNREADABLE,
+            &[
+                Arg::from(unreadable.organisation.bytes().as_slice()),
+                Arg::from(i64::from(unreadable.keeps_shut)),
+                Arg::from(now.millis()),
+            ],
+        )
+        .await
+    }
+
+    /// Organisations of which something cannot be read, those first that have waited longest: a row each, so no more than
+    /// the directories had.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unreadable(&mut self) -> Result<Vec<Unreadable>, Error> {
+        let rows = self.all(SELECT_UNREADABLE, &[]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Unreadable {
+                    organisation: Tag::new(fixed(row, "organisation_tag")?),
+                    keeps_shut: column::<i64>(row, "keeps_shut")? != 0,
+                })
+            })
+            .collect()
+    }
+
+    /// It was decided about; false when there was nothing to decide.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_unreadable(&mut self, organisation: Tag) -> Result<bool, Error> {
+        let tag = Arg::from(organisation.bytes().as_slice());
+        Ok(self.execute(DELETE_UNREADABLE, &[tag]).await? > 0)
     }
 
     /// Opens the door.

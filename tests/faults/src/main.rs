@@ -46,6 +46,8 @@ use tokio::task::JoinSet;
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long all handovers may take to end after the healing.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long what follows from a stop may wait: until another broker has the lead, then five seconds.
+const FOLLOWED_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the portal may take to take over what is left of the feed.
 const FEED_TIMEOUT: Duration = Duration::from_secs(60);
 /// Fewer acknowledged changes for each second of load prove nothing.
@@ -169,7 +171,7 @@ async fn run(arguments: &Arguments) -> bool {
     let finishing = begun.elapsed();
     look(&world).await;
     let sandbox = stage.folder.path();
-    until_feed_is_empty(&world, &sandbox).await;
+    until_nothing_waits(&world, &sandbox).await;
     stage.check_readers().await;
     let yard = &stage.yard;
 
@@ -310,17 +312,29 @@ async fn look(world: &World) {
     }
 }
 
-async fn until_feed_is_empty(world: &World, sandbox: &std::path::Path) {
-    let begun = Instant::now();
+/// What follows from stops is done, and the portal has taken over the feed: each in its time.
+async fn until_nothing_waits(world: &World, sandbox: &std::path::Path) {
     let mut beside = database::Beside::of(&sandbox.join("processes/broker")).await;
-    while beside.number("SELECT COUNT(*) FROM feed").await > 0 {
-        if begun.elapsed() > FEED_TIMEOUT {
-            world
-                .journal
-                .wrong("the feed was not taken over in time".to_owned());
-            break;
+    for (waiting, timeout, wrong) in [
+        (
+            "SELECT COUNT(*) FROM consequence",
+            FOLLOWED_TIMEOUT,
+            "what follows from a stop was not done in time",
+        ),
+        (
+            "SELECT COUNT(*) FROM feed",
+            FEED_TIMEOUT,
+            "the feed was not taken over in time",
+        ),
+    ] {
+        let begun = Instant::now();
+        while beside.number(waiting).await > 0 {
+            if begun.elapsed() > timeout {
+                world.journal.wrong(wrong.to_owned());
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
-        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     beside.close().await;
 }

@@ -10,12 +10,12 @@ use crate::call::{Call, Caller};
 use crate::consequence::Cause;
 use crate::counter::Keys;
 use crate::record::Record;
+use crate::restoration::refuse_unreadable;
 use crate::serve::{Room, Verdict};
 use rules::audit::Audience;
 use rules::clock::Timestamp;
 use rules::consent::ConsentState;
 use rules::id::ConsentId;
-use rules::reason::{Reason, Refusal};
 use store::Tx;
 use vault::rest::{Place, SEALED_EXTRA_BYTES};
 
@@ -84,9 +84,7 @@ pub(super) async fn end_replaced(
         ..Record::default()
     };
     let Some((index, moment)) = open(room, successor) else {
-        let text = "was not made by this gateway for this desk and record";
-        let refusal = Refusal::about(Reason::InvalidRequest, "successor.sealed_subject", text);
-        return Ok(Verdict::refused(refusal, record));
+        return refuse_unreadable(room, tx, "successor.sealed_subject", record).await;
     };
     let nothing_more = |record| Ok(Verdict::permitted(Withdrawn::default(), record));
     let Some(subject) = tx.lock_subject(&index).await? else {

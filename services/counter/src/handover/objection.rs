@@ -10,6 +10,7 @@ use crate::consequence::{Cause, pause_others, stop};
 use crate::decision;
 use crate::feed::{self, Told};
 use crate::record::Record;
+use crate::restoration::refuse_unreadable;
 use crate::sealed_person::{self, SEALED_PERSON_BYTES};
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::audit::Audience;
@@ -183,10 +184,7 @@ impl Object {
             return Ok(Verdict::hidden(Reason::NotAvailable, record));
         };
         let Some(person) = sealed_person::open(room, sealed) else {
-            record.finding = Some("STOP_UNREADABLE");
-            let text = "was not made by this gateway for this desk";
-            let refusal = Refusal::about(Reason::InvalidRequest, "sealed_person", text);
-            return Ok(Verdict::refused(refusal, record));
+            return refuse_unreadable(room, tx, "sealed_person", record).await;
         };
         let index = person.subject.index;
         record.person = Some(room.counter.keys().tag("subject", &index));

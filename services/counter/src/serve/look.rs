@@ -4,10 +4,10 @@
 //! Must never show anything before its line is committed: a crash may leave a line of what nobody saw, never the
 //! reverse.
 
-use super::{Command, Served, Serving};
+use super::{Command, Served, Serving, Verdict};
 use crate::Error;
 use crate::record::{Record, Written};
-use rules::reason::Outcome;
+use rules::reason::{Outcome, Reason};
 use store::{Database, Queue, Tx, Work};
 
 /// Reads, writes the line, and gives what was read.
@@ -20,7 +20,7 @@ pub(crate) async fn serve<C: Command>(
         serving,
         record: &seen.record,
         is_permitted: matches!(seen.outcome, Outcome::Permitted(_)),
-        is_kept_out: seen.is_kept_out,
+        kept_out: seen.kept_out,
     };
     let entry = database.write(&telling).await?;
     Ok(Served {
@@ -33,8 +33,8 @@ pub(crate) async fn serve<C: Command>(
 struct Seen<T> {
     outcome: Outcome<T>,
     record: Record,
-    /// Whether nothing was looked at because the door is shut.
-    is_kept_out: bool,
+    /// Why nothing was looked at: the door is shut.
+    kept_out: Option<Reason>,
 }
 
 /// The look-up, in a transaction that only reads.
@@ -53,18 +53,17 @@ impl<C: Command> Work for Looking<'_, '_, C> {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
-        let in_force = tx.in_force().await?;
+        let in_force = tx.in_force(Some(self.0.organisation())).await?;
         self.0.check_in_force(in_force)?;
-        let is_kept_out = self.0.is_kept_out(in_force);
-        let verdict = if is_kept_out {
-            self.0.kept_out()
-        } else {
-            self.0.command.perform(&self.0.room, tx).await?
+        let kept_out = self.0.kept_out(in_force);
+        let verdict = match kept_out {
+            Some(reason) => Verdict::refused(reason, Record::default()),
+            None => self.0.command.perform(&self.0.room, tx).await?,
         };
         Ok(Seen {
             outcome: verdict.outcome,
             record: verdict.record,
-            is_kept_out,
+            kept_out,
         })
     }
 
@@ -78,7 +77,7 @@ struct Telling<'s, 'c, C> {
     serving: &'s Serving<'c, C>,
     record: &'s Record,
     is_permitted: bool,
-    is_kept_out: bool,
+    kept_out: Option<Reason>,
 }
 
 impl<C: Command> Work for Telling<'_, '_, C> {
@@ -95,9 +94,9 @@ impl<C: Command> Work for Telling<'_, '_, C> {
 
     /// What was seen is shown only under the directory and the policy set under which it was looked at.
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Written, Error> {
-        let in_force = tx.in_force().await?;
+        let in_force = tx.in_force(Some(self.serving.organisation())).await?;
         self.serving.check_in_force(in_force)?;
-        if self.serving.is_kept_out(in_force) != self.is_kept_out {
+        if self.serving.kept_out(in_force) != self.kept_out {
             return Err(Error::Stale);
         }
         let Serving { room, command, .. } = self.serving;

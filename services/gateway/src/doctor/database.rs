@@ -188,7 +188,7 @@ impl Work for ReadDirectory {
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Option<SignedFile>, Error> {
         match self.role {
-            store::Role::Broker => match tx.in_force().await? {
+            store::Role::Broker => match tx.in_force(None).await? {
                 Some(in_force) => tx.directory(in_force.directory_version).await,
                 None => Ok(None),
             },

@@ -7,9 +7,9 @@ use super::directory::signatures;
 use super::reading::Reading;
 use counter::Counter;
 use counter::directory::Signed;
-use counter::restoration::{ConfirmResent, GetRestoration, OpenDoor};
+use counter::restoration::{AcceptUnreadable, ConfirmResent, GetRestoration, OpenDoor};
 use rules::clock::Timestamp;
-use rules::id::RequestId;
+use rules::id::{Oin, RequestId};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use wire::restoration::v1 as message;
@@ -79,6 +79,24 @@ impl Incoming for message::OpenDoorRequest {
     }
 }
 
+impl Incoming for message::AcceptUnreadableRequest {
+    type Command = AcceptUnreadable;
+    const NAME: &'static str = "AcceptUnreadable";
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<AcceptUnreadable> {
+        let request_id = reading.request_id(&self.request_id);
+        let organisation = reading.name("organisation", &self.organisation);
+        Some(AcceptUnreadable {
+            request_id: request_id?,
+            organisation: organisation?,
+        })
+    }
+}
+
 #[tonic::async_trait]
 impl RestorationService for Restorations {
     async fn get_restoration(
@@ -95,6 +113,7 @@ impl RestorationService for Restorations {
             restored_at_millis: millis(moments.map(|moments| moments.restored_at)),
             missing_desks: missing.map(|(oin, desk)| format!("{oin}/{desk}")).collect(),
             more_missing: standing.more_missing,
+            unreadable_organisations: standing.unreadable.iter().map(Oin::to_string).collect(),
         }))
     }
 
@@ -120,6 +139,17 @@ impl RestorationService for Restorations {
         let (missing, promise) = serve(&self.counter, request).await?;
         Ok(Response::new(message::OpenDoorResponse {
             missing: i32::try_from(missing).unwrap_or(i32::MAX),
+            entry_id: promise.entry_id.bytes().to_vec(),
+        }))
+    }
+
+    async fn accept_unreadable(
+        &self,
+        request: Request<message::AcceptUnreadableRequest>,
+    ) -> Result<Response<message::AcceptUnreadableResponse>, Status> {
+        let (open, promise) = serve(&self.counter, request).await?;
+        Ok(Response::new(message::AcceptUnreadableResponse {
+            open,
             entry_id: promise.entry_id.bytes().to_vec(),
         }))
     }

@@ -96,15 +96,16 @@ pub async fn run(
     let registry: Arc<dyn Registry> = Arc::<BrokerStanding>::clone(&standing);
     let mounted = mounted(&counter, &registry, standing, &stopping);
     let candidate = counter.candidate();
+    let mut own = candidate;
     let (worker, told) = (Arc::clone(&counter), stopping.clone());
     let work = tokio::spawn(async move {
-        own_work::run(&worker, candidate, &chain, &days, told).await;
+        own_work::run(&worker, &mut own, &chain, &days, told).await;
     });
     let served = serving::serve(configuration, registry, mounted, stopping).await;
     // A fault of the server ends the broker's own work as well; nothing is half-written by that.
     work.abort();
     drop(work.await);
-    if let Err(fault) = counter.give_up_lead(candidate).await {
+    if let Err(fault) = counter.give_up_lead(&candidate).await {
         tracing::warn!(
             causes = causes(&fault),
             "the lead was not given up; it runs out by itself"

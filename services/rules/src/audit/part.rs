@@ -212,7 +212,7 @@ impl Entry {
     }
 
     /// What is open in every line: who called, what it asked of the log or of the door, and what it was told.
-    fn calls_attributes(&self) -> [(&'static str, Option<Value>); 17] {
+    fn calls_attributes(&self) -> [(&'static str, Option<Value>); 18] {
         let subject = &self.subject;
         let caller = format!("{}/{}", self.caller.0, self.caller.1);
         let code = subject.told_code().map(|code| json!(code.code()));
@@ -260,6 +260,7 @@ impl Entry {
                 until.map(|until| json!(until.millis())),
             ),
             ("handover.entry", text(subject.entry.as_ref())),
+            ("handover.organisation", text(subject.organisation.as_ref())),
             (
                 "handover.stranger",
                 text(stranger.and_then(|stranger| stranger.oin.as_ref())),

@@ -10,13 +10,15 @@ use crate::sql::{Arg, Row, Sql, column};
 use crate::{Error, Role, Settings, Tx, Work};
 
 /// What may be read from one end to the other: one row for each party, each restoration, each wrong code of ten
-/// minutes, each line that the portal has not taken over, each stop that something follows from; and what a statement has found by an index.
-const SMALL: [&str; 7] = [
+/// minutes, each line that the portal has not taken over, each stop that something follows from, each organisation of which a stop does
+/// not open; and what a statement has found by an index.
+const SMALL: [&str; 8] = [
     "consequence",
     "found",
     "head",
     "inbox_head",
     "restoration",
+    "unreadable_stop",
     "wrong_code",
     "feed",
 ];

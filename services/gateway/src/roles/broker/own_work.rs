@@ -17,7 +17,7 @@ const TIMERS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often it is looked whether something follows from a stop.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a broker looks whether it has the lead. With the time that a lease is held
-/// ([`LEASE_MILLIS`](counter::lead::LEASE_MILLIS)) it bounds how long nobody does the work when one is gone: eight seconds.
+/// ([`LEASE_MILLIS`](counter::lead::LEASE_MILLIS)) it bounds how long nobody does the work when one is gone: ten seconds.
 const LEAD_INTERVAL: Duration = Duration::from_secs(2);
 /// How often it is looked whether something has been kept long enough.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -33,7 +33,7 @@ type Lead = watch::Receiver<Option<i64>>;
 /// lead does what is done to rows; each has its own keys.
 pub(super) async fn run(
     counter: &Counter,
-    candidate: Candidate,
+    candidate: &mut Candidate,
     chain: &Chain,
     days: &DayKeyFolder,
     stopping: watch::Receiver<bool>,
@@ -76,7 +76,7 @@ impl Beat {
 
 async fn keep_lead(
     counter: &Counter,
-    candidate: Candidate,
+    candidate: &mut Candidate,
     tell: &watch::Sender<Option<i64>>,
     stopping: &watch::Receiver<bool>,
 ) {
@@ -91,7 +91,7 @@ async fn keep_lead(
 /// Takes the lead or keeps it; gives the term while this process has it. Without the database nobody has it.
 async fn look_for_lead(
     counter: &Counter,
-    candidate: Candidate,
+    candidate: &mut Candidate,
     before: Option<i64>,
 ) -> Option<i64> {
     let term = match counter.take_lead(candidate).await {
