@@ -12,6 +12,8 @@ use sqlx::postgres::Postgres;
 use sqlx::sqlite::Sqlite;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, Transaction};
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a command is begun anew after a transient fault before the caller hears of it.
@@ -81,11 +83,12 @@ impl<D: sqlx::Database> Pool<D> {
     /// A transaction on a connection, for as long as the seat is held.
     async fn begin(
         &self,
-        queue: Queue,
+        job: &dyn Job,
         begin: &'static str,
     ) -> Result<(Seat<()>, Transaction<'static, D>), Error> {
-        let seat = tokio::time::timeout(TURN_TIMEOUT, self.turns.enter(queue));
+        let seat = tokio::time::timeout(TURN_TIMEOUT, self.turns.enter(job.queue()));
         let seat = seat.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        tell_turn(job, seat.waited());
         Ok((seat, self.connections.begin_with(begin).await?))
     }
 }
@@ -117,6 +120,96 @@ pub trait Work: Send + Sync {
 
     /// Whether `error` is a passing fault of the database after which the work may be begun anew.
     fn is_transient(error: &Self::Error) -> bool;
+}
+
+/// A work as the database drives it: one shape for all, so that turns, groups and new beginnings are compiled once
+/// and not for each of a hundred works.
+pub(crate) trait Job: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn queue(&self) -> Queue;
+    /// Does the work; what comes of it is kept aside.
+    fn perform<'a>(
+        &'a self,
+        tx: &'a mut Tx<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'a>>;
+}
+
+/// Why a job was not done.
+pub(crate) enum Fault {
+    /// By the work's own word, which is kept aside.
+    Kept { is_transient: bool },
+    /// The database failed around it.
+    Database(Error),
+}
+
+impl Fault {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Kept { is_transient } => *is_transient,
+            Self::Database(error) => error.is_transient(),
+        }
+    }
+}
+
+impl<E: Into<Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// A work and what came of it.
+struct Slot<'w, W: Work> {
+    work: &'w W,
+    kept: Mutex<Option<Result<W::Output, W::Error>>>,
+}
+
+impl<'w, W: Work> Slot<'w, W> {
+    const fn new(work: &'w W) -> Self {
+        Self {
+            work,
+            kept: Mutex::new(None),
+        }
+    }
+
+    fn keep(&self, result: Result<W::Output, W::Error>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    }
+
+    fn into_result(self, driven: Result<(), Fault>) -> Result<W::Output, W::Error> {
+        if let Err(Fault::Database(error)) = driven {
+            return Err(error.into());
+        }
+        let kept = self.kept.into_inner();
+        kept.unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(|| Err(Error::from(sqlx::Error::WorkerCrashed).into()))
+    }
+}
+
+impl<W: Work> Job for Slot<'_, W> {
+    fn name(&self) -> &'static str {
+        self.work.name()
+    }
+
+    fn queue(&self) -> Queue {
+        self.work.queue()
+    }
+
+    fn perform<'a>(
+        &'a self,
+        tx: &'a mut Tx<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'a>> {
+        Box::pin(async move {
+            let result = self.work.perform(tx).await;
+            let driven = match &result {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Fault::Kept {
+                    is_transient: W::is_transient(error),
+                }),
+            };
+            self.keep(result);
+            driven
+        })
+    }
 }
 
 impl Database {
@@ -171,32 +264,38 @@ impl Database {
     }
 
     async fn run<W: Work>(&self, work: &W, writes: bool) -> Result<W::Output, W::Error> {
+        let slot = Slot::new(work);
+        let driven = self.drive(&slot, writes).await;
+        slot.into_result(driven)
+    }
+
+    async fn drive(&self, job: &dyn Job, writes: bool) -> Result<(), Fault> {
         let mut attempt = 1;
         let mut pause = PAUSE;
         let begun = Instant::now();
         loop {
             let result = match &self.pools {
-                Pools::Sqlite { writer, .. } if writes => writer.run(work).await,
-                Pools::Sqlite { readers, .. } => match readers.begin(work.queue(), "BEGIN").await {
-                    Ok((_seat, inner)) => run(Tx::sqlite(inner, false), work).await,
+                Pools::Sqlite { writer, .. } if writes => writer.run(job).await,
+                Pools::Sqlite { readers, .. } => match readers.begin(job, "BEGIN").await {
+                    Ok((_seat, inner)) => run(Tx::sqlite(inner, false), job).await,
                     Err(error) => Err(error.into()),
                 },
                 Pools::Postgres(pool) => {
                     let begin = if writes { self.begin } else { BEGIN_READING };
-                    match pool.begin(work.queue(), begin).await {
-                        Ok((_seat, inner)) => run(Tx::postgres(inner, writes), work).await,
+                    match pool.begin(job, begin).await {
+                        Ok((_seat, inner)) => run(Tx::postgres(inner, writes), job).await,
                         Err(error) => Err(error.into()),
                     }
                 }
             };
             match result {
-                Err(error)
+                Err(fault)
                     if attempt < ATTEMPTS_MAX
                         && begun.elapsed() < ANEW_MAX
-                        && W::is_transient(&error) =>
+                        && fault.is_transient() =>
                 {
                     tracing::info!(
-                        transaction = work.name(),
+                        transaction = job.name(),
                         attempt,
                         "begins anew after a passing fault"
                     );
@@ -243,10 +342,15 @@ impl Database {
     }
 }
 
+/// For how many turns of others a work has waited.
+pub(crate) fn tell_turn(job: &dyn Job, waited: u64) {
+    tracing::debug!(transaction = job.name(), waited, "has its turn");
+}
+
 /// Does the work in a transaction and commits it.
-pub(crate) async fn run<W: Work>(mut tx: Tx<'_>, work: &W) -> Result<W::Output, W::Error> {
-    let output = work.perform(&mut tx).await?;
+pub(crate) async fn run(mut tx: Tx<'_>, job: &dyn Job) -> Result<(), Fault> {
+    job.perform(&mut tx).await?;
     let round_trips = tx.commit().await?;
-    tracing::debug!(transaction = work.name(), round_trips, "commits");
-    Ok(output)
+    tracing::debug!(transaction = job.name(), round_trips, "commits");
+    Ok(())
 }

@@ -5,7 +5,7 @@
 //! goes with a command's first change and comes off with its last, so that it costs no round trip. Must never answer
 //! a command before its commit, and must never let a command that fails or is given up take others along.
 
-use crate::database::{Work, run};
+use crate::database::{Fault, Job, run, tell_turn};
 use crate::turns::{Queue, Seat, Turns};
 use crate::tx::Turn;
 use crate::{Error, Tx};
@@ -45,8 +45,8 @@ struct Group {
     members: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
-/// What a command did, and how it hears of its commit.
-type Performed<T> = (T, oneshot::Receiver<Result<(), Error>>);
+/// How a command hears of its commit.
+type Committed = oneshot::Receiver<Result<(), Error>>;
 
 impl Writer {
     pub(crate) fn new(pool: SqlitePool) -> Self {
@@ -57,27 +57,29 @@ impl Writer {
     }
 
     /// Runs a command and answers once it is committed.
-    pub(crate) async fn run<W: Work>(&self, work: &W) -> Result<W::Output, W::Error> {
-        let (output, mut committed) = self.take_turn(work).await?;
+    pub(crate) async fn run(&self, job: &dyn Job) -> Result<(), Fault> {
+        let mut committed = self.take_turn(job).await?;
         loop {
             tokio::select! {
                 biased;
                 answer = &mut committed => {
                     return match answer {
-                        Ok(Ok(())) => Ok(output),
+                        Ok(Ok(())) => Ok(()),
                         Ok(Err(error)) => Err(error.into()),
                         // The group went down with its connection: nothing of it was kept.
                         Err(_) => Err(lost().into()),
                     };
                 }
-                lane = self.wait_for_others(work.queue()) => commit(lane?),
+                lane = self.wait_for_others(job.queue()) => commit(lane?),
             }
         }
     }
 
     /// One command in its savepoint, in a group that may have others.
-    async fn take_turn<W: Work>(&self, work: &W) -> Result<Performed<W::Output>, W::Error> {
-        let mut taken = Taken(Some(self.turns.enter(work.queue()).await?));
+    async fn take_turn(&self, job: &dyn Job) -> Result<Committed, Fault> {
+        let seat = self.turns.enter(job.queue()).await?;
+        tell_turn(job, seat.waited());
+        let mut taken = Taken(Some(seat));
         let Some(lane) = taken.0.as_deref_mut() else {
             return Err(lost().into());
         };
@@ -85,16 +87,16 @@ impl Writer {
             Some(group) => group,
             none @ None => none.insert(self.begin().await?),
         };
-        let output = match group.perform(work).await {
-            Ok(output) => {
+        let performed = match group.perform(job).await {
+            Ok(()) => {
                 let (answer, committed) = oneshot::channel();
                 group.members.push(answer);
-                Ok((output, committed))
+                Ok(committed)
             }
-            Err(Failed::Command(error)) => Err(error),
-            Err(Failed::Group(error)) => {
+            Err(Failed::Command(fault)) => Err(fault),
+            Err(Failed::Group(fault)) => {
                 lane.group = None;
-                Err(error)
+                Err(fault)
             }
         };
         if let Some(lane) = taken.0.take()
@@ -102,7 +104,7 @@ impl Writer {
         {
             commit(lane);
         }
-        output
+        performed
     }
 
     async fn begin(&self) -> Result<Group, Error> {
@@ -138,21 +140,20 @@ fn is_to_commit(lane: &Seat<Lane>) -> bool {
 }
 
 /// Why a command was not done.
-enum Failed<E> {
+enum Failed {
     /// It failed, and was undone alone.
-    Command(E),
+    Command(Fault),
     /// It could not be undone alone: the whole group is.
-    Group(E),
+    Group(Fault),
 }
 
 impl Group {
-    async fn perform<W: Work>(&mut self, work: &W) -> Result<W::Output, Failed<W::Error>> {
+    async fn perform(&mut self, job: &dyn Job) -> Result<(), Failed> {
         let whole = |error: Error| Failed::Group(error.into());
         // What somebody gave up half-way goes first.
         self.undo().await.map_err(whole)?;
-        let failed = match run(Tx::turn(self.turn()), work).await {
-            Ok(output) => return Ok(output),
-            Err(error) => error,
+        let Err(failed) = run(Tx::turn(self.turn()), job).await else {
+            return Ok(());
         };
         // A full disk makes SQLite roll back all by itself; then there is no savepoint to go back to.
         match self.undo().await {

@@ -31,6 +31,7 @@ pub(crate) struct Turns<T: Default>(Arc<Mutex<Hall<T>>>);
 pub(crate) struct Seat<T: Default> {
     value: T,
     queue: Queue,
+    waited: u64,
     turns: Turns<T>,
 }
 
@@ -48,6 +49,8 @@ struct Hall<T: Default> {
     was_stop: bool,
     /// Goes on with each arrival and each end of a turn.
     moment: u64,
+    /// How many turns have ended.
+    ended: u64,
 }
 
 #[derive(Debug)]
@@ -57,7 +60,14 @@ struct Row<T: Default> {
     seats: usize,
     /// Since when it waits: its arrival, or the end of its last turn.
     since: u64,
-    waiting: VecDeque<oneshot::Sender<Seat<T>>>,
+    waiting: VecDeque<Waiter<T>>,
+}
+
+#[derive(Debug)]
+struct Waiter<T: Default> {
+    seat: oneshot::Sender<Seat<T>>,
+    /// How many turns had ended when it came.
+    ended_before: u64,
 }
 
 impl<T: Default> Turns<T> {
@@ -72,13 +82,14 @@ impl<T: Default> Turns<T> {
             rows: Vec::new(),
             was_stop: false,
             moment: 0,
+            ended: 0,
         })))
     }
 
     /// Waits for a turn. Whoever gives up waiting loses its place in the queue and keeps nobody.
     pub(crate) async fn enter(&self, queue: Queue) -> Result<Seat<T>, Error> {
-        let (waiter, seat) = oneshot::channel();
-        self.hall().arrive(queue, waiter);
+        let (sender, seat) = oneshot::channel();
+        self.hall().arrive(queue, sender);
         self.hand_out();
         // Whoever waits is only ever sent a seat.
         seat.await
@@ -93,7 +104,7 @@ impl<T: Default> Turns<T> {
     fn hand_out(&self) {
         loop {
             let next = self.hall().call_next();
-            let Some((queue, waiter, value)) = next else {
+            let Some((queue, waiter, waited, value)) = next else {
                 return;
             };
             let turns = Self(Arc::clone(&self.0));
@@ -101,6 +112,7 @@ impl<T: Default> Turns<T> {
             drop(waiter.send(Seat {
                 value,
                 queue,
+                waited,
                 turns,
             }));
         }
@@ -113,8 +125,12 @@ impl<T: Default> Hall<T> {
         self.moment
     }
 
-    fn arrive(&mut self, queue: Queue, waiter: oneshot::Sender<Seat<T>>) {
+    fn arrive(&mut self, queue: Queue, seat: oneshot::Sender<Seat<T>>) {
         let now = self.tick();
+        let waiter = Waiter {
+            seat,
+            ended_before: self.ended,
+        };
         match self.rows.iter_mut().find(|row| row.queue == queue) {
             Some(row) => {
                 if row.waiting.is_empty() {
@@ -135,6 +151,7 @@ impl<T: Default> Hall<T> {
     fn leave(&mut self, queue: Queue, value: T) {
         let now = self.tick();
         self.free.push(value);
+        self.ended = self.ended.saturating_add(1);
         if let Some(row) = self.rows.iter_mut().find(|row| row.queue == queue) {
             row.seats = row.seats.saturating_sub(1);
             row.since = now;
@@ -144,7 +161,11 @@ impl<T: Default> Hall<T> {
     /// Forgets those who gave up, as far as one of them would be next, and queues without anybody.
     fn forget(&mut self) {
         for row in &mut self.rows {
-            while row.waiting.front().is_some_and(oneshot::Sender::is_closed) {
+            while row
+                .waiting
+                .front()
+                .is_some_and(|first| first.seat.is_closed())
+            {
                 row.waiting.pop_front();
             }
         }
@@ -176,15 +197,17 @@ impl<T: Default> Hall<T> {
         }
     }
 
-    /// Who is next, and a seat.
-    fn call_next(&mut self) -> Option<(Queue, oneshot::Sender<Seat<T>>, T)> {
+    /// Who is next, for how many turns it has waited, and a seat.
+    fn call_next(&mut self) -> Option<(Queue, oneshot::Sender<Seat<T>>, u64, T)> {
         self.forget();
         let queue = self.next()?;
         let row = self.rows.iter_mut().find(|row| row.queue == queue)?;
         let waiter = row.waiting.pop_front()?;
         row.seats = row.seats.saturating_add(1);
         self.was_stop = queue == Queue::Stop;
-        Some((queue, waiter, self.free.pop().unwrap_or_default()))
+        let waited = self.ended.saturating_sub(waiter.ended_before);
+        let value = self.free.pop().unwrap_or_default();
+        Some((queue, waiter.seat, waited, value))
     }
 }
 
@@ -192,6 +215,11 @@ impl<T: Default> Seat<T> {
     /// In which queue it was waited for.
     pub(crate) fn queue(&self) -> Queue {
         self.queue
+    }
+
+    /// How many turns of others ended while it was waited for.
+    pub(crate) fn waited(&self) -> u64 {
+        self.waited
     }
 
     /// Whether anybody waits for a turn.
