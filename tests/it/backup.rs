@@ -254,7 +254,7 @@ async fn check_shut(stage: &Stage, members: &[Member]) {
     let vakbond = "00000099000000005000";
     assert!(!text.contains(vakbond), "the vakbond came: {text}");
     let (_, others) = door(&stage.house, &["show"], "uwv");
-    let nobody = others.contains("0 desks");
+    let nobody = others.contains("the operator is told");
     assert!(nobody, "only the operator hears who: {others}");
 }
 
@@ -317,6 +317,27 @@ async fn an_operator_opens_the_door_by_name() {
     assert_eq!(opened.count(), 1, "the log keeps that the operator did it");
     let (_, text) = door(&stage.house, &["show"], "operator");
     assert!(text.contains("the door is open"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_missing_when_the_door_was_opened_sends_again_before_anything_else() {
+    let mut stage = stage().await;
+    let who = member(&stage, 41).await;
+    let folder = stage.house.beside("backup");
+    assert_eq!(create(&stage.house, "broker", &folder).await.code, 0);
+    let elsewhere = stage.house.client("elders").await;
+    let code = who.given.stop_code.clone().unwrap();
+    elsewhere.withdraw_by_code(&code, None).await.unwrap();
+    put_back(&mut stage.house, &folder).await;
+    let (code, text) = door(&stage.house, &["open"], "operator");
+    assert_eq!(code, 0, "{text}");
+    // Its own desks are back, and the one that stopped it is not.
+    stage.prepare(&who.key).await.unwrap();
+    stage.desk.fetch(&who.released).await.unwrap();
+    call(&elsewhere).await.unwrap();
+    assert_eq!(reason(stage.prepare(&who.key).await), Reason::NotAvailable);
+    let refused = reason(stage.desk.fetch(&who.released).await);
+    assert_eq!(refused, Reason::StateForbidsEvent);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,8 +8,10 @@ use crate::consent::{Scene, withdrawal};
 use crate::database::Beside;
 use crate::desk::{Desk, key_of, request_id};
 use crate::house::{bsn, digits, person, program, reason, reason_of};
+use client::Client;
 use client::paper::Signed;
-use rules::consent::{CollectionMethod, ConsentState, Statement};
+use rules::consent::{CollectionMethod, ConsentState, Statement, StatementEvent};
+use rules::handover::State;
 use rules::id::{ConsentId, PeerKind};
 use rules::limits::DAY_MILLIS;
 use rules::pseudonym::Order;
@@ -20,7 +22,7 @@ use vault::pseudonym::{Bsn, Ciphertext};
 use vault::sign::SigningKey;
 use wire::consent::v1::consent_service_client::ConsentServiceClient;
 use wire::consent::v1::withdraw_consent_request::Consent as Which;
-use wire::consent::v1::{RegisterConsentRequest, Successor, WithdrawConsentRequest};
+use wire::consent::v1::{RegisterConsentRequest, WithdrawConsentRequest};
 
 /// The portal below its own checks.
 struct Portal<'s> {
@@ -362,15 +364,11 @@ async fn another_persons_consent_is_not_withdrawn() {
 }
 
 /// Sends what a desk was given with a consent that it registered; gives the reason of the refusal, or nothing.
-async fn succeed(desk: &Desk, record: ConsentId, sealed_subject: Vec<u8>) -> String {
+async fn succeed(desk: &Desk, sealed_subject: Vec<u8>) -> String {
     let mut service = ConsentServiceClient::new(desk.connection.channel());
-    let lost = Successor {
-        record_id: record.bytes().to_vec(),
-        sealed_subject,
-    };
     let request = WithdrawConsentRequest {
         request_id: request_id(),
-        consent: Some(Which::Successor(lost)),
+        consent: Some(Which::SealedSubject(sealed_subject)),
         source_sha256: Vec::new(),
     };
     match service.withdraw_consent(request).await {
@@ -420,33 +418,91 @@ async fn what_a_lost_consent_had_replaced_ends_and_nothing_that_came_later() {
         panic!("three consents");
     };
     let sizes: Vec<_> = given.iter().map(|(_, sealed)| sealed.len()).collect();
-    assert_eq!(sizes, [72; 3]);
+    assert_eq!(sizes, [88; 3]);
     assert_ne!(of_second, of_third, "no two are alike");
     // Nothing is lost.
-    assert_eq!(succeed(&portal.desk, *third, of_third.clone()).await, "");
+    assert_eq!(succeed(&portal.desk, of_third.clone()).await, "");
     scene.prepare(&scene.who).await.unwrap();
-    // Changed, of another record, of nobody, by another desk, too short.
+    // Changed, of nobody, by another desk, too short.
     let mut changed = of_third.clone();
     changed[40] ^= 1;
     let union = Desk::with(&scene.house, "vakbond", scene.union.clone());
-    for (desk, record, sealed) in [
-        (&portal.desk, third, changed),
-        (&portal.desk, second, of_third.clone()),
-        (&portal.desk, third, vec![0; 72]),
-        (&union, third, of_third.clone()),
-        (&portal.desk, third, of_third[1..].to_vec()),
+    for (desk, sealed) in [
+        (&portal.desk, changed),
+        (&portal.desk, vec![0; 88]),
+        (&union, of_third.clone()),
+        (&portal.desk, of_third[1..].to_vec()),
     ] {
-        assert_eq!(succeed(desk, *record, sealed).await, "INVALID_REQUEST");
+        assert_eq!(succeed(desk, sealed).await, "INVALID_REQUEST");
     }
     scene.prepare(&scene.who).await.unwrap();
     // The second is lost, and the third came after it.
     lose(&scene, *second, None).await;
-    assert_eq!(succeed(&portal.desk, *second, of_second.clone()).await, "");
+    assert_eq!(succeed(&portal.desk, of_second.clone()).await, "");
     scene.prepare(&scene.who).await.unwrap();
     // The third is lost as well, and the first seems to stand again.
     lose(&scene, *third, Some(*first)).await;
     scene.prepare(&scene.who).await.unwrap();
-    assert_eq!(succeed(&portal.desk, *third, of_third.clone()).await, "");
+    assert_eq!(succeed(&portal.desk, of_third.clone()).await, "");
     let refused = reason(scene.prepare(&scene.who).await);
     assert_eq!(refused, Reason::NotAvailable);
+}
+
+/// Narrows or stops a consent in one of the ways there are; gives what whoever did it was given, and who that was.
+async fn changed_by(
+    scene: &Scene,
+    portal: &Portal<'_>,
+    given: &Statement,
+    way: usize,
+) -> (Desk, Vec<u8>) {
+    let desk = |name: &str, client: &Client| Desk::with(&scene.house, name, client.clone());
+    match way {
+        0 => {
+            let done = scene.portal.withdraw_consent(&withdrawal(given, 2)).await;
+            let sealed = done.unwrap().receipt.sealed_subject;
+            (desk("portal", &portal.desk.client), sealed)
+        }
+        1 => {
+            let code = given.stop_code.clone().unwrap();
+            let done = scene.union.withdraw_by_code(&code, None).await;
+            (desk("vakbond", &scene.union), done.unwrap().sealed_subject)
+        }
+        2 => {
+            let mut narrowed = given.clone();
+            narrowed.event = StatementEvent::Narrowed;
+            narrowed.record.version = 2;
+            narrowed.stop_code = None;
+            narrowed.record.valid_until = narrowed.record.valid_until.plus_millis(-86_400_000);
+            let done = scene.portal.narrow_consent(&narrowed).await;
+            let sealed = done.unwrap().receipt.sealed_subject;
+            (desk("portal", &portal.desk.client), sealed)
+        }
+        _ => {
+            let officer = scene.house.identity("officer").client().unwrap();
+            let done = officer.invalidate_consent(&given.record.id).await;
+            (desk("officer", &officer), done.unwrap().sealed_subject)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_changed_a_lost_consent_ends_what_it_had_replaced() {
+    let scene = Scene::set().await;
+    let portal = Portal::of(&scene);
+    for way in 0..4 {
+        let first = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+        portal.given(&first).await;
+        let lost = scene.statement("vakbond", PeerKind::Vakbond, "portal");
+        portal.given(&lost).await;
+        let (desk, sealed) = changed_by(&scene, &portal, &lost, way).await;
+        assert_eq!(sealed.len(), 88, "{way}");
+        lose(&scene, lost.record.id, Some(first.record.id)).await;
+        let handover = scene.prepare(&scene.who).await.unwrap();
+        assert_eq!(succeed(&desk, sealed).await, "", "{way}");
+        let refused = reason(scene.prepare(&scene.who).await);
+        assert_eq!(refused, Reason::NotAvailable, "{way}");
+        scene.house.settle().await;
+        let shown = scene.union.show(&handover).await.unwrap().handover.unwrap();
+        assert_eq!(shown.state, State::Withdrawn.number(), "{way}");
+    }
 }

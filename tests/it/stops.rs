@@ -157,6 +157,66 @@ async fn a_no_ends_what_stands_and_a_desk_hears_the_same_whatever_stood() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_of_a_consent_that_a_desk_replaced_ends_what_stands() {
+    let scene = Scene::set().await;
+    let given = give(&scene).await;
+    let helped = scene.statement("vakbond", PeerKind::Vakbond, "vakbond");
+    let assisted = scene.union.assist_consent(&scene.who, &helped).await;
+    assisted.unwrap();
+    let released = scene.released(&scene.who).await;
+    let seen = withdrawal(&given, 2);
+    let stopped = scene.portal.withdraw_consent(&seen).await.unwrap();
+    assert_eq!(stopped.receipt.ended_handovers, 1);
+    check_stopped(scene.desk.fetch(&released).await);
+    assert_eq!(
+        reason(scene.prepare(&scene.who).await),
+        Reason::NotAvailable
+    );
+    let again = scene.portal.get_consent(&helped.record.id).await.unwrap();
+    assert_eq!(again.record.state, ConsentState::Withdrawn);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_beyond_the_quota_is_done_and_its_line_is_counted() {
+    let scene = Scene::set().await;
+    let given = give(&scene).await;
+    let mut broker = Beside::of(&scene.house.path().join("processes/broker")).await;
+    let full = "UPDATE relation_subject SET sender_lines = 300, lines_day = 99999";
+    assert!(broker.execute(full).await >= 1);
+    let no = refusal(&scene, "vakbond");
+    scene.union.assist_consent(&scene.who, &no).await.unwrap();
+    let ended = scene.portal.get_consent(&given.record.id).await.unwrap();
+    assert_eq!(ended.record.state, ConsentState::Withdrawn);
+    let folded = "SELECT CAST(SUM(folded) AS BIGINT) FROM relation_subject";
+    assert_eq!(broker.number(folded).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_object_twice_is_to_object_once() {
+    let house = House::start().await;
+    let uwv = house.client("uwv").await;
+    let portal = house.identity("portal").client().unwrap();
+    let who = enrol(&uwv, "ww-11", 11).await;
+    let asked = preparation(&house.identity("neutraal"), None);
+    let mut all = Vec::new();
+    for _ in 0..2 {
+        all.push(uwv.prepare(&who, &asked).await.unwrap().receipt.handover);
+    }
+    let first = portal.object(&all[0]).await.unwrap();
+    house.settle().await;
+    for _ in 0..20 {
+        let again = portal.object(&all[0]).await.unwrap();
+        assert_eq!(again.revision, first.revision);
+        assert_eq!(again.sealed_person.len(), 120, "one shape");
+    }
+    house.settle().await;
+    for id in &all {
+        let shown = uwv.show(id).await.unwrap().handover.unwrap();
+        assert_eq!(shown.revision, first.revision);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn open_handovers_and_questions_of_one_person_have_a_limit() {
     let scene = Scene::set().await;
     let nobody = person("niemand");

@@ -11,8 +11,9 @@ use crate::laid::Laid;
 use client::Connection;
 use rules::id::PeerKind;
 use rules::reason::Reason;
-use wire::consent::v1 as consent;
+use wire::consent::v1::WithdrawConsentRequest;
 use wire::consent::v1::consent_service_client::ConsentServiceClient;
+use wire::consent::v1::withdraw_consent_request::Consent as Which;
 use wire::handover::v1::ObjectToHandoverRequest;
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
 
@@ -22,15 +23,9 @@ const UWV: &str = "00000099000000001000";
 
 /// A vakbond's stop that comes again and does not open.
 async fn union_again(union: &Connection) -> String {
-    let successor = consent::Successor {
-        record_id: vec![7; 16],
-        sealed_subject: vec![9; 72],
-    };
-    let request = consent::WithdrawConsentRequest {
+    let request = WithdrawConsentRequest {
         request_id: request_id(),
-        consent: Some(consent::withdraw_consent_request::Consent::Successor(
-            successor,
-        )),
+        consent: Some(Which::SealedSubject(vec![9; 88])),
         source_sha256: Vec::new(),
     };
     let mut service = ConsentServiceClient::new(union.channel());
@@ -86,7 +81,7 @@ async fn a_stop_that_does_not_open_keeps_out_whose_it_was_until_the_joint_office
     let code = given.stop_code.clone().unwrap();
     let stopped = scene.union.withdraw_by_code(&code, None).await.unwrap();
     assert_eq!(stopped.ended_handovers, 1);
-    let (code, text) = door(&scene.house, &["show"], "officer");
+    let (code, text) = door(&scene.house, &["show"], "operator");
     assert_eq!(code, 0);
     assert!(text.contains("the door is open"), "{text}");
     assert!(text.contains(&format!("accept {UNION}")), "{text}");

@@ -340,6 +340,7 @@ impl Settle<consent::NarrowConsentRequest> for consent::NarrowConsentResponse {
             ended_handovers: 0,
             to_follow: 0,
             promise: Promise::verify(self.promise, settling.directory)?,
+            sealed_subject: self.sealed_subject,
         };
         Ok((Settled::Consent(receipt), Vec::new()))
     }
@@ -348,9 +349,8 @@ impl Settle<consent::NarrowConsentRequest> for consent::NarrowConsentResponse {
 impl Settle<consent::WithdrawConsentRequest> for consent::WithdrawConsentResponse {
     fn settle(self, _: &consent::WithdrawConsentRequest, settling: &Settling<'_>) -> Settlement {
         let receipt = ConsentReceipt::withdrawn(
-            self.ended_handovers,
-            self.to_follow,
-            self.promise,
+            (self.ended_handovers, self.to_follow),
+            (self.promise, self.sealed_subject),
             settling.directory,
         )?;
         Ok((Settled::Consent(receipt), Vec::new()))
@@ -362,9 +362,8 @@ impl Settle<consent::InvalidateConsentRequest> for consent::InvalidateConsentRes
         let receipt = ConsentReceipt {
             state: ConsentState::Invalidated,
             ..ConsentReceipt::withdrawn(
-                self.ended_handovers,
-                self.to_follow,
-                self.promise,
+                (self.ended_handovers, self.to_follow),
+                (self.promise, self.sealed_subject),
                 settling.directory,
             )?
         };

@@ -140,6 +140,9 @@ impl Outbox {
                 if stops(M::NUMBER) {
                     let kept = [row.message.clone(), sealed_person(&settled)].concat();
                     changes.extend(self.keep_stopped(request, M::NUMBER, kept)?);
+                    if let Ok(Settled::Consent(receipt)) = &settled {
+                        changes.extend(self.keep_sealed(&receipt.sealed_subject)?);
+                    }
                 }
                 self.commit(changes).await?;
                 settled

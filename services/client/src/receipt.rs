@@ -157,14 +157,15 @@ pub struct ConsentReceipt {
     pub to_follow: u32,
     /// The log entry and the promise.
     pub promise: Promise,
+    /// What the library sends again to a gateway that was put back from a backup without the record.
+    pub sealed_subject: Vec<u8>,
 }
 
 impl ConsentReceipt {
     /// Reads and verifies the answer to stopping.
     pub(crate) fn withdrawn(
-        ended_handovers: i32,
-        to_follow: i32,
-        promise: Option<audit::Promise>,
+        (ended_handovers, to_follow): (i32, i32),
+        (promise, sealed_subject): (Option<audit::Promise>, Vec<u8>),
         directory: &DirectoryCopy,
     ) -> Result<Self, ProtocolError> {
         let count = |number| {
@@ -176,6 +177,7 @@ impl ConsentReceipt {
             ended_handovers: count(ended_handovers)?,
             to_follow: count(to_follow)?,
             promise: Promise::verify(promise, directory)?,
+            sealed_subject,
         })
     }
 }

@@ -6,14 +6,17 @@
 
 use crate::connection::{stub, with_deadline};
 use crate::error::{ClientError, from_status};
-use crate::mutation::send_again;
+use crate::mutation::{Mutation as _, send_again};
 use crate::outbox::Outbox;
 use crate::store::{Change, DIRECTORY_KEY, DirectoryRow, StoppedRow, Table, put, remove};
+use prost::Message as _;
 use rules::clock::Timestamp;
 use rules::id::RequestId;
 use rules::limits::{DAY_MILLIS, STOPPED_DAYS};
 use rules::reason::Reason;
 use std::future::Future;
+use wire::consent::v1::WithdrawConsentRequest;
+use wire::consent::v1::withdraw_consent_request::Consent;
 use wire::restoration::v1 as message;
 use wire::restoration::v1::restoration_service_client::RestorationServiceClient;
 
@@ -127,6 +130,22 @@ impl Outbox {
                 }
             })
             .await
+    }
+
+    /// The changes with which is kept what a gateway needs that is put back from a backup without a record: it must not
+    /// take up again what the record had replaced.
+    pub(crate) fn keep_sealed(&self, sealed_subject: &[u8]) -> Result<Vec<Change>, ClientError> {
+        let request = RequestId::draw(&*self.clock, &*self.random);
+        let message = WithdrawConsentRequest {
+            request_id: request.bytes().to_vec(),
+            consent: Some(Consent::SealedSubject(sealed_subject.to_vec())),
+            source_sha256: Vec::new(),
+        };
+        self.keep_stopped(
+            &request,
+            WithdrawConsentRequest::NUMBER,
+            message.encode_to_vec(),
+        )
     }
 
     /// The changes with which a request that stopped something is kept, and those whose time is over go.

@@ -25,7 +25,7 @@ use store::{Tx, Work};
 
 /// Handovers that are dealt with in one transaction, so that nobody waits for more than these.
 const HANDOVERS_MAX: i64 = 100;
-/// People and groups that one round looks at.
+/// People and groups that are looked up at a time.
 const ABOUTS_MAX: i64 = 100;
 /// How long consequences may wait before an officer is told.
 const LATE_MILLIS: i64 = MINUTE_MILLIS;
@@ -132,6 +132,11 @@ impl Cause {
             Self::Invalidated | Self::Upheld => Some(NoticeKind::Erasure),
             _ => None,
         }
+    }
+
+    /// Whether it stops the clocks of what is open, and ends nothing.
+    const fn stops_clocks(self) -> bool {
+        matches!(self, Self::Objected | Self::Restricted)
     }
 
     /// The state in which it leaves what it ends; none when it ends nothing.
@@ -307,8 +312,8 @@ async fn follow(
     match cause.end() {
         Some(_) if is_open && is_of_before(&loaded, row) => take(room, tx, loaded, cause).await,
         Some(_) if !is_open => tell_ended(room, tx, &loaded, cause).await,
-        // What was prepared after an officer's decision was never paused.
-        None if is_open && loaded.body.prepared_at <= row.happened_at => {
+        // No clock says what was there before: what never stopped has nothing to go on with.
+        None if is_open && (cause.stops_clocks() || loaded.row.remaining_millis.is_some()) => {
             take(room, tx, loaded, cause).await
         }
         _ => Ok(()),
@@ -400,8 +405,6 @@ async fn write_line(
 ) -> Result<(), Error> {
     let record = Record {
         event_code: Some(cause.code()),
-        // A consent that was given since has nothing to do with it.
-        consent: None,
         ..loaded.record(room)
     };
     room.write_entry(tx, event.name(), &record).await?;
@@ -465,10 +468,12 @@ async fn end_unreadable(
     Ok(())
 }
 
-/// Tells the officers, once, that what follows from a stop has waited too long.
-struct ReportLate;
+/// Tells the officers that what follows from a stop has waited too long.
+struct ReportLate<'a> {
+    about: &'a [u8],
+}
 
-impl Command for ReportLate {
+impl Command for ReportLate<'_> {
     type Reply = ();
 
     fn name(&self) -> &'static str {
@@ -481,10 +486,12 @@ impl Command for ReportLate {
 
     async fn perform<'a>(
         &'a self,
-        _room: &'a Room<'a>,
+        room: &'a Room<'a>,
         _tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<()>, Error> {
         let record = Record {
+            // By it the joint officer finds the lines of the relation.
+            person: Some(room.counter.keys().tag("subject", self.about)),
             finding: Some("STOP_LATE"),
             ..Record::default()
         };
@@ -494,7 +501,8 @@ impl Command for ReportLate {
 
 /// Finds about whom something waits, and since when.
 struct FindWaiting {
-    skipped: i64,
+    /// Those behind this person or group.
+    behind: Vec<u8>,
 }
 
 impl Work for FindWaiting {
@@ -506,7 +514,7 @@ impl Work for FindWaiting {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
-        Ok(tx.waiting_consequences(ABOUTS_MAX, self.skipped).await?)
+        Ok(tx.waiting_consequences(ABOUTS_MAX, &self.behind).await?)
     }
 
     fn is_transient(error: &Error) -> bool {
@@ -515,29 +523,27 @@ impl Work for FindWaiting {
 }
 
 impl Counter {
-    /// One round: a batch for each person and group about whom something waits, the longest first, so that one with
-    /// many handovers keeps none waiting. Also behind a shut door. Gives how many batches were done; 0 when nothing
-    /// waits. What cannot be done stays, is named in the process's log once, and keeps none waiting.
+    /// One round: a batch for each person and group about whom something waits, so that one with many handovers keeps
+    /// none waiting. Also behind a shut door. Gives how many batches were done; 0 when nothing waits. What cannot be done
+    /// stays, is named in the process's log once, and keeps none waiting.
     ///
     /// # Errors
     /// A fault of ours that is not of one person or group.
     pub async fn follow_stops(&self) -> Result<u64, Error> {
         let call = self.own_call();
-        let (mut batches, mut skipped) = (0, 0);
+        let (mut batches, mut behind) = (0, Vec::new());
         loop {
-            let waiting = self.database().read(&FindWaiting { skipped }).await?;
-            let mut left = 0;
+            let waiting = self.database().read(&FindWaiting { behind }).await?;
             for (about, since) in &waiting {
                 let name = rules::hex::encode(about);
                 if call.now.millis_since(*since) > LATE_MILLIS
-                    && self.is_first_fault_of(&format!("{name}/late"))
+                    && self.is_first_fault_of(&format!("{name}/late since {since}"))
                 {
-                    self.serve(&call, &ReportLate).await?;
+                    self.serve(&call, &ReportLate { about }).await?;
                 }
                 match self.serve_and_wake(&call, &Follow { about }).await {
                     Ok(_) => batches += 1,
                     Err(fault) if fault.is_of_one_row() => {
-                        left += 1;
                         if self.is_first_fault_of(&name) {
                             tracing::error!(%fault, "what follows from a stop cannot be done; the others go on");
                         }
@@ -545,10 +551,10 @@ impl Counter {
                     Err(fault) => return Err(fault),
                 }
             }
-            if left < ABOUTS_MAX {
-                return Ok(batches);
+            match waiting.into_iter().last() {
+                Some((last, _)) => behind = last,
+                None => return Ok(batches),
             }
-            skipped += left;
         }
     }
 }

@@ -334,6 +334,10 @@ pub async fn load(
     let Some(mut loaded) = load_as_it_lies(room, tx, id).await? else {
         return Ok(None);
     };
+    loaded.consent = crate::consent::current(room, tx, &loaded.subject).await?;
+    let pair = (&loaded.body.sender, &loaded.body.recipient);
+    loaded.follows_completed =
+        decision::follows_completed(room, tx, pair, &loaded.body.purpose).await?;
     let ended = ended_by_number(tx, &loaded).await?;
     loaded.show_as_it_is(ended);
     Ok(Some(loaded))
@@ -368,7 +372,8 @@ async fn ended_by_number(tx: &mut Tx<'_>, loaded: &Loaded) -> Result<Option<Ende
     ))
 }
 
-/// The same as its row lies, for what follows from a stop.
+/// The same as its row lies, without what a decision needs besides, for what follows from a stop: that does not fail
+/// because a consent that was given since cannot be read.
 ///
 /// # Errors
 /// When the database fails or a seal does not open.
@@ -381,15 +386,12 @@ pub(crate) async fn load_as_it_lies(
         return Ok(None);
     };
     let body = Body::open(room.counter.keys(), &row)?;
-    let consent = crate::consent::current(room, tx, &subject).await?;
-    let pair = (&body.sender, &body.recipient);
-    let follows_completed = decision::follows_completed(room, tx, pair, &body.purpose).await?;
     Ok(Some(Loaded {
         row,
         body,
         subject,
-        consent,
-        follows_completed,
+        consent: None,
+        follows_completed: false,
         ended_by_number: false,
     }))
 }

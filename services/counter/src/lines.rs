@@ -4,16 +4,20 @@
 //! Must never count or refuse what stops, ends or answers something.
 
 use crate::Error;
+use crate::call::Call;
 use crate::counter::Keys;
 use crate::feed::{self, Told};
 use crate::frame::{FrameReader, FrameWriter};
-use crate::handover::day_of;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
+use rules::audit::Audience;
+use rules::calendar::Day;
+use rules::clock::Timestamp;
 use rules::feed::FeedKind;
 use rules::handover::Side;
-use rules::id::Party;
+use rules::id::{Party, Purpose};
 use rules::reason::{Reason, Refusal};
+use std::sync::Arc;
 use store::Tx;
 use store::pseudonym::{Lines, SubjectRow};
 use vault::rest::Place;
@@ -30,7 +34,7 @@ pub(crate) struct About<'a> {
     /// To whom.
     pub(crate) recipient: &'a Party,
     /// For which purpose.
-    pub(crate) purpose: &'a rules::id::Purpose,
+    pub(crate) purpose: &'a Purpose,
 }
 
 impl About<'_> {
@@ -59,15 +63,15 @@ pub(crate) async fn count(
     (index, subject): (&[u8; 32], &SubjectRow),
     (by, about): (Side, &About<'_>),
 ) -> Result<Result<(), Refusal>, Error> {
-    let day = i64::from(day_of(room.call.now));
+    let day = day_of(room.call.now);
     let mut lines = subject.lines;
     if lines.day < day {
-        // What was refused before is told by the leader, and counted until then.
+        if lines.folded > 0 {
+            tell_folded(room, tx, index, lines).await?;
+        }
         lines = Lines {
-            day: if lines.folded > 0 { lines.day } else { day },
-            by_sender: 0,
-            by_recipient: 0,
-            folded: lines.folded,
+            day,
+            ..Lines::default()
         };
     }
     let written = match by {
@@ -84,10 +88,9 @@ pub(crate) async fn count(
         feed::write(room, tx, &about.told(String::new())).await?;
         let sealed = seal(room.counter.keys(), index, about)?;
         tx.fold_lines(index, folded, Some(&sealed)).await?;
-    } else {
-        lines.folded = folded;
-        tx.update_lines(index, lines).await?;
     }
+    lines.folded = folded;
+    tx.update_lines(index, lines).await?;
     Ok(Err(Refusal::new(Reason::TooManyLines)))
 }
 
@@ -112,6 +115,51 @@ fn seal(keys: &Keys, index: &[u8; 32], about: &About<'_>) -> Result<Vec<u8>, Err
     keys.seal(&place(index), &writer.finish())
 }
 
+/// The day of a moment in Amsterdam, as days since 1970-01-01.
+pub(crate) fn day_of(moment: Timestamp) -> i64 {
+    Day::at(moment).map_or(0, Day::number)
+}
+
+/// Tells a person how much was refused on a day that is over, as of its last moment, and forgets it. What cannot be
+/// read any more is not told, and keeps nothing that comes after it from being counted. Gives about whom it was.
+async fn tell_folded(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    index: &[u8; 32],
+    lines: Lines,
+) -> Result<Option<(Party, Party, Purpose)>, Error> {
+    let sealed = tx.lock_folded_line(index).await?;
+    tx.fold_lines(index, 0, None).await?;
+    let opened = sealed.map(|sealed| open(room.counter.keys(), index, &sealed));
+    let (exchange, sender, recipient, purpose) = match opened {
+        Some(Ok(opened)) => opened,
+        Some(Err(fault)) => {
+            tracing::error!(%fault, "how much was refused on a day cannot be told to the person");
+            return Ok(None);
+        }
+        None => return Ok(None),
+    };
+    let about = About {
+        exchange,
+        introduction: None,
+        sender: &sender,
+        recipient: &recipient,
+        purpose: &purpose,
+    };
+    let end = Day::from_number(lines.day).and_then(Day::end);
+    let call = Call {
+        now: end.map_or(room.call.now, |end| end.plus_millis(-1)),
+        ..room.call.clone()
+    };
+    let then = Room {
+        counter: room.counter,
+        call: &call,
+        in_force: Arc::clone(&room.in_force),
+    };
+    feed::write(&then, tx, &about.told(lines.folded.to_string())).await?;
+    Ok(Some((sender, recipient, purpose)))
+}
+
 /// Tells a person how much was refused on a day that is over: the broker's own work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TellFolded {
@@ -131,36 +179,43 @@ impl Command for TellFolded {
         room: &'a Room<'a>,
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<()>, Error> {
-        let wrong = || Error::Malformed("a folded line");
-        let mut record = Record::default();
+        let mut record = Record {
+            // Neither side was told how often the other tried.
+            audience: Audience::Nobody,
+            ..Record::default()
+        };
         let Some(subject) = tx.lock_subject(&self.index).await? else {
             return Ok(Verdict::hidden(Reason::NotAvailable, record));
         };
-        let today = i64::from(day_of(room.call.now));
-        let Some(sealed) = tx.lock_folded_line(&self.index, today).await? else {
+        let lines = subject.lines;
+        if lines.folded == 0 || lines.day >= day_of(room.call.now) {
             return Ok(Verdict::hidden(Reason::NotAvailable, record));
-        };
-        let octets = room.counter.keys().open(&place(&self.index), &sealed)?;
-        let mut reader = FrameReader::new(&octets);
-        let exchange = reader.take()?.try_into().map_err(|_| wrong())?;
-        let (sender, recipient) = (party(&mut reader)?, party(&mut reader)?);
-        let purpose = reader.take_text()?.parse().map_err(|_| wrong())?;
-        let about = About {
-            exchange,
-            introduction: None,
-            sender: &sender,
-            recipient: &recipient,
-            purpose: &purpose,
-        };
-        let told = about.told(subject.lines.folded.to_string());
-        feed::write(room, tx, &told).await?;
-        tx.fold_lines(&self.index, 0, None).await?;
+        }
+        if let Some((sender, recipient, purpose)) =
+            tell_folded(room, tx, &self.index, lines).await?
+        {
+            record.sender = Some(sender);
+            record.recipient = Some(recipient);
+            record.purpose = Some(purpose);
+        }
         record.person = Some(room.counter.keys().tag("subject", &self.index));
-        record.sender = Some(sender.clone());
-        record.recipient = Some(recipient.clone());
-        record.purpose = Some(purpose.clone());
         Ok(Verdict::permitted((), record))
     }
+}
+
+/// The exchange, sender, recipient and purpose of a folded line.
+fn open(
+    keys: &Keys,
+    index: &[u8; 32],
+    sealed: &[u8],
+) -> Result<([u8; 16], Party, Party, Purpose), Error> {
+    let wrong = || Error::Malformed("a folded line");
+    let octets = keys.open(&place(index), sealed)?;
+    let mut reader = FrameReader::new(&octets);
+    let exchange = reader.take()?.try_into().map_err(|_| wrong())?;
+    let (sender, recipient) = (party(&mut reader)?, party(&mut reader)?);
+    let purpose = reader.take_text()?.parse().map_err(|_| wrong())?;
+    Ok((exchange, sender, recipient, purpose))
 }
 
 fn party(reader: &mut FrameReader<'_>) -> Result<Party, Error> {

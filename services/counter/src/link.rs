@@ -138,6 +138,11 @@ impl Command for LoggedIn {
         "Login"
     }
 
+    /// Who cannot log in cannot stop anything, and nothing of it is kept.
+    fn passes_shut_door(&self) -> bool {
+        true
+    }
+
     async fn perform<'a>(
         &'a self,
         _room: &'a Room<'a>,

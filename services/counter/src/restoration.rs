@@ -29,6 +29,8 @@ pub struct Standing {
     pub shut: Option<Moments>,
     /// To the operator: a page of the desks that have not sent again what they had stopped, in order.
     pub missing: Vec<(Oin, DeskName)>,
+    /// Whether the caller is told which are missing.
+    pub tells_missing: bool,
     /// Whether more of them are missing than this page has.
     pub more_missing: bool,
     /// To operator and joint officer: organisations of which something stopped cannot be read and nobody has decided
@@ -80,7 +82,7 @@ impl Command for GetRestoration {
     ) -> Result<Verdict<Standing>, Error> {
         let caller = &room.call.caller;
         let is_operator = caller.may(Right::Operator);
-        let shut = tx.is_shut().await?;
+        let shut = shut_to_caller(room, tx).await?;
         let mut missing = match shut {
             Some(shut) if is_operator => missing(room, tx, shut, None).await?,
             _ => Vec::new(),
@@ -94,6 +96,7 @@ impl Command for GetRestoration {
         let standing = Standing {
             shut: shut.map(Moments::from),
             missing,
+            tells_missing: is_operator,
             more_missing,
             unreadable,
         };
@@ -126,7 +129,7 @@ impl Command for ConfirmResent {
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<bool>, Error> {
         let mut record = Record::default();
-        let Some(shut) = tx.is_shut().await? else {
+        let Some(shut) = shut_to_caller(room, tx).await? else {
             return Ok(Verdict::permitted(true, record));
         };
         if shut.restored_at != self.restored_at {
@@ -136,6 +139,10 @@ impl Command for ConfirmResent {
         let now = room.call.now;
         let own = room.counter.keys().caller_tag(&room.call.caller);
         tx.insert_resent(shut.restored_at, own, now).await?;
+        if tx.is_shut().await?.is_none() {
+            // Somebody opened it without this desk.
+            return Ok(Verdict::permitted(true, record));
+        }
         let is_open = open_if_nothing_keeps_it_shut(room, tx, (shut, Some(own)), &mut record);
         Ok(Verdict::permitted(is_open.await?, record))
     }
@@ -208,6 +215,18 @@ impl Command for AcceptUnreadable {
     }
 }
 
+/// Whether the door is shut to the caller. Who was missing when it was opened sends again first, whenever it comes.
+async fn shut_to_caller(room: &Room<'_>, tx: &mut Tx<'_>) -> Result<Option<Shut>, Error> {
+    let caller = &room.call.caller;
+    if can_stop(caller.kind) {
+        Ok(tx
+            .is_shut_to(room.counter.keys().caller_tag(caller))
+            .await?)
+    } else {
+        Ok(tx.is_shut().await?)
+    }
+}
+
 /// Opens the door when nobody is missing and nothing of the portal's waits for a decision. Gives whether it is open.
 async fn open_if_nothing_keeps_it_shut(
     room: &Room<'_>,
@@ -237,7 +256,7 @@ pub(crate) async fn refuse_unreadable<T>(
 ) -> Result<Verdict<T>, Error> {
     let caller = &room.call.caller;
     record.finding = Some("STOP_UNREADABLE");
-    if tx.is_shut().await?.is_some() && can_stop(caller.kind) {
+    if can_stop(caller.kind) && shut_to_caller(room, tx).await?.is_some() {
         let unreadable = Unreadable {
             organisation: room.counter.keys().organisation_tag(&caller.party.oin),
             keeps_shut: caller.kind == PeerKind::Portal,
@@ -249,7 +268,8 @@ pub(crate) async fn refuse_unreadable<T>(
     Ok(Verdict::refused(refusal, record))
 }
 
-/// The operator opens the door though somebody is missing. Gives how many desks are.
+/// The operator opens the door though somebody is missing: to each of those it is shut until it has sent again what it
+/// had stopped. Gives how many desks are missing.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenDoor {
     /// The caller's id of this request.
@@ -353,7 +373,7 @@ async fn unreadable(room: &Room<'_>, tx: &mut Tx<'_>) -> Result<Vec<Oin>, Error>
 }
 
 /// All but the broker and the key holders, which stop nothing for anybody.
-const fn can_stop(kind: PeerKind) -> bool {
+pub(crate) const fn can_stop(kind: PeerKind) -> bool {
     !matches!(kind, PeerKind::Broker | PeerKind::Holder)
 }
 

@@ -9,13 +9,14 @@ use crate::Error;
 use crate::call::{Answer, Call};
 use crate::counter::{Counter, InForce};
 use crate::record::Record;
+use crate::restoration::can_stop;
 use rules::audit::Audience;
-use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId, Tag};
+use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::sync::Arc;
-use store::directory::InForce as InForceNow;
+use store::directory::{Asking, InForce as InForceNow};
 use store::request::StoredOutcome;
 use store::{Database, Queue, Tx, Work};
 use vault::rest::Place;
@@ -304,7 +305,7 @@ impl<C: Command> Work for Serving<'_, C> {
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
         let Some((request_id, fingerprint)) = self.command.repeatable() else {
-            let in_force = tx.in_force(Some(self.organisation())).await?;
+            let in_force = tx.in_force(Some(self.asking())).await?;
             self.check_in_force(in_force)?;
             if let Some(reason) = self.kept_out(in_force) {
                 return self.keep_out(tx, reason).await;
@@ -321,7 +322,7 @@ impl<C: Command> Work for Serving<'_, C> {
         };
         let body_sha256 = fingerprint.sha256();
         let caller = self.room.counter.keys().caller_tag(&self.room.call.caller);
-        let found = tx.in_force_and_outcome((Some(self.organisation()), caller), request_id);
+        let found = tx.in_force_and_outcome((Some(self.asking()), caller), request_id);
         let (in_force, stored) = found.await?.unzip();
         self.check_in_force(in_force)?;
         if let Some(reason) = self.kept_out(in_force) {
@@ -384,9 +385,12 @@ impl<C: Command> Serving<'_, C> {
         if same { Ok(()) } else { Err(Error::Stale) }
     }
 
-    fn organisation(&self) -> Tag {
-        let oin = &self.room.call.caller.party.oin;
-        self.room.counter.keys().organisation_tag(oin)
+    fn asking(&self) -> Asking {
+        let (caller, keys) = (&self.room.call.caller, self.room.counter.keys());
+        Asking {
+            organisation: keys.organisation_tag(&caller.party.oin),
+            desk: can_stop(caller.kind).then(|| keys.caller_tag(caller)),
+        }
     }
 
     /// Why the door is shut to this command: the database was restored, and what was stopped since the backup may

@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::consent::question::LapseQuestion;
 use crate::counter::Counter;
 use crate::handover::{Attempt, day_of, enter, judge, load};
-use crate::lines::TellFolded;
+use crate::lines::{self, TellFolded};
 use crate::notice::MarkOverdue;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
@@ -156,10 +156,11 @@ impl Command for Rewrap {
             return Ok(Verdict::hidden(Reason::NotAvailable, Record::default()));
         };
         let record = loaded.record(room);
-        if loaded.is_open() {
-            loaded.rewrap(room.counter, day_of(room.call.now))?;
-            tx.update_handover(&loaded.row).await?;
+        if !loaded.is_open() {
+            return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
         }
+        loaded.rewrap(room.counter, day_of(room.call.now))?;
+        tx.update_handover(&loaded.row).await?;
         Ok(Verdict::permitted((), record))
     }
 }
@@ -193,6 +194,16 @@ enum Due {
     Notice(NoticeId),
     Question(HandoverId),
     Person([u8; 32]),
+}
+
+impl Due {
+    /// By which it is told from every other, in this process only.
+    fn key(&self) -> String {
+        match self {
+            Self::Person(index) => rules::hex::encode(index),
+            Self::Handover(_) | Self::Question(_) | Self::Notice(_) => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Due {
@@ -238,7 +249,7 @@ impl Work for FindDue {
                 return Ok(questions.into_iter().map(Due::Question).collect());
             }
             Task::TellFolded => {
-                let today = i64::from(day_of(now));
+                let today = lines::day_of(now);
                 let people = tx.people_with_folded_lines(today, rows_max, left).await?;
                 return Ok(people.into_iter().map(Due::Person).collect());
             }
@@ -333,7 +344,7 @@ impl Counter {
                     Err(fault) if fault.is_of_one_row() => {
                         left += 1;
                         round.failed += 1;
-                        if self.is_first_fault_of(&row.to_string()) {
+                        if self.is_first_fault_of(&row.key()) {
                             tracing::error!(
                                 ?task,
                                 row = %row,

@@ -111,8 +111,8 @@ pub enum DoorVerb {
         --server-name broker.example --certificate operator.pem --key operator.key.pem \
         --issuer issuer.pem")]
     Show(OperatorDesk),
-    /// Opens it though desks are missing: what they stopped since the backup stands again until they come. The
-    /// log keeps that this desk did it.
+    /// Opens it though desks are missing: what they stopped since the backup stands again until they come, and each sends
+    /// that again before anything else of its is done. The log keeps that this desk did it.
     #[command(after_help = "Example: sluis door open --broker broker.example:7443 \
         --server-name broker.example --certificate operator.pem --key operator.key.pem \
         --issuer issuer.pem")]

@@ -5,7 +5,7 @@
 use crate::clock::SystemClock;
 use client::{Connection, Refused};
 use rules::clock::Timestamp;
-use rules::id::{Oin, RequestId};
+use rules::id::{EntryId, Oin, RequestId};
 use serde_json::{Value, json};
 use vault::chance::SystemChance;
 use wire::restoration::v1::restoration_service_client::RestorationServiceClient;
@@ -53,11 +53,22 @@ pub(crate) async fn show(connection: &Connection) -> Told {
         moment(found.backup_at_millis),
         moment(found.restored_at_millis),
     );
-    let mut text = format!(
-        "the door is shut:\nthe tables of {backup} were put back at {restored}\n{} desks have not sent again what \
-         they had stopped since:\n",
-        missing.len()
-    );
+    let whose = if found.tells_missing {
+        ""
+    } else {
+        " to this desk"
+    };
+    let mut text =
+        format!("the door is shut{whose}:\nthe tables of {backup} were put back at {restored}\n");
+    if found.tells_missing {
+        let count = missing.len();
+        let line = format!("{count} desks have not sent again what they had stopped since:\n");
+        text.push_str(&line);
+    } else {
+        text.push_str(
+            "which desks have not sent again what they had stopped, the operator is told\n",
+        );
+    }
     for desk in &missing {
         text.push_str("  ");
         text.push_str(desk);
@@ -69,6 +80,13 @@ pub(crate) async fn show(connection: &Connection) -> Told {
         "unreadable": unreadable,
     });
     Ok((text, value))
+}
+
+/// A log entry as `sluis audit show` wants it.
+fn entry(octets: &[u8]) -> Result<String, DoorError> {
+    let entry = EntryId::from_slice(octets);
+    let entry = entry.ok_or_else(|| DoorError("its answer names no log entry".to_owned()))?;
+    Ok(entry.to_string())
 }
 
 /// What waits for the joint officer, a line each.
@@ -91,9 +109,10 @@ pub(crate) async fn open(connection: &Connection) -> Told {
         })
         .await?
         .into_inner();
-    let entry = rules::hex::encode(&opened.entry_id);
+    let entry = entry(&opened.entry_id)?;
     let text = format!(
-        "the door is open; {} desks had not sent again what they had stopped; log entry {entry}",
+        "the door is open; {} desks had not sent again what they had stopped:\n\
+         to each it is shut until it has; log entry {entry}",
         opened.missing
     );
     let value = json!({ "shut": false, "missing": opened.missing, "entry_id": entry });
@@ -110,7 +129,7 @@ pub(crate) async fn accept(connection: &Connection, organisation: &Oin) -> Told 
         })
         .await?
         .into_inner();
-    let entry = rules::hex::encode(&accepted.entry_id);
+    let entry = entry(&accepted.entry_id)?;
     let door = if accepted.open { "open" } else { "shut" };
     let text = format!("{organisation} is served again; the door is {door}\nlog entry {entry}");
     let value = json!({ "organisation": organisation.to_string(), "shut": !accepted.open, "entry_id": entry });

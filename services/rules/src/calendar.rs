@@ -35,6 +35,19 @@ impl Day {
         Some(Self(local(moment)?.date()))
     }
 
+    /// Days since 1970-01-01.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        let since = self.0.duration_since(Date::constant(1970, 1, 1));
+        since.as_hours().div_euclid(24)
+    }
+
+    /// The day so many days after 1970-01-01; none outside representable time.
+    #[must_use]
+    pub fn from_number(days: i64) -> Option<Self> {
+        Self(Date::constant(1970, 1, 1)).plus(days)
+    }
+
     /// Its first moment.
     #[must_use]
     pub fn begin(self) -> Option<Timestamp> {

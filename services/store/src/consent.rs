@@ -48,6 +48,8 @@ const SELECT_OLD_QUESTION: Sql = sql!(
      JOIN relation_subject ON relation_subject.subject_index = question.subject_index \
      WHERE question_id = $1 AND question.created_at < $2"
 );
+const SELECT_SUBJECT_OF_QUESTION: Sql =
+    sql!("SELECT subject_index FROM question WHERE question_id = $1");
 const DELETE_QUESTION: Sql = sql!("DELETE FROM question WHERE question_id = $1");
 const DELETE_QUESTIONS: Sql =
     sql!("DELETE FROM question WHERE subject_index = $1 AND stop_number = $2");
@@ -66,6 +68,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     COUNT_QUESTIONS,
     SELECT_OLD_QUESTIONS,
     SELECT_OLD_QUESTION,
+    SELECT_SUBJECT_OF_QUESTION,
     DELETE_QUESTION,
     DELETE_QUESTIONS,
 ];
@@ -301,7 +304,8 @@ impl Tx<'_> {
         .collect()
     }
 
-    /// Takes out a question, if it is from before `moment`; with whether it still waited, and no stop had ended it.
+    /// Takes out a question, if it is from before `moment`; with whether it still waited, and no stop had ended it. The
+    /// person's row is locked first, as an answer that comes at this moment does.
     ///
     /// # Errors
     /// When the database fails.
@@ -310,6 +314,16 @@ impl Tx<'_> {
         id: HandoverId,
         moment: Timestamp,
     ) -> Result<Option<(QuestionRow, bool)>, Error> {
+        let of = self
+            .optional(
+                SELECT_SUBJECT_OF_QUESTION,
+                &[Arg::from(id.bytes().as_slice())],
+            )
+            .await?;
+        let Some(of) = of else {
+            return Ok(None);
+        };
+        self.lock_subject(&fixed(&of, "subject_index")?).await?;
         let row = self
             .optional(
                 SELECT_OLD_QUESTION,

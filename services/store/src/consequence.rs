@@ -12,9 +12,9 @@ const INSERT: Sql = sql!(
     "INSERT INTO consequence (about, number, cause, ends_below, happened_at, behind, at_once) \
      VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM consequence WHERE about = $1), $2, $3, $4, $5, $6)"
 );
-/// By age, so that nobody's is passed over for others'.
 const SELECT_WAITING: Sql = sql!(
-    "SELECT about, happened_at FROM consequence ORDER BY happened_at, about, number LIMIT $1 OFFSET $2"
+    "SELECT about, MIN(happened_at) AS since FROM consequence WHERE about > $2 \
+     GROUP BY about ORDER BY about LIMIT $1"
 );
 const LOCK_FIRST: Sql = sql!("SELECT about, number, cause, ends_below, happened_at, behind, at_once FROM consequence \
      WHERE about = $1 ORDER BY number LIMIT 1", for update);
@@ -110,22 +110,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// About whom something waits and since when, longest first, without the first `skipped`; a person or group may
-    /// come more than once.
+    /// About whom something waits and since when: each once, those behind one, in the order of their names.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn waiting_consequences(
         &mut self,
         rows_max: i64,
-        skipped: i64,
+        behind: &[u8],
     ) -> Result<Vec<(Vec<u8>, Timestamp)>, Error> {
         let rows = self
-            .all(SELECT_WAITING, &[Arg::from(rows_max), Arg::from(skipped)])
+            .all(SELECT_WAITING, &[Arg::from(rows_max), Arg::from(behind)])
             .await?;
         rows.iter()
             .map(|row| {
-                let since = Timestamp::from_millis(column(row, "happened_at")?);
+                let since = Timestamp::from_millis(column(row, "since")?);
                 Ok((column(row, "about")?, since))
             })
             .collect()

@@ -9,7 +9,8 @@ use rules::id::Tag;
 
 const SELECT_IN_FORCE: Sql = sql!(
     "SELECT directory_version, policy_sha256, \
-     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL) AS shut_at, \
+     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL OR ($2 IS NOT NULL AND NOT EXISTS \
+     (SELECT 1 FROM resent WHERE caller_tag = $2 AND resent.restored_at >= restoration.restored_at))) AS shut_at, \
      (SELECT found_at FROM unreadable_stop WHERE organisation_tag = $1) AS barred_at \
      FROM in_force WHERE singleton = 1",
     for share of "in_force"
@@ -42,6 +43,24 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     SELECT_POLICY_SET,
 ];
 
+/// Who asks what is in force: its organisation and its desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// The organisation.
+    pub organisation: Tag,
+    /// The desk; none where nothing can have been stopped from it.
+    pub desk: Option<Tag>,
+}
+
+impl Asking {
+    /// Both as arguments of a statement.
+    pub(crate) fn args(asking: Option<&Self>) -> [Arg<'_>; 2] {
+        let desk = asking.and_then(|asking| asking.desk.as_ref());
+        [asking.map(|asking| &asking.organisation), desk]
+            .map(|tag| Arg::from(tag.map(|tag| tag.bytes().as_slice())))
+    }
+}
+
 /// What every decision is made under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InForce {
@@ -49,7 +68,8 @@ pub struct InForce {
     pub directory_version: i64,
     /// SHA-256 of the policy set.
     pub policy_sha256: [u8; 32],
-    /// Whether the tables were put back from a backup and the door has not been opened since.
+    /// Whether the tables were put back from a backup, and the door has not been opened since, or the asking desk has not
+    /// sent again what it had stopped.
     pub is_shut: bool,
     /// Whether something that the asking organisation had stopped could not be read after a restoration, and nobody has
     /// decided about it.
@@ -66,15 +86,13 @@ pub struct SignedFile {
 }
 
 impl Tx<'_> {
-    /// What is in force, for an organisation that asks when there is one; `None` in a new database.
+    /// What is in force, for whoever asks; `None` in a new database.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn in_force(&mut self, organisation: Option<Tag>) -> Result<Option<InForce>, Error> {
-        let organisation = organisation.as_ref().map(|tag| tag.bytes().as_slice());
-        let row = self
-            .optional(SELECT_IN_FORCE, &[Arg::from(organisation)])
-            .await?;
+    pub async fn in_force(&mut self, asking: Option<Asking>) -> Result<Option<InForce>, Error> {
+        let args = Asking::args(asking.as_ref());
+        let row = self.optional(SELECT_IN_FORCE, &args).await?;
         row.map(|row| in_force(&row)).transpose()
     }
 

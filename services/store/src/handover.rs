@@ -52,19 +52,26 @@ const END_UNREADABLE: Sql = sql!(
     "UPDATE handover SET state = $2, wrapped_key = NULL, deadline_at = NULL, remaining_millis = NULL, \
      undelivered_at = NULL, entered_at = $3, erase_at = $3 WHERE handover_id = $1"
 );
+/// What a stop has ended is not due any more: it is followed.
 const SELECT_DUE: Sql = sql!(
     "SELECT handover_id FROM handover \
      WHERE deadline_at IS NOT NULL AND deadline_at <= $1 \
+     AND stop_number = (SELECT person.stop_number FROM relation_subject AS person \
+     WHERE person.subject_index = handover.subject_index) \
      ORDER BY deadline_at, handover_id LIMIT $2 OFFSET $3"
 );
 const SELECT_UNDELIVERED: Sql = sql!(
     "SELECT handover_id FROM handover \
      WHERE undelivered_at IS NOT NULL AND undelivered_at <= $1 \
+     AND stop_number = (SELECT person.stop_number FROM relation_subject AS person \
+     WHERE person.subject_index = handover.subject_index) \
      ORDER BY undelivered_at, handover_id LIMIT $2 OFFSET $3"
 );
 const SELECT_OF_DAYS_BEFORE: Sql = sql!(
     "SELECT handover_id FROM handover \
-     WHERE wrapped_key IS NOT NULL AND day < $1 ORDER BY day, handover_id LIMIT $2 OFFSET $3"
+     WHERE wrapped_key IS NOT NULL AND day < $1 \
+     AND stop_number = (SELECT person.stop_number FROM relation_subject AS person \
+     WHERE person.subject_index = handover.subject_index) ORDER BY day, handover_id LIMIT $2 OFFSET $3"
 );
 const HAS_COMPLETED: Sql = sql!(
     "SELECT COUNT(*) AS handovers FROM (SELECT 1 FROM handover \

@@ -47,7 +47,7 @@ const SELECT_FOLDED: Sql = sql!(
      ORDER BY lines_day LIMIT $2 OFFSET $3"
 );
 const SELECT_FOLDED_LINE: Sql = sql!("SELECT folded_line FROM relation_subject \
-     WHERE subject_index = $1 AND folded > 0 AND lines_day < $2", for update);
+     WHERE subject_index = $1 AND folded > 0", for update);
 
 /// How often a person's row is made before it is locked.
 const MAKE_ATTEMPTS_MAX: u32 = 3;
@@ -99,7 +99,7 @@ pub struct SubjectRow {
 /// Lines to a person and to inboxes that the two sides of a relation have caused on one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// Days since 1970-01-01 in UTC.
+    /// The day in Amsterdam, as days since 1970-01-01.
     pub day: i64,
     /// How many the sender has.
     pub by_sender: i64,
@@ -254,16 +254,12 @@ impl Tx<'_> {
         rows.iter().map(|row| fixed(row, "subject_index")).collect()
     }
 
-    /// Locks a person's row and reads what is to be told of lines that were refused before `day`; none when nothing is.
+    /// Locks a person's row and reads what is to be told of lines that were refused; none when nothing is.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn lock_folded_line(
-        &mut self,
-        index: &[u8; 32],
-        day: i64,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let args = [Arg::from(index.as_slice()), Arg::from(day)];
+    pub async fn lock_folded_line(&mut self, index: &[u8; 32]) -> Result<Option<Vec<u8>>, Error> {
+        let args = [Arg::from(index.as_slice())];
         let row = self.optional(SELECT_FOLDED_LINE, &args).await?;
         let line = row.map(|row| column::<Option<Vec<u8>>>(&row, "folded_line"));
         Ok(line.transpose()?.flatten())

@@ -2,7 +2,7 @@
 //!
 //! Must never hold what a call released: code, ids, revision and entry id only.
 
-use crate::directory::{InForce, in_force};
+use crate::directory::{Asking, InForce, in_force};
 use crate::sql::{Arg, Sql, column, fixed, sql};
 use crate::{Error, Tx};
 use rules::clock::Timestamp;
@@ -10,7 +10,8 @@ use rules::id::{RequestId, Tag};
 
 const SELECT_IN_FORCE_AND_OUTCOME: Sql = sql!(
     "SELECT directory_version, policy_sha256, \
-     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL) AS shut_at, \
+     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL OR ($4 IS NOT NULL AND NOT EXISTS \
+     (SELECT 1 FROM resent WHERE caller_tag = $4 AND resent.restored_at >= restoration.restored_at))) AS shut_at, \
      (SELECT found_at FROM unreadable_stop WHERE organisation_tag = $3) AS barred_at, \
      body_sha256, outcome FROM in_force \
      LEFT JOIN request_outcome ON caller_tag = $1 AND request_id = $2 WHERE singleton = 1",
@@ -44,23 +45,25 @@ pub struct StoredOutcome {
 }
 
 impl Tx<'_> {
-    /// What is in force for an organisation, and the outcome of its desk's request if it was made before: one round trip for
+    /// What is in force for whoever asks, and the outcome of a caller's request if it was made before: one round trip for
     /// the two things that every changing call begins with. `None` in a new database.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn in_force_and_outcome(
         &mut self,
-        (organisation, caller): (Option<Tag>, Tag),
+        (asking, caller): (Option<Asking>, Tag),
         request_id: RequestId,
     ) -> Result<Option<(InForce, Option<StoredOutcome>)>, Error> {
+        let [organisation, desk] = Asking::args(asking.as_ref());
         let row = self
             .optional(
                 SELECT_IN_FORCE_AND_OUTCOME,
                 &[
                     Arg::from(caller.bytes().as_slice()),
                     Arg::from(request_id.bytes().as_slice()),
-                    Arg::from(organisation.as_ref().map(|tag| tag.bytes().as_slice())),
+                    organisation,
+                    desk,
                 ],
             )
             .await?;

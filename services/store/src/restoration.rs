@@ -3,7 +3,7 @@
 //!
 //! Must never say that the door is open because a row is missing that a restoration wrote.
 
-use crate::sql::{Arg, Sql, column, fixed, sql};
+use crate::sql::{Arg, Row, Sql, column, fixed, sql};
 use crate::{Error, Role, Tx};
 use rules::clock::Timestamp;
 use rules::id::Tag;
@@ -17,6 +17,12 @@ const DELETE_LEASES: Sql = sql!("DELETE FROM lease");
 const SELECT_SHUT: Sql = sql!(
     "SELECT MAX(restored_at) AS restored_at, MIN(backup_at) AS backup_at FROM restoration \
      WHERE opened_at IS NULL"
+);
+/// The same for one desk, until it has sent again what it had stopped, the door be open or not.
+const SELECT_SHUT_TO: Sql = sql!(
+    "SELECT MAX(restored_at) AS restored_at, MIN(backup_at) AS backup_at FROM restoration \
+     WHERE opened_at IS NULL OR NOT EXISTS \
+     (SELECT 1 FROM resent WHERE caller_tag = $1 AND resent.restored_at >= restoration.restored_at)"
 );
 const OPEN: Sql = sql!("UPDATE restoration SET opened_at = $1 WHERE opened_at IS NULL");
 const INSERT_RESENT: Sql = sql!(
@@ -41,6 +47,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     MOVE_INBOXES_ON,
     DELETE_LEASES,
     SELECT_SHUT,
+    SELECT_SHUT_TO,
     OPEN,
     INSERT_RESENT,
     SELECT_RESENT,
@@ -98,15 +105,17 @@ impl Tx<'_> {
     /// When the database fails.
     pub async fn is_shut(&mut self) -> Result<Option<Shut>, Error> {
         let row = self.one(SELECT_SHUT, &[]).await?;
-        let moment = |name| {
-            let millis: Option<i64> = column(&row, name)?;
-            Ok::<_, Error>(millis.map(Timestamp::from_millis))
-        };
-        let both = moment("restored_at")?.zip(moment("backup_at")?);
-        Ok(both.map(|(restored_at, backup_at)| Shut {
-            restored_at,
-            backup_at,
-        }))
+        shut(&row)
+    }
+
+    /// Whether the door is shut to a desk: to all, or until this one has sent again what it had stopped.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_shut_to(&mut self, caller: Tag) -> Result<Option<Shut>, Error> {
+        let args = [Arg::from(caller.bytes().as_slice())];
+        let row = self.one(SELECT_SHUT_TO, &args).await?;
+        shut(&row)
     }
 
     /// Remembers that something that an organisation had stopped cannot be read; twice is once.
@@ -196,4 +205,17 @@ impl Tx<'_> {
             .map(|row| Ok(Tag::new(fixed(row, "caller_tag")?)))
             .collect()
     }
+}
+
+/// Both moments of a row; none when there is no restoration.
+fn shut(row: &Row) -> Result<Option<Shut>, Error> {
+    let moment = |name| {
+        let millis: Option<i64> = column(row, name)?;
+        Ok::<_, Error>(millis.map(Timestamp::from_millis))
+    };
+    let both = moment("restored_at")?.zip(moment("backup_at")?);
+    Ok(both.map(|(restored_at, backup_at)| Shut {
+        restored_at,
+        backup_at,
+    }))
 }

@@ -24,6 +24,12 @@ const IS_ERASABLE: Sql = sql!(
 const DELETE_NOTICES: Sql = sql!("DELETE FROM notice WHERE handover_id = $1");
 const DELETE_PAYLOADS: Sql = sql!("DELETE FROM payload WHERE handover_id = $1");
 const DELETE_HANDOVER: Sql = sql!("DELETE FROM handover WHERE handover_id = $1");
+/// With the last handover of a group; while the handover is still there.
+const DELETE_GROUP: Sql = sql!(
+    "DELETE FROM handover_group WHERE group_tag = (SELECT group_tag FROM handover WHERE handover_id = $1) \
+     AND NOT EXISTS (SELECT 1 FROM handover WHERE handover.group_tag = handover_group.group_tag \
+     AND handover.handover_id <> $1)"
+);
 const SELECT_CONSENTS: Sql = sql!(
     "SELECT consent_id, subject_index FROM consent WHERE erase_at <= $1 \
      ORDER BY erase_at, consent_id LIMIT $2"
@@ -84,6 +90,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     DELETE_NOTICES,
     DELETE_PAYLOADS,
     DELETE_HANDOVER,
+    DELETE_GROUP,
     SELECT_CONSENTS,
     DELETE_EVENTS,
     DELETE_CONSENT,
@@ -132,7 +139,7 @@ impl Tx<'_> {
         if still == 0 {
             return Ok(0);
         }
-        for sql in [DELETE_NOTICES, DELETE_PAYLOADS] {
+        for sql in [DELETE_NOTICES, DELETE_PAYLOADS, DELETE_GROUP] {
             self.later(sql, &[Arg::from(row.id.as_slice())]).await?;
         }
         let args = [Arg::from(row.id.as_slice())];

@@ -203,12 +203,12 @@ impl Client {
             message
         )?;
         let number = message::WithdrawConsentRequest::NUMBER;
-        let kept = self.outbox.keep_stopped(&request, number, sent)?;
+        let mut kept = self.outbox.keep_stopped(&request, number, sent)?;
+        kept.extend(self.outbox.keep_sealed(&answer.sealed_subject)?);
         self.outbox.commit(kept).await?;
         Ok(ConsentReceipt::withdrawn(
-            answer.ended_handovers,
-            answer.to_follow,
-            answer.promise,
+            (answer.ended_handovers, answer.to_follow),
+            (answer.promise, answer.sealed_subject),
             &directory,
         )?)
     }
@@ -315,36 +315,14 @@ impl Client {
             ended_handovers: 0,
             to_follow: 0,
             promise: Promise::verify(answer.promise, directory)?,
+            sealed_subject: answer.sealed_subject,
         };
-        let record = statement.record.id;
-        self.keep_successor(&record, answer.sealed_subject).await?;
+        let kept = self.outbox.keep_sealed(&receipt.sealed_subject)?;
+        self.outbox.commit(kept).await?;
         Ok(RegisteredConsent {
             statement_jws,
             receipt,
         })
-    }
-
-    /// Keeps what a gateway needs that is put back from a backup without this record: it must not take up again
-    /// what the record had replaced.
-    async fn keep_successor(
-        &self,
-        record: &ConsentId,
-        sealed_subject: Vec<u8>,
-    ) -> Result<(), ClientError> {
-        let request = self.request_id();
-        let message = message::WithdrawConsentRequest {
-            request_id: request.bytes().to_vec(),
-            consent: Some(Which::Successor(message::Successor {
-                record_id: record.bytes().to_vec(),
-                sealed_subject,
-            })),
-            source_sha256: Vec::new(),
-        };
-        let number = message::WithdrawConsentRequest::NUMBER;
-        let kept = self
-            .outbox
-            .keep_stopped(&request, number, message.encode_to_vec())?;
-        Ok(self.outbox.commit(kept).await?)
     }
 
     /// The statement as a compact JWS by this desk.

@@ -2,7 +2,8 @@
 //!
 //! Must never make a consent wider.
 
-use super::register::{Registered, record_of};
+use super::register::{Registered, Registration, record_of};
+use super::successor;
 use super::{Stored, load, need_portal, open_statement, save};
 use crate::Error;
 use crate::record::Record;
@@ -23,7 +24,7 @@ pub struct NarrowConsent {
 }
 
 impl Command for NarrowConsent {
-    type Reply = Registered;
+    type Reply = Registration;
 
     fn name(&self) -> &'static str {
         "NarrowConsent"
@@ -45,7 +46,7 @@ impl Command for NarrowConsent {
         &'a self,
         room: &'a Room<'a>,
         tx: &'a mut Tx<'_>,
-    ) -> Result<Verdict<Registered>, Error> {
+    ) -> Result<Verdict<Registration>, Error> {
         if let Err(refusal) = need_portal(room.call) {
             return Ok(Verdict::refused(refusal, Record::default()));
         }
@@ -65,15 +66,27 @@ impl Command for NarrowConsent {
         }
         stored.advance(ConsentState::Given, Some(&signed));
         save(room, tx, &mut stored).await?;
-        Ok(Verdict::permitted(Registered::of(&stored), record))
+        let (id, index) = (stored.record.id, &stored.row.subject_index);
+        let narrowed = Registration {
+            registered: Registered::of(&stored),
+            sealed_subject: successor::seal(room.counter.keys(), room.call, id, index)?,
+        };
+        Ok(Verdict::permitted(narrowed, record))
     }
 
-    fn receipt(&self, reply: &Registered) -> Receipt {
-        reply.stored()
+    fn receipt(&self, reply: &Registration) -> Receipt {
+        Receipt {
+            sealed_person: rules::hex::encode(&reply.sealed_subject),
+            ..reply.registered.stored()
+        }
     }
 
-    fn replay(&self, receipt: Receipt) -> Result<Registered, Error> {
-        Registered::replay(&receipt)
+    fn replay(&self, receipt: Receipt) -> Result<Registration, Error> {
+        Ok(Registration {
+            registered: Registered::replay(&receipt)?,
+            sealed_subject: rules::hex::decode(&receipt.sealed_person)
+                .ok_or(Error::Malformed("a stored outcome"))?,
+        })
     }
 }
 

@@ -81,7 +81,7 @@ impl Command for InvalidateConsent {
         let done = end(room, tx, &mut stored, (None, Cause::Invalidated)).await?;
         record.consent = Some((stored.record.id, stored.record.version));
         tell_portal(room, tx, &stored).await?;
-        Ok(Verdict::permitted(done, record))
+        Ok(Verdict::permitted(done.sealed(room, &stored)?, record))
     }
 
     fn receipt(&self, reply: &Withdrawn) -> Receipt {

@@ -345,11 +345,23 @@ impl Command for Registering<'_> {
         record.person = Some(room.counter.keys().tag("subject", &subject.index));
         let locked = subject.make_and_lock(tx, now).await?;
         let stored = new_row(room, signed, subject, converted)?;
-        if room.call.caller.kind != PeerKind::Portal
+        let is_assisted = room.call.caller.kind != PeerKind::Portal;
+        let counted = if is_assisted {
+            count_assisted(room, tx, (subject, &locked), (&stored, converted)).await?
+        } else {
+            Ok(())
+        };
+        // A no is never refused for its number: beyond the bound the person reads it in the one line that counts.
+        if let Err(refusal) = &counted
             && stored.record.state == ConsentState::Given
-            && let Err(refusal) =
-                count_assisted(room, tx, (subject, &locked), (&stored, converted)).await?
         {
+            return Ok(Verdict::refused(refusal.clone(), record));
+        }
+        if let Some(tag) = &stored.row.stop_tag
+            && tx.consent_by_stop_tag(tag).await?.is_some()
+        {
+            let text = "names a stop code that there is already; draw another";
+            let refusal = Refusal::about(Reason::StatementInvalid, "statement_jws.stop_code", text);
             return Ok(Verdict::refused(refusal, record));
         }
         if !tx.insert_consent(&stored.row).await? {
@@ -368,7 +380,7 @@ impl Command for Registering<'_> {
         } else {
             refuse(room, tx, (subject, &locked)).await?;
         }
-        if room.call.caller.kind != PeerKind::Portal {
+        if is_assisted && counted.is_ok() {
             tell_portal(room, tx, &stored, converted).await?;
         }
         Ok(Verdict::permitted(Registered::of(&stored), record))

@@ -5,7 +5,7 @@
 
 use super::change::person;
 use super::register::record_of;
-use super::successor::{Successor, end_replaced};
+use super::successor::{self, SEALED_SUBJECT_BYTES, end_replaced};
 use super::{
     Signed, Stored, WRONG_CODES_MAX, load, need_portal, open_statement, save, wrong_codes_since,
 };
@@ -35,8 +35,8 @@ pub enum Named {
         /// From the portal: digest of where it was typed in.
         source: Option<[u8; 32]>,
     },
-    /// The consent that replaced it and that this broker may have lost.
-    Successor(Successor),
+    /// A consent that replaced it and that this broker may have lost: the person's row as the caller was given it.
+    Successor([u8; SEALED_SUBJECT_BYTES]),
 }
 
 /// Stops the sharing.
@@ -49,13 +49,15 @@ pub struct WithdrawConsent {
 }
 
 /// What a withdrawal did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Withdrawn {
     /// Open handovers that ended.
     pub ended_handovers: u32,
     /// Handovers, those and ended ones of which something was opened, whose keys, inboxes and notices follow within
     /// seconds.
     pub to_follow: u32,
+    /// The person's row, sealed for a gateway that loses the record ([`successor`]).
+    pub sealed_subject: Vec<u8>,
 }
 
 impl From<Concerned> for Withdrawn {
@@ -63,6 +65,7 @@ impl From<Concerned> for Withdrawn {
         Self {
             ended_handovers: u32::try_from(concerned.open).unwrap_or(u32::MAX),
             to_follow: u32::try_from(concerned.all).unwrap_or(u32::MAX),
+            sealed_subject: Vec::new(),
         }
     }
 }
@@ -80,7 +83,7 @@ impl Command for WithdrawConsent {
         match &self.named {
             Named::Statement(jws) => fingerprint.add(jws.as_bytes()),
             Named::StopCode { code, .. } => fingerprint.add(code.canonical().as_bytes()),
-            Named::Successor(lost) => fingerprint.add(&lost.sealed_subject),
+            Named::Successor(sealed) => fingerprint.add(sealed),
         };
         Some((self.request_id, fingerprint))
     }
@@ -97,7 +100,7 @@ impl Command for WithdrawConsent {
         let found = match &self.named {
             Named::Statement(jws) => by_statement(room, tx, jws).await?,
             Named::StopCode { code, source } => by_code(room, tx, code, source.as_ref()).await?,
-            Named::Successor(lost) => return end_replaced(room, tx, lost).await,
+            Named::Successor(sealed) => return end_replaced(room, tx, sealed).await,
         };
         let mut found = match found {
             Ok(found) => found,
@@ -111,15 +114,19 @@ impl Command for WithdrawConsent {
         if has_stopped(found.stored.record.state) {
             // Stopping twice is stopping once; a withdrawal sent again after a restore ends here too.
             record.consent = Some((found.stored.record.id, found.stored.record.version));
-            return Ok(Verdict::permitted(Withdrawn::default(), record));
+            let done = Withdrawn::default().sealed(room, &found.stored)?;
+            return Ok(Verdict::permitted(done, record));
         }
         let cause = (found.signed.as_ref(), Cause::Withdrawn);
         let done = end(room, tx, &mut found.stored, cause).await?;
         record.consent = Some((found.stored.record.id, found.stored.record.version));
-        if !matches!(self.named, Named::Statement(_)) {
+        if found.signed.is_none() {
             tell_portal(room, tx, &found.stored).await?;
         }
-        Ok(Verdict::permitted(done, record))
+        Ok(Verdict::permitted(
+            done.sealed(room, &found.stored)?,
+            record,
+        ))
     }
 
     fn receipt(&self, reply: &Withdrawn) -> Receipt {
@@ -132,8 +139,21 @@ impl Command for WithdrawConsent {
 }
 
 impl Withdrawn {
-    pub(super) fn stored(self) -> Receipt {
+    /// With the person's row, sealed for the caller.
+    ///
+    /// # Errors
+    /// When the cipher fails.
+    pub(super) fn sealed(self, room: &Room<'_>, stopped: &Stored) -> Result<Self, Error> {
+        let (record, index) = (stopped.record.id, &stopped.row.subject_index);
+        Ok(Self {
+            sealed_subject: successor::seal(room.counter.keys(), room.call, record, index)?,
+            ..self
+        })
+    }
+
+    pub(super) fn stored(&self) -> Receipt {
         Receipt {
+            sealed_person: rules::hex::encode(&self.sealed_subject),
             state: i64::from(self.ended_handovers),
             revision: i64::from(self.to_follow),
             ..Receipt::default()
@@ -144,6 +164,8 @@ impl Withdrawn {
         let number =
             |value: i64| u32::try_from(value).map_err(|_| Error::Malformed("a stored outcome"));
         Ok(Self {
+            sealed_subject: rules::hex::decode(&receipt.sealed_person)
+                .ok_or(Error::Malformed("a stored outcome"))?,
             ended_handovers: number(receipt.state)?,
             to_follow: number(receipt.revision)?,
         })
@@ -180,15 +202,42 @@ async fn by_statement(
     let Some(stored) = load(room, tx, signed.statement.record.id).await? else {
         return Ok(Err(Verdict::hidden(Reason::NotAvailable, record)));
     };
-    let again = has_stopped(stored.record.state);
-    match check_withdrawn(&stored.record, &signed.statement, room.call.now) {
-        Outcome::Refused(refusal) if !again => Ok(Err(Verdict::refused(refusal, record))),
-        _ => Ok(Ok(Found {
+    if has_stopped(stored.record.state) {
+        let signed = Some(signed);
+        return Ok(Ok(Found {
             stored,
-            signed: Some(signed),
+            signed,
             record,
-        })),
+        }));
     }
+    let is_replaced = stored.record.state == ConsentState::Superseded;
+    let mut as_it_stood = stored.record.clone();
+    if is_replaced {
+        as_it_stood.state = ConsentState::Given;
+        // It got another version when it was replaced, which the person may not have seen.
+        as_it_stood.version = as_it_stood.version.saturating_sub(1);
+    }
+    if let Outcome::Refused(refusal) =
+        check_withdrawn(&as_it_stood, &signed.statement, room.call.now)
+    {
+        return Ok(Err(Verdict::refused(refusal, record)));
+    }
+    if !is_replaced {
+        let signed = Some(signed);
+        return Ok(Ok(Found {
+            stored,
+            signed,
+            record,
+        }));
+    }
+    Ok(match follow(room, tx, stored.record.id).await? {
+        Some(stored) => Ok(Found {
+            stored,
+            signed: None,
+            record,
+        }),
+        None => Err(Verdict::refused(Reason::ConsentNotActive, record)),
+    })
 }
 
 async fn by_code(
@@ -224,8 +273,8 @@ async fn by_code(
     }))
 }
 
-/// A code on paper still stops what replaced its record: the person wants the sharing to stop. Only a
-/// record that can be stopped or was stopped is found.
+/// A statement or a code of a record that was replaced stops what came in its place, whoever registered that: the person
+/// wants the sharing to stop. Only a record that can be stopped or was stopped is found.
 async fn follow(room: &Room<'_>, tx: &mut Tx<'_>, id: ConsentId) -> Result<Option<Stored>, Error> {
     let Some(stored) = load(room, tx, id).await? else {
         return Ok(None);

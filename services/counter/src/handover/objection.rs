@@ -130,6 +130,11 @@ impl Command for Object {
             Outcome::Permitted(step) => step,
             Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
+        if self.stands_already(&loaded) {
+            // To object twice is to object once: nothing moves, and nobody is told once more.
+            let receipt = self.answer(room, tx, &loaded).await?;
+            return Ok(Verdict::permitted(receipt, record));
+        }
         // The named handover at once; the person's row, at which all steps look; and the others follow.
         if let Some(step) = step {
             if let Some(code) = self.cause().cancel_code() {
@@ -151,10 +156,7 @@ impl Command for Object {
         };
         feed::write(room, tx, &told).await?;
         record.audience = audience;
-        let mut receipt = loaded.receipt()?;
-        if !self.decides() {
-            receipt.sealed_person = sealed_person::seal(room, tx, &index).await?;
-        }
+        let receipt = self.answer(room, tx, &loaded).await?;
         Ok(Verdict::permitted(receipt, record))
     }
 
@@ -206,6 +208,30 @@ impl Object {
             sealed_person: sealed.to_vec(),
         };
         Ok(Verdict::permitted(receipt, record))
+    }
+
+    /// The receipt; with the person's row for whoever stopped something.
+    async fn answer(
+        &self,
+        room: &Room<'_>,
+        tx: &mut Tx<'_>,
+        loaded: &Loaded,
+    ) -> Result<HandoverReceipt, Error> {
+        let mut receipt = loaded.receipt()?;
+        if !self.decides() {
+            receipt.sealed_person =
+                sealed_person::seal(room, tx, &loaded.row.subject_index).await?;
+        }
+        Ok(receipt)
+    }
+
+    /// Whether the person has said the same before, and nobody has decided since.
+    const fn stands_already(&self, loaded: &Loaded) -> bool {
+        match self.objection {
+            Objection::Object => loaded.subject.objected_at.is_some(),
+            Objection::Restrict => loaded.subject.restricted_at.is_some(),
+            Objection::Uphold | Objection::Reject | Objection::LiftRestriction => false,
+        }
     }
 
     /// Whether it is an officer's decision, and not the person's own word.

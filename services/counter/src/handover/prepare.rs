@@ -333,7 +333,7 @@ impl Decided<'_> {
         }
         let id = HandoverId::draw(room.counter.clock(), room.counter.random());
         let body = self.body(room, permit);
-        let (group, group_number) = group_of(room, tx, request).await?;
+        let (group, group_number) = group_of(room, tx, request, id).await?;
         let day = day_of(room.call.now);
         let row = HandoverRow {
             handover_id: id,
@@ -534,17 +534,20 @@ impl Prepare {
     }
 }
 
-/// The tag and the number of the group that a handover is made in, if it is.
+/// The tag and the number of the group that a handover is made in, if it is. The group's row is locked: a release either
+/// sees this handover, or has raised the number before it is made.
 async fn group_of(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
     request: &Prepare,
+    id: HandoverId,
 ) -> Result<(Option<Tag>, i64), Error> {
     let Some(group) = request.group else {
         return Ok((None, 0));
     };
     let tag = group_tag(room, &room.call.caller.party, group);
-    Ok((Some(tag), tx.group_number(tag).await?))
+    let (number, _) = tx.lock_group(tag, id).await?;
+    Ok((Some(tag), number))
 }
 
 /// A group belongs to its sender: another's group with the same number is another group.

@@ -53,7 +53,7 @@ impl<C: Command> Work for Looking<'_, '_, C> {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, Error> {
-        let in_force = tx.in_force(Some(self.0.organisation())).await?;
+        let in_force = tx.in_force(Some(self.0.asking())).await?;
         self.0.check_in_force(in_force)?;
         let kept_out = self.0.kept_out(in_force);
         let verdict = match kept_out {
@@ -94,7 +94,7 @@ impl<C: Command> Work for Telling<'_, '_, C> {
 
     /// What was seen is shown only under the directory and the policy set under which it was looked at.
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Written, Error> {
-        let in_force = tx.in_force(Some(self.serving.organisation())).await?;
+        let in_force = tx.in_force(Some(self.serving.asking())).await?;
         self.serving.check_in_force(in_force)?;
         if self.serving.kept_out(in_force) != self.kept_out {
             return Err(Error::Stale);

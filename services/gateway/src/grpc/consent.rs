@@ -8,7 +8,6 @@ use counter::consent::ask::RequestConsent;
 use counter::consent::change::{GetConsent, NarrowConsent};
 use counter::consent::invalidate::InvalidateConsent;
 use counter::consent::register::RegisterConsent;
-use counter::consent::successor::Successor;
 use counter::consent::withdraw::{Named, WithdrawConsent};
 use counter::record::Record;
 use counter::{Call, Counter};
@@ -109,13 +108,8 @@ impl Incoming for message::WithdrawConsentRequest {
                 code: reading.name("stop_code", &text)?,
                 source: source?,
             },
-            Consent::Successor(lost) => {
-                let record = reading.id("record_id", &lost.record_id, ConsentId::from_slice);
-                let sealed_subject = reading.octets("sealed_subject", &lost.sealed_subject);
-                Named::Successor(Successor {
-                    record: record?,
-                    sealed_subject: sealed_subject?,
-                })
+            Consent::SealedSubject(sealed) => {
+                Named::Successor(reading.octets("sealed_subject", &sealed)?)
             }
         };
         Some(WithdrawConsent {
@@ -272,8 +266,9 @@ impl ConsentService for Consents {
     ) -> Result<Response<message::NarrowConsentResponse>, Status> {
         let (reply, given) = serve(&self.counter, request).await?;
         Ok(Response::new(message::NarrowConsentResponse {
-            version: i64::try_from(reply.version).unwrap_or(i64::MAX),
+            version: i64::try_from(reply.registered.version).unwrap_or(i64::MAX),
             promise: Some(promise(&given)),
+            sealed_subject: reply.sealed_subject,
         }))
     }
 
@@ -286,6 +281,7 @@ impl ConsentService for Consents {
             ended_handovers: count(reply.ended_handovers),
             to_follow: count(reply.to_follow),
             promise: Some(promise(&given)),
+            sealed_subject: reply.sealed_subject,
         }))
     }
 
@@ -298,6 +294,7 @@ impl ConsentService for Consents {
             ended_handovers: count(reply.ended_handovers),
             to_follow: count(reply.to_follow),
             promise: Some(promise(&given)),
+            sealed_subject: reply.sealed_subject,
         }))
     }
 

@@ -113,6 +113,7 @@ impl RestorationService for Restorations {
             restored_at_millis: millis(moments.map(|moments| moments.restored_at)),
             missing_desks: missing.map(|(oin, desk)| format!("{oin}/{desk}")).collect(),
             more_missing: standing.more_missing,
+            tells_missing: standing.tells_missing,
             unreadable_organisations: standing.unreadable.iter().map(Oin::to_string).collect(),
         }))
     }

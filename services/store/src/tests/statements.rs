@@ -69,7 +69,7 @@ async fn check(role: Role, all: PrepareAll, count: usize) {
 
 #[tokio::test]
 async fn every_statement_of_the_broker_can_be_prepared() {
-    check(Role::Broker, PrepareAll(BROKER), 130).await;
+    check(Role::Broker, PrepareAll(BROKER), 133).await;
 }
 
 #[tokio::test]
