@@ -27,7 +27,7 @@ const SELECT_ERRAND: Sql = sql!(
     "SELECT errand_id, person_index, stage, tried_at, sealed FROM errand WHERE errand_id = $1"
 );
 const MARK_TRIED: Sql = sql!("UPDATE errand SET tried_at = $2 WHERE errand_id = $1");
-const DELETE_ERRAND: Sql = sql!("DELETE FROM errand WHERE errand_id = $1");
+const DELETE_ERRAND: Sql = sql!("DELETE FROM errand WHERE errand_id = $1 AND sealed = $2");
 const INSERT_DUE: Sql = sql!(
     "INSERT INTO copy_due (copy_id, kind, name, turn) VALUES ($1, $2, $3, 0) \
      ON CONFLICT (copy_id) DO UPDATE SET turn = copy_due.turn + 1"
@@ -187,12 +187,16 @@ impl Tx<'_> {
         self.later(MARK_TRIED, &args).await
     }
 
-    /// Forgets an errand that was answered.
+    /// Forgets an errand that was answered; another of the same id, which came meanwhile, stays.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_errand(&mut self, id: &[u8; 16]) -> Result<(), Error> {
-        self.later(DELETE_ERRAND, &[Arg::from(id.as_slice())]).await
+    pub async fn delete_errand(&mut self, row: &ErrandRow) -> Result<(), Error> {
+        let args = [
+            Arg::from(row.errand_id.as_slice()),
+            Arg::from(row.sealed.as_slice()),
+        ];
+        self.later(DELETE_ERRAND, &args).await
     }
 
     /// Says that a row has changed, so that its copy at the broker is made to follow.

@@ -17,6 +17,7 @@ use rules::limits::{DAY_MILLIS, DEADLINE_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX, PO
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use store::errand::ErrandRow;
 use store::portal::LineRow;
 
 /// How long an errand rests after it was tried, in milliseconds.
@@ -293,8 +294,11 @@ impl Portal {
                 self.finish(errand, None).await?;
                 Ok(Delivered::Noted(time))
             }
-            // The handover is over, or not under statute: there is nothing to object to.
-            Outcome::Refused(refusal) => self.over(errand, refusal).await,
+            Outcome::Refused(refusal) if is_nothing_to_object_to(refusal.reason) => {
+                self.over(errand, refusal).await
+            }
+            // A reason of the portal's own standing, or a fault there: the objection stays to be made.
+            Outcome::Refused(refusal) => Err(unexpected(&refusal)),
         }
     }
 
@@ -326,8 +330,9 @@ impl Portal {
         if let Some(line) = &paper {
             copies.push(self.copy_name(copy::LINE, line.line_id.bytes()));
         }
+        let is_same = |row: &ErrandRow| self.is_row_of(row, errand);
         let finish = FinishErrand {
-            errand: errand.id,
+            errand: (errand.id, &is_same),
             paper: paper.map(|line| (&errand.exchange, line)),
             copies,
         };
@@ -340,6 +345,11 @@ impl Portal {
 /// Whether nothing can be exchanged where a refusal has this answer, so that there is nothing to refuse.
 const fn is_moot(reason: Reason) -> bool {
     matches!(reason, Reason::NoAgreement | Reason::BasisMissing)
+}
+
+/// Whether an objection has this answer because there is nothing to object to: the handover is over, or gone.
+const fn is_nothing_to_object_to(reason: Reason) -> bool {
+    matches!(reason, Reason::StateForbidsEvent | Reason::NotAvailable)
 }
 
 /// A refusal where there is none to be had: what is asked for stays to be done.

@@ -295,6 +295,13 @@ impl Portal {
         Errand::read(row.errand_id, opened.expose())
     }
 
+    /// Whether a row is of this errand, and not of a later one of the same id: another person's word, or the same word
+    /// said again after the first was answered, has another request.
+    pub(super) fn is_row_of(&self, row: &ErrandRow, errand: &Errand) -> bool {
+        self.open_errand(row)
+            .is_ok_and(|kept| kept.request == errand.request)
+    }
+
     /// The name of the copy of an errand's row at the broker.
     pub(super) fn copy_of_errand(&self, id: &[u8; 16]) -> CopyName {
         self.copy_name(copy::ERRAND, id)

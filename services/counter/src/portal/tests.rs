@@ -3,6 +3,7 @@
 
 mod choices;
 mod feed;
+mod mends;
 mod sentences;
 mod stops;
 mod world;

@@ -82,9 +82,13 @@ impl Work for Unblock {
     }
 }
 
+/// Whether a row is of one errand.
+type IsRowOf<'a> = dyn Fn(&ErrandRow) -> bool + Sync + 'a;
+
 /// An errand was answered: it goes, and what came of it is kept for its person.
 pub(in crate::portal) struct FinishErrand<'a> {
-    pub(in crate::portal) errand: [u8; 16],
+    /// Its id, and whether a row of that id is of it: ids come again, and a slow round must end no later one.
+    pub(in crate::portal) errand: ([u8; 16], &'a IsRowOf<'a>),
     pub(in crate::portal) paper: Option<(&'a ExchangeRow, LineRow)>,
     pub(in crate::portal) copies: Vec<CopyName>,
 }
@@ -106,7 +110,10 @@ impl Work for FinishErrand<'_> {
             tx.insert_exchange(exchange).await?;
             tx.insert_line(line).await?;
         }
-        tx.delete_errand(&self.errand).await?;
+        let (id, is_same) = self.errand;
+        if let Some(row) = tx.errand(&id).await?.filter(|row| is_same(row)) {
+            tx.delete_errand(&row).await?;
+        }
         follow(tx, &self.copies).await
     }
 

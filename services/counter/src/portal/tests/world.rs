@@ -57,6 +57,8 @@ pub(super) struct Desk {
     pub(super) away_after: Option<usize>,
     /// The next change is refused with this.
     pub(super) refuse: Option<Reason>,
+    /// Every objection is refused with this.
+    pub(super) refuse_objections: Option<Reason>,
     pub(super) registered: usize,
 }
 
@@ -198,6 +200,9 @@ impl Broker for PaperBroker {
 
     fn object(&self, _: RequestId, handover: HandoverId, _: bool) -> Asking<'_, Timestamp> {
         self.answer(move |desk| {
+            if let Some(reason) = desk.refuse_objections {
+                return Outcome::Refused(Refusal::new(reason));
+            }
             desk.objections.push(handover);
             Outcome::Permitted(Timestamp::from_millis(START))
         })
