@@ -102,6 +102,8 @@ pub struct Parts {
     pub index: IndexKey,
     /// Seals what waits for the broker's answer, and copies at the broker.
     pub crypter: Crypter,
+    /// How many copies that do not open it may go on without, when it was put back from a backup.
+    pub without_copies: usize,
     /// The purpose register, of the policy set that the controllers signed.
     pub register: Register,
     /// The present moment.
@@ -121,6 +123,7 @@ struct Inner {
     database: Database,
     index: IndexKey,
     crypter: Crypter,
+    without_copies: usize,
     register: Register,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -130,7 +133,7 @@ struct Inner {
     refusal_turn: tokio::sync::Mutex<()>,
     copy_turn: tokio::sync::Mutex<()>,
     copies_wait: tokio::sync::Notify,
-    /// Errands of which somebody was told that they cannot be done.
+    /// Errands and copies of which somebody was told that nothing can be done with them.
     named: Mutex<BTreeSet<[u8; 16]>>,
     is_shut: AtomicBool,
 }
@@ -203,6 +206,7 @@ impl Portal {
             database: parts.database,
             index: parts.index,
             crypter: parts.crypter,
+            without_copies: parts.without_copies,
             register: parts.register,
             clock: parts.clock,
             random: parts.random,
@@ -289,7 +293,9 @@ impl Portal {
                 break;
             }
         }
-        self.end_old_copies().await?;
+        if !self.is_shut() {
+            self.end_old_copies().await?;
+        }
         self.database().empty_journal().await?;
         Ok(erased)
     }

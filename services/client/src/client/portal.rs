@@ -119,6 +119,15 @@ impl Client {
         ask!(self, "TakeCopies", CopyServiceClient.take_copies, message).map(drop)
     }
 
+    /// Whether the gateway was put back from a backup, and its door is still shut.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn is_restoring(&self) -> Result<bool, ClientError> {
+        Ok(self.outbox.restoration().await?.shut)
+    }
+
     /// Portal: the portal's own pseudonyms of the person who logs in (order LOGIN). Checks every
     /// holder's voucher and that the result is under the portal's own key. Nothing is kept.
     ///

@@ -255,7 +255,7 @@ impl Portal {
     }
 
     /// The tag of what one person blocked.
-    fn block_tag(&self, person_index: &[u8; 32], blocked: &Blocked) -> Tag {
+    pub(super) fn block_tag(&self, person_index: &[u8; 32], blocked: &Blocked) -> Tag {
         let value = [person_index.as_slice(), blocked.text().as_bytes()].concat();
         Tag::new(self.0.index.tag("block", &value))
     }

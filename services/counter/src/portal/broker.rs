@@ -109,6 +109,9 @@ pub trait Broker: Send + Sync {
     /// Takes copies away; those that are gone already are no mistake.
     fn take_copies<'a>(&'a self, names: &'a [[u8; 16]]) -> Asking<'a, ()>;
 
+    /// Whether the broker was put back from a backup and is still shut: then it may have lost copies.
+    fn is_restoring(&self) -> Boxed<'_, Result<bool, PortalError>>;
+
     /// The directory in force.
     fn directory(&self) -> Arc<Directory>;
 }

@@ -16,6 +16,7 @@ use rules::id::{RequestId, Tag};
 use rules::limits::{DAY_MILLIS, DEADLINE_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX, PORTAL_COPIED_DAYS};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::errand::ErrandRow;
 use store::portal::LineRow;
@@ -141,6 +142,10 @@ impl Portal {
     /// # Errors
     /// When the broker or the database is away: what was not answered is tried again.
     pub async fn run_errands(&self, need: Need) -> Result<usize, PortalError> {
+        if self.is_shut() {
+            // They are of a backup, and may have been answered since.
+            return Ok(0);
+        }
         let _turn = match need {
             Need::Broker => self.0.stop_turn.lock().await,
             Need::Holders => self.0.refusal_turn.lock().await,
@@ -170,7 +175,7 @@ impl Portal {
                             return Err(error);
                         }
                     } else {
-                        self.name_once(row.errand_id, &error);
+                        self.name_once(row.errand_id, &error, "an errand cannot be done");
                     }
                 }
             }
@@ -195,15 +200,15 @@ impl Portal {
     }
 
     /// Somebody must look, and is told once.
-    fn name_once(&self, errand: [u8; 16], error: &PortalError) {
-        let mut named = self
-            .0
-            .named
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if named.insert(errand) {
-            tracing::error!(errand = rules::hex::encode(&errand), %error, "an errand cannot be done");
+    pub(super) fn name_once(&self, id: [u8; 16], error: &PortalError, what: &'static str) {
+        if lock(&self.0.named).insert(id) {
+            tracing::error!(id = rules::hex::encode(&id), %error, "{what}");
         }
+    }
+
+    /// Whether somebody was told of it.
+    pub(super) fn is_named(&self, id: &[u8; 16]) -> bool {
+        lock(&self.0.named).contains(id)
     }
 
     /// Tries an errand once. What is answered is kept for the person, and the errand is over.
@@ -340,6 +345,10 @@ impl Portal {
         self.0.copies_wait.notify_one();
         Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether nothing can be exchanged where a refusal has this answer, so that there is nothing to refuse.

@@ -2,9 +2,10 @@
 //!
 //! Must never take an answer that nobody gave for an answer.
 
-use super::world::{ANNA, GEMEENTE, UWV, World, granted};
+use super::world::{ANNA, GEMEENTE, UWV, VAKBOND, World, granted, whole};
 use crate::consent::author::Choice;
-use crate::portal::{Need, Objected};
+use crate::portal::{Blocked, Need, Objected, PortalError, Stopped};
+use rules::consent::{ConsentState, StatementEvent};
 use rules::feed::FeedKind;
 use rules::id::HandoverId;
 use rules::reason::Reason;
@@ -35,27 +36,31 @@ async fn still_to_do(world: &World, token: &[u8]) -> usize {
 #[tokio::test]
 async fn an_objection_is_over_only_when_there_is_nothing_to_object_to() {
     let over = [Reason::StateForbidsEvent, Reason::NotAvailable];
+    let world = World::new().await;
+    let token = world.login(ANNA).await;
+    let mut handovers = Vec::new();
     for reason in Reason::ALL {
-        let world = World::new().await;
-        let token = world.login(ANNA).await;
         let told = world.told(FeedKind::Prepared, UWV, GEMEENTE);
         let handover = HandoverId::from_slice(&told.exchange).unwrap();
         world.send(&world.introduction(ANNA, told));
-        world.look(&token).await;
+        world.portal.take_in().await.unwrap();
         world.broker.desk.lock().unwrap().refuse_objections = Some(*reason);
         let object = world.portal.object(&token, handover, false).await.unwrap();
         if over.contains(reason) {
             super::world::refused(Ok(object), *reason);
-            continue;
+        } else {
+            assert_eq!(granted(object), Objected::StillToDo, "{reason:?}");
+            handovers.push(handover);
         }
-        assert_eq!(granted(object), Objected::StillToDo, "{reason:?}");
-        later(&world).await;
-        assert_eq!(still_to_do(&world, &token).await, 1, "{reason:?}");
-        world.broker.desk.lock().unwrap().refuse_objections = None;
-        later(&world).await;
-        assert_eq!(world.broker.desk.lock().unwrap().objections, [handover]);
-        assert_eq!(still_to_do(&world, &token).await, 0);
     }
+    later(&world).await;
+    assert_eq!(still_to_do(&world, &token).await, handovers.len());
+    world.broker.desk.lock().unwrap().refuse_objections = None;
+    later(&world).await;
+    let mut objections = world.broker.desk.lock().unwrap().objections.clone();
+    objections.sort();
+    assert_eq!(objections, handovers);
+    assert_eq!(still_to_do(&world, &token).await, 0);
 }
 
 #[tokio::test]
@@ -88,4 +93,168 @@ async fn a_slow_round_ends_no_later_errand_of_the_same_id() {
     let left = world.portal.own_errands(&session).await.unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].request, second.request);
+}
+
+fn copies(world: &World) -> Vec<[u8; 16]> {
+    let desk = world.broker.desk.lock().unwrap();
+    desk.copies.keys().copied().collect()
+}
+
+async fn block(world: &World, token: &[u8], blocked: &Blocked) {
+    granted(world.portal.block(token, blocked).await.unwrap());
+}
+
+/// What is blocked, in order.
+async fn blocked(world: &World, token: &[u8]) -> Vec<Option<Blocked>> {
+    let blocks = granted(world.portal.blocks(token).await.unwrap());
+    let mut blocked: Vec<_> = blocks.into_iter().map(|view| view.blocked).collect();
+    blocked.sort();
+    blocked
+}
+
+async fn unblock(world: &World, token: &[u8], blocked: &Blocked) {
+    let blocks = granted(world.portal.blocks(token).await.unwrap());
+    let mut blocks = blocks.into_iter();
+    let view = blocks.find(|view| view.blocked.as_ref() == Some(blocked));
+    let undone = world.portal.unblock(token, view.unwrap().id).await.unwrap();
+    assert!(granted(undone).0);
+}
+
+#[tokio::test]
+async fn a_broker_without_room_is_relieved_first() {
+    let world = World::new().await;
+    let token = world.login(ANNA).await;
+    for (first, second) in [(VAKBOND, GEMEENTE), (GEMEENTE, VAKBOND)] {
+        block(&world, &token, &whole(first)).await;
+        world.portal.copy_out().await.unwrap();
+        world.broker.desk.lock().unwrap().copies_max = Some(1);
+        block(&world, &token, &whole(second)).await;
+        assert!(world.portal.copy_out().await.is_err());
+        unblock(&world, &token, &whole(first)).await;
+        assert_eq!(world.portal.copy_out().await.unwrap(), 2);
+        unblock(&world, &token, &whole(second)).await;
+        assert_eq!(world.portal.copy_out().await.unwrap(), 1);
+        assert!(copies(&world).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_does_not_open_keeps_no_open_portal_and_shuts_one_until_somebody_decides() {
+    let mut world = World::new().await;
+    let token = world.login(ANNA).await;
+    let backup = world.back_up().await;
+    for oin in [VAKBOND, GEMEENTE, UWV] {
+        block(&world, &token, &whole(oin)).await;
+    }
+    world.portal.copy_out().await.unwrap();
+    let names = copies(&world);
+    let strange = [[0; 16], [255; 16]];
+    for name in strange {
+        let mut desk = world.broker.desk.lock().unwrap();
+        desk.copies.insert(name, vec![7; 4_096]);
+    }
+    for _ in 0..2 {
+        world.portal.reconcile().await.unwrap();
+    }
+    unblock(&world, &token, &whole(UWV)).await;
+    assert_eq!(world.portal.copy_out().await.unwrap(), 1);
+
+    world.put_back(&backup).await;
+    let shut = world.portal.reconcile().await;
+    assert!(matches!(shut, Err(PortalError::CopiesUnopened(2))));
+    assert!(world.portal.is_shut());
+    world.without_copies = 1;
+    world.start_again().await;
+    let shut = world.portal.reconcile().await;
+    assert!(matches!(shut, Err(PortalError::CopiesUnopened(2))));
+    world.without_copies = 2;
+    world.start_again().await;
+    world.portal.reconcile().await.unwrap();
+    assert!(!world.portal.is_shut());
+    let token = world.login(ANNA).await;
+    let expected = [Some(whole(GEMEENTE)), Some(whole(VAKBOND))];
+    assert_eq!(blocked(&world, &token).await, expected);
+    // They are left where they are.
+    let left = copies(&world);
+    assert!(strange.iter().all(|name| left.contains(name)) && left.len() == names.len() + 1);
+}
+
+#[tokio::test]
+async fn what_was_due_when_a_backup_was_made_takes_no_living_copy_away() {
+    let mut world = World::new().await;
+    let token = world.login(ANNA).await;
+    block(&world, &token, &whole(VAKBOND)).await;
+    unblock(&world, &token, &whole(VAKBOND)).await;
+    // It has to be seen to that there is no copy, says the backup.
+    let backup = world.back_up().await;
+    block(&world, &token, &whole(VAKBOND)).await;
+    world.portal.copy_out().await.unwrap();
+    let living = copies(&world);
+    assert_eq!(living.len(), 1);
+    world.put_back(&backup).await;
+    assert_eq!(world.portal.copy_out().await.unwrap(), 0, "it is shut");
+    world.portal.reconcile().await.unwrap();
+    world.portal.copy_out().await.unwrap();
+    assert_eq!(copies(&world), living);
+    let token = world.login(ANNA).await;
+    assert_eq!(blocked(&world, &token).await, [Some(whole(VAKBOND))]);
+}
+
+/// The name of the copy of a block.
+fn copy_of(world: &World, token: &[u8], blocked: &Blocked) -> [u8; 16] {
+    let session = world.portal.session(token);
+    let session = session.unwrap_or_else(|_| panic!("no session"));
+    let index = session.indexes().next().unwrap();
+    let tag = world.portal.block_tag(index, blocked);
+    world.portal.copy_of_block(index, tag).id
+}
+
+#[tokio::test]
+async fn what_ended_since_the_backup_does_not_return() {
+    let mut world = World::new().await;
+    let token = world.login(ANNA).await;
+    let given = world.portal.give(&token, world.request(), world.choice());
+    let record = granted(given.await.unwrap()).record;
+    block(&world, &token, &whole(GEMEENTE)).await;
+    world.broker.desk.lock().unwrap().away = usize::MAX;
+    let stop = world.portal.stop(&token, world.request(), record).await;
+    assert_eq!(granted(stop.unwrap()), Stopped::StillToDo);
+    world.broker.desk.lock().unwrap().away = 0;
+    assert_eq!(world.portal.copy_out().await.unwrap(), 2);
+    // This one has no copy when the backup is made.
+    block(&world, &token, &whole(UWV)).await;
+    let backup = world.back_up().await;
+    unblock(&world, &token, &whole(GEMEENTE)).await;
+    later(&world).await;
+    world.portal.copy_out().await.unwrap();
+    // The copy of that block never arrived.
+    let lost = copy_of(&world, &token, &whole(UWV));
+    world.broker.desk.lock().unwrap().copies.remove(&lost);
+    let heard = world.broker.desk.lock().unwrap().heard.len();
+
+    for is_restoring in [true, false] {
+        world.put_back(&backup).await;
+        later(&world).await;
+        let desk = world.broker.desk.lock().unwrap().heard.len();
+        assert_eq!(desk, heard, "nothing of a backup is done again");
+        world.broker.desk.lock().unwrap().is_restoring = is_restoring;
+        let copies = world.broker.desk.lock().unwrap().copies.clone();
+        world.portal.reconcile().await.unwrap();
+        let token = world.login(ANNA).await;
+        let both = [Some(whole(UWV)), Some(whole(GEMEENTE))];
+        // A broker that lost copies itself says nothing by their absence.
+        let expected = if is_restoring { &both[..] } else { &both[..1] };
+        assert_eq!(blocked(&world, &token).await, expected);
+        let overview = world.look(&token).await;
+        assert_eq!(overview.still_to_do_count, usize::from(is_restoring));
+        assert_eq!(overview.consents[0].state, ConsentState::Withdrawn);
+        world.portal.copy_out().await.unwrap();
+        assert!(self::copies(&world).len() > copies.len());
+        world.broker.desk.lock().unwrap().copies = copies;
+    }
+    let desk = world.broker.desk.lock().unwrap();
+    assert_eq!(
+        desk.heard,
+        [StatementEvent::Given, StatementEvent::Withdrawn]
+    );
 }

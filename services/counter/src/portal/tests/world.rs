@@ -57,6 +57,10 @@ pub(super) struct Desk {
     pub(super) away_after: Option<usize>,
     /// The next change is refused with this.
     pub(super) refuse: Option<Reason>,
+    /// Whether the broker was put back from a backup and is shut.
+    pub(super) is_restoring: bool,
+    /// So many copies at most.
+    pub(super) copies_max: Option<usize>,
     /// Every objection is refused with this.
     pub(super) refuse_objections: Option<Reason>,
     pub(super) registered: usize,
@@ -230,6 +234,10 @@ impl Broker for PaperBroker {
     fn put_copies<'a>(&'a self, copies: &'a [CopyAtBroker]) -> Asking<'a, ()> {
         let copies = copies.to_vec();
         self.answer(move |desk| {
+            let held = desk.copies.len().saturating_add(copies.len());
+            if desk.copies_max.is_some_and(|most| held > most) {
+                return Outcome::Refused(Refusal::new(Reason::StorageFull));
+            }
             for copy in copies {
                 desk.copies.insert(copy.name, copy.sealed);
             }
@@ -268,6 +276,11 @@ impl Broker for PaperBroker {
         })
     }
 
+    fn is_restoring(&self) -> Boxed<'_, Result<bool, PortalError>> {
+        let is_restoring = self.desk.lock().unwrap().is_restoring;
+        Box::pin(async move { Ok(is_restoring) })
+    }
+
     fn directory(&self) -> Arc<Directory> {
         Arc::clone(&self.directory)
     }
@@ -279,6 +292,7 @@ pub(super) struct World {
     pub(super) register: Register,
     clock: Arc<HandClock>,
     identities: Identities,
+    pub(super) without_copies: usize,
     /// Of indexes and tags, and of what lies at rest.
     keys: (Secret<[u8; 32]>, Secret<[u8; 32]>),
     settings: Settings,
@@ -370,7 +384,8 @@ impl World {
         let clock = Arc::new(HandClock(AtomicI64::new(START)));
         let keys = (IndexKey::generate(), IndexKey::generate());
         let world = Self {
-            portal: Self::start(&settings, &keys, identities, &broker, &clock).await,
+            portal: Self::start(&settings, &keys, (identities, 0), &broker, &clock).await,
+            without_copies: 0,
             broker,
             register: register(),
             clock,
@@ -386,7 +401,7 @@ impl World {
     async fn start(
         settings: &Settings,
         keys: &(Secret<[u8; 32]>, Secret<[u8; 32]>),
-        identities: Identities,
+        (identities, without_copies): (Identities, usize),
         broker: &Arc<PaperBroker>,
         clock: &Arc<HandClock>,
     ) -> Portal {
@@ -397,6 +412,7 @@ impl World {
             database: Database::open(settings, Role::Portal).await.unwrap(),
             index: IndexKey::from_secret(&keys.0),
             crypter: Crypter::new(&[&keys.1]),
+            without_copies,
             register: register(),
             clock: Arc::<HandClock>::clone(clock),
             random: Arc::new(SystemChance::new()),
@@ -411,7 +427,7 @@ impl World {
         self.portal = Self::start(
             &self.settings,
             &self.keys,
-            self.identities,
+            (self.identities, self.without_copies),
             &self.broker,
             &self.clock,
         )

@@ -222,6 +222,13 @@ impl Broker for RemoteBroker {
         Box::pin(async move { outcome(self.once.take_copies(names).await) })
     }
 
+    fn is_restoring(&self) -> Boxed<'_, Result<bool, PortalError>> {
+        Box::pin(async move {
+            let is_restoring = self.once.is_restoring().await;
+            is_restoring.map_err(|error| fault(&error))
+        })
+    }
+
     fn directory(&self) -> Arc<Directory> {
         Arc::clone(
             &self
