@@ -13,6 +13,7 @@ mod delivery;
 mod errand;
 mod error;
 mod feed;
+mod find;
 mod ledger;
 mod line;
 mod overview;
@@ -44,10 +45,11 @@ use rules::limits::{DAY_MILLIS, PORTAL_LINE_DAYS};
 use rules::reason::{Outcome, Reason, Refusal};
 use rules::register::Register;
 use session::{Known, Session, Sessions};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use store::Database;
 use vault::digest::sha256;
 use vault::person::PersonKeys;
@@ -135,6 +137,8 @@ struct Inner {
     copies_wait: tokio::sync::Notify,
     /// Errands and copies of which somebody was told that nothing can be done with them.
     named: Mutex<BTreeSet<[u8; 16]>>,
+    /// When the holders gave keys for an errand that is not done yet.
+    keys_given: Mutex<BTreeMap<[u8; 16], Instant>>,
     is_shut: AtomicBool,
 }
 
@@ -184,6 +188,10 @@ fn permitted<T>(outcome: Outcome<T>) -> Result<T, Halt> {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn settle<T>(result: Result<T, Halt>) -> Result<Outcome<T>, PortalError> {
     match result {
         Ok(value) => Ok(Outcome::Permitted(value)),
@@ -217,6 +225,7 @@ impl Portal {
             copy_turn: tokio::sync::Mutex::default(),
             copies_wait: tokio::sync::Notify::new(),
             named: Mutex::default(),
+            keys_given: Mutex::default(),
             is_shut: AtomicBool::new(true),
         }));
         portal.look_at_door().await?;

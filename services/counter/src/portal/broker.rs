@@ -42,6 +42,12 @@ pub trait Broker: Send + Sync {
     /// The portal's pseudonyms of a person: the present epoch's, then the one before.
     fn login<'a>(&'a self, bsn: &'a Bsn) -> Asking<'a, Vec<Pseudonym>>;
 
+    /// The same of a person whom [`Broker::encrypted`] gave, for what a killed portal left. Tried once.
+    fn login_of<'a>(
+        &'a self,
+        person: &'a [u8; ENCRYPTED_PERSON_BYTES],
+    ) -> Asking<'a, Vec<Pseudonym>>;
+
     /// The pseudonym behind an introduction.
     fn introduced<'a>(
         &'a self,

@@ -4,20 +4,20 @@
 //! broker has it, or says that nothing stands. Must never let one that waits hold up another person's.
 
 use super::copy;
-use super::errand::{Errand, Need, Objection, Task};
+use super::errand::{Errand, Need, Objection, Task, relation_of};
 use super::feed::paper_row;
 use super::line::Paper;
 use super::rows::errands::{DueErrands, ErrandsOf, FinishErrand, KeepErrands, MarkTried};
 use super::session::Session;
-use super::{Portal, PortalError};
+use super::{Portal, PortalError, lock};
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, Statement, StatementEvent};
 use rules::id::{RequestId, Tag};
 use rules::limits::{DAY_MILLIS, DEADLINE_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX, PORTAL_COPIED_DAYS};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use store::Queue;
 use store::errand::ErrandRow;
 use store::portal::LineRow;
 
@@ -29,7 +29,7 @@ const UNKNOWN_MILLIS: i64 = ORDER_WINDOW_MILLIS_MAX + DEADLINE_MILLIS_MAX;
 /// Errands that fail in a row before a round ends: then it is the broker that is away, and not one errand.
 const FAULTS_MAX: u32 = 3;
 /// How long a person is kept waiting for their errands; the rest is done afterwards.
-const WAIT_MAX: Duration = Duration::from_secs(4);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// What came of an errand.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub(super) enum Delivered {
     Done(String),
     /// An objection was noted.
     Noted(Timestamp),
+    /// What a block or a no stops was found, and is kept.
+    Found,
     /// There was nothing to be done, or it can never be.
     Refused(Refusal),
 }
@@ -95,8 +97,13 @@ impl Portal {
     /// Does errands that have been kept, as far as that goes within a few seconds.
     pub(super) async fn deliver_now(&self, errands: &[Errand]) -> Deliveries {
         let mut deliveries = Deliveries::default();
+        // A no is not registered while what it is about may stand.
+        let is_found = !errands.iter().any(Errand::is_find);
         let doing = async {
             for errand in errands {
+                if errand.need() == Need::Holders && !is_found {
+                    continue;
+                }
                 match self.deliver(errand).await {
                     Ok(delivered) => {
                         deliveries.delivered.insert(errand.id, delivered);
@@ -123,8 +130,9 @@ impl Portal {
     pub(super) async fn errands_of(
         &self,
         persons: Vec<[u8; 32]>,
+        queue: Queue,
     ) -> Result<Vec<Errand>, PortalError> {
-        let rows = self.database().read(&ErrandsOf(persons)).await?;
+        let rows = self.database().read(&ErrandsOf { persons, queue }).await?;
         let errands = rows.iter().map(|row| self.open_errand(row));
         let mut errands = errands.collect::<Result<Vec<_>, _>>()?;
         errands.sort_by_key(|errand| (errand.asked_at, errand.id));
@@ -132,8 +140,13 @@ impl Portal {
     }
 
     /// The errands of whoever is logged in.
-    pub(super) async fn own_errands(&self, session: &Session) -> Result<Vec<Errand>, PortalError> {
-        self.errands_of(session.indexes().copied().collect()).await
+    pub(super) async fn own_errands(
+        &self,
+        session: &Session,
+        queue: Queue,
+    ) -> Result<Vec<Errand>, PortalError> {
+        self.errands_of(session.indexes().copied().collect(), queue)
+            .await
     }
 
     /// A round through the errands that need the same, those first that have waited longest; gives how many were
@@ -183,11 +196,18 @@ impl Portal {
         Ok(answered)
     }
 
-    /// A refusal comes after the same person's stops: those need no key holder.
+    /// A refusal comes after the same person's stops, which need no key holder; and not before all of those are found
+    /// that it is about.
     async fn deliver_in_order(&self, errand: &Errand) -> Result<Delivered, PortalError> {
-        if errand.need() == Need::Holders {
+        if let Task::Refuse { statement, .. } = &errand.task {
             let person = vec![errand.exchange.person_index];
-            for before in self.errands_of(person).await? {
+            let relation = relation_of(&statement.record);
+            for before in self.errands_of(person.clone(), Queue::Stop).await? {
+                if before.is_find() && before.is_in(&relation) {
+                    self.deliver(&before).await?;
+                }
+            }
+            for before in self.errands_of(person, Queue::Stop).await? {
                 if before.need() == Need::Broker {
                     match self.deliver(&before).await {
                         Err(error) if error.is_transient() => return Err(error),
@@ -224,6 +244,7 @@ impl Portal {
                 }
             }
             Task::Object(object) => self.deliver_objection(errand, object).await,
+            Task::Find { person, .. } => self.deliver_find(errand, person).await,
         }
     }
 
@@ -296,7 +317,7 @@ impl Portal {
             .object(errand.request, object.handover, object.restrict);
         match asked.await? {
             Outcome::Permitted(time) => {
-                self.finish(errand, None).await?;
+                self.finish(errand, None, &[]).await?;
                 Ok(Delivered::Noted(time))
             }
             Outcome::Refused(refusal) if is_nothing_to_object_to(refusal.reason) => {
@@ -319,19 +340,27 @@ impl Portal {
             copied_until: Some(self.now().plus_millis(copied_days)),
             ..paper_row(&errand.exchange, errand.line, &paper)?
         };
-        self.finish(errand, Some(line)).await?;
+        self.finish(errand, Some(line), &[]).await?;
         Ok(Delivered::Done(paper.jws))
     }
 
     async fn over(&self, errand: &Errand, refusal: Refusal) -> Result<Delivered, PortalError> {
         let reason = refusal.reason.code();
         tracing::info!(reason, "an errand ended without being done");
-        self.finish(errand, None).await?;
+        self.finish(errand, None, &[]).await?;
         Ok(Delivered::Refused(refusal))
     }
 
-    async fn finish(&self, errand: &Errand, paper: Option<LineRow>) -> Result<(), PortalError> {
+    /// Ends an errand: with the paper that came of it, or the errands.
+    pub(super) async fn finish(
+        &self,
+        errand: &Errand,
+        paper: Option<LineRow>,
+        found: &[Errand],
+    ) -> Result<(), PortalError> {
         let mut copies = vec![self.copy_of_errand(&errand.id)];
+        copies.extend(found.iter().map(|found| self.copy_of_errand(&found.id)));
+        let found = found.iter().map(|found| self.errand_row(found));
         if let Some(line) = &paper {
             copies.push(self.copy_name(copy::LINE, line.line_id.bytes()));
         }
@@ -339,16 +368,13 @@ impl Portal {
         let finish = FinishErrand {
             errand: (errand.id, &is_same),
             paper: paper.map(|line| (&errand.exchange, line)),
+            found: found.collect::<Result<_, _>>()?,
             copies,
         };
         self.database().write(&finish).await?;
         self.0.copies_wait.notify_one();
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether nothing can be exchanged where a refusal has this answer, so that there is nothing to refuse.
@@ -362,6 +388,6 @@ const fn is_nothing_to_object_to(reason: Reason) -> bool {
 }
 
 /// A refusal where there is none to be had: what is asked for stays to be done.
-fn unexpected(refusal: &Refusal) -> PortalError {
+pub(super) fn unexpected(refusal: &Refusal) -> PortalError {
     PortalError::Broker(refusal.reason.code().to_owned())
 }

@@ -18,6 +18,8 @@ use rules::consent::{ConsentState, LinkCode, Statement, StatementEvent, StopCode
 use rules::id::{ConsentId, EntryId, HandoverId, Oin, PeerKind, RequestId};
 use rules::pseudonym::Relation;
 use rules::reason::{Outcome, Reason};
+use std::sync::Arc;
+use store::Queue;
 use store::portal::ExchangeRow;
 
 /// A choice that was registered.
@@ -158,7 +160,7 @@ impl Portal {
             match deliveries.of(&errand.id) {
                 Some(Delivered::Done(jws)) => Ok(Stopped::Done(jws.clone())),
                 Some(Delivered::Refused(refusal)) => Err(refusal.clone().into()),
-                Some(Delivered::Noted(_)) | None => Ok(Stopped::StillToDo),
+                Some(Delivered::Noted(_) | Delivered::Found) | None => Ok(Stopped::StillToDo),
             }
         };
         settle(stopped.await)
@@ -169,7 +171,8 @@ impl Portal {
         session: &Session,
         record: ConsentId,
     ) -> Result<Option<Errand>, PortalError> {
-        let mut errands = self.own_errands(session).await?.into_iter();
+        let errands = self.own_errands(session, Queue::Stop).await?;
+        let mut errands = errands.into_iter();
         Ok(errands.find(|errand| errand.stops() == Some(record)))
     }
 
@@ -200,7 +203,7 @@ impl Portal {
             match deliveries.of(&errand.id) {
                 Some(Delivered::Noted(time)) => Ok(Objected::Noted(*time)),
                 Some(Delivered::Refused(refusal)) => Err(refusal.clone().into()),
-                Some(Delivered::Done(_)) | None => Ok(Objected::StillToDo),
+                Some(Delivered::Done(_) | Delivered::Found) | None => Ok(Objected::StillToDo),
             }
         };
         settle(noted.await)
@@ -210,11 +213,12 @@ impl Portal {
     /// arrive behind it.
     async fn settle_relation(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         relation: &Relation,
     ) -> Result<(), PortalError> {
-        let mut errands = self.own_errands(session).await?;
-        errands.retain(|errand| errand.relation() == *relation);
+        let mut errands = self.own_errands(session, Queue::Stop).await?;
+        errands.retain(|errand| errand.is_in(relation));
+        let errands = self.found(session, errands).await;
         if self.deliver_now(&errands).await.still_to_do > 0 {
             let text = "what the person asked for before has not been answered";
             return Err(PortalError::BrokerAway(text.to_owned()));
@@ -250,7 +254,7 @@ impl Portal {
     /// the broker has it.
     async fn choose(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         request: RequestId,
         asked: Asked,
     ) -> Result<Kept, Halt> {
@@ -263,7 +267,7 @@ impl Portal {
         if kept.jws.is_some() {
             return Ok(kept);
         }
-        let exchange = self.exchange_for(session, &kept.statement).await?;
+        let exchange = self.exchange_for(&session.known, &kept.statement).await?;
         let pending = Paper {
             statement: kept.statement.clone(),
             jws: String::new(),
@@ -315,7 +319,7 @@ impl Portal {
     }
 
     /// The statement of what was asked, on what the person holds at this moment.
-    async fn written(&self, session: &Session, asked: &Asked) -> Result<Kept, Halt> {
+    async fn written(&self, session: &Arc<Session>, asked: &Asked) -> Result<Kept, Halt> {
         let directory = self.broker().directory();
         let author = self.author(&directory);
         let statement = match asked {
@@ -357,25 +361,26 @@ impl Portal {
         &self,
         index: [u8; 32],
     ) -> Result<Option<ExchangeRow>, PortalError> {
-        let find = FindExchanges(vec![index]);
+        // For what a person chooses or stops, and never for what they look at.
+        let find = FindExchanges {
+            indexes: vec![index],
+            queue: Queue::Stop,
+        };
         Ok(self.database().read(&find).await?.pop())
     }
 
     /// The exchange under which a choice lies: a record's own, made anew for a new record.
     pub(super) async fn exchange_for(
         &self,
-        session: &Session,
+        known: &[Known],
         statement: &Statement,
-    ) -> Result<ExchangeRow, Halt> {
+    ) -> Result<ExchangeRow, PortalError> {
         let id = statement.record.id;
         let index = self.exchange_index(id.bytes());
         if let Some(exchange) = self.exchange(index).await? {
             return Ok(exchange);
         }
-        let current: &Known = session
-            .known
-            .first()
-            .ok_or(PortalError::Malformed("a session"))?;
+        let current = known.first().ok_or(PortalError::Malformed("a session"))?;
         Ok(ExchangeRow {
             exchange_index: index,
             person_index: current.index,

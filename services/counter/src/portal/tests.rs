@@ -3,6 +3,7 @@
 
 mod choices;
 mod feed;
+mod finds;
 mod mends;
 mod sentences;
 mod stops;

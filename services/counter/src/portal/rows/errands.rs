@@ -90,6 +90,8 @@ pub(in crate::portal) struct FinishErrand<'a> {
     /// Its id, and whether a row of that id is of it: ids come again, and a slow round must end no later one.
     pub(in crate::portal) errand: ([u8; 16], &'a IsRowOf<'a>),
     pub(in crate::portal) paper: Option<(&'a ExchangeRow, LineRow)>,
+    /// What was found to be done in its place.
+    pub(in crate::portal) found: Vec<ErrandRow>,
     pub(in crate::portal) copies: Vec<CopyName>,
 }
 
@@ -113,6 +115,9 @@ impl Work for FinishErrand<'_> {
         let (id, is_same) = self.errand;
         if let Some(row) = tx.errand(&id).await?.filter(|row| is_same(row)) {
             tx.delete_errand(&row).await?;
+            for errand in &self.found {
+                tx.insert_errand(errand).await?;
+            }
         }
         follow(tx, &self.copies).await
     }
@@ -169,7 +174,10 @@ impl Work for DueErrands {
 }
 
 /// Every errand of these persons.
-pub(in crate::portal) struct ErrandsOf(pub(in crate::portal) Vec<[u8; 32]>);
+pub(in crate::portal) struct ErrandsOf {
+    pub(in crate::portal) persons: Vec<[u8; 32]>,
+    pub(in crate::portal) queue: Queue,
+}
 
 impl Work for ErrandsOf {
     type Output = Vec<ErrandRow>;
@@ -179,9 +187,13 @@ impl Work for ErrandsOf {
         "ErrandsOf"
     }
 
+    fn queue(&self) -> Queue {
+        self.queue
+    }
+
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
         let mut errands = Vec::new();
-        for person_index in &self.0 {
+        for person_index in &self.persons {
             let mut after = [0; 16];
             loop {
                 let page = tx.errands_of(person_index, after, PAGE_LINES).await?;

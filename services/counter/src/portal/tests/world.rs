@@ -134,6 +134,17 @@ impl Broker for PaperBroker {
         self.answer(move |_| Outcome::Permitted(vec![point]))
     }
 
+    fn login_of<'a>(
+        &'a self,
+        person: &'a [u8; ENCRYPTED_PERSON_BYTES],
+    ) -> Asking<'a, Vec<Pseudonym>> {
+        if self.desk.lock().unwrap().holders_away {
+            return Box::pin(async { Err(PortalError::BrokerAway("no holder".to_owned())) });
+        }
+        let point = Ciphertext::parse(person).and_then(|person| self.key.decrypt(&person));
+        self.answer(move |_| Outcome::Permitted(vec![point.unwrap()]))
+    }
+
     fn introduced<'a>(
         &'a self,
         introduction: &'a [u8; 64],
