@@ -139,6 +139,8 @@ struct Inner {
     named: Mutex<BTreeSet<[u8; 16]>>,
     /// When the holders gave keys for an errand that is not done yet.
     keys_given: Mutex<BTreeMap<[u8; 16], Instant>>,
+    /// How often the broker did not know what an errand stops, by its request.
+    unknown: Mutex<BTreeMap<[u8; 16], i64>>,
     is_shut: AtomicBool,
 }
 
@@ -226,6 +228,7 @@ impl Portal {
             copies_wait: tokio::sync::Notify::new(),
             named: Mutex::default(),
             keys_given: Mutex::default(),
+            unknown: Mutex::default(),
             is_shut: AtomicBool::new(true),
         }));
         portal.look_at_door().await?;

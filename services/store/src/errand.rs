@@ -11,9 +11,10 @@ const INSERT_ERRAND: Sql = sql!(
     "INSERT INTO errand (errand_id, person_index, stage, tried_at, sealed) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (errand_id) DO NOTHING"
 );
+/// What was tried in the future was tried before a clock was set back, and does not rest until it is that time again.
 const SELECT_DUE: Sql = sql!(
     "SELECT errand_id, person_index, stage, tried_at, sealed FROM errand \
-     WHERE stage = $1 AND tried_at < $2 ORDER BY tried_at, errand_id LIMIT $3"
+     WHERE stage = $1 AND (tried_at < $2 OR tried_at > $3) ORDER BY tried_at, errand_id LIMIT $4"
 );
 const SELECT_OF_PERSON: Sql = sql!(
     "SELECT errand_id, person_index, stage, tried_at, sealed FROM errand \
@@ -116,19 +117,21 @@ impl Tx<'_> {
         .await
     }
 
-    /// Errands of a stage that were last tried before a moment, those first that have waited longest.
+    /// Errands of a stage that were last tried before a moment, or behind the present one, those first that have waited
+    /// longest.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn due_errands(
         &mut self,
         stage: i64,
-        before: Timestamp,
+        (before, now): (Timestamp, Timestamp),
         rows_max: i64,
     ) -> Result<Vec<ErrandRow>, Error> {
         let args = [
             Arg::from(stage),
             Arg::from(before.millis()),
+            Arg::from(now.millis()),
             Arg::from(rows_max),
         ];
         let rows = self.all(SELECT_DUE, &args).await?;

@@ -15,7 +15,7 @@ use rules::consent::{ConsentState, Statement, StatementEvent};
 use rules::id::{RequestId, Tag};
 use rules::limits::{DAY_MILLIS, DEADLINE_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX, PORTAL_COPIED_DAYS};
 use rules::reason::{Outcome, Reason, Refusal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use store::Queue;
 use store::errand::ErrandRow;
@@ -23,9 +23,11 @@ use store::portal::LineRow;
 
 /// How long an errand rests after it was tried, in milliseconds.
 const REST_MILLIS: i64 = 1_000;
-/// How long a consent that the broker does not know may still reach it: as long as the order that it came with holds,
-/// and the call that brought it.
-const UNKNOWN_MILLIS: i64 = ORDER_WINDOW_MILLIS_MAX + DEADLINE_MILLIS_MAX;
+/// How often the broker may say that it does not know a consent before that counts: as long as it may still be on its
+/// way, which is while the order that it came with holds, and the call that brought it. Answers of this process are
+/// counted and no clock is read, because one that is set ahead would end a stop. In a round of each need a stop is tried,
+/// and a round comes no sooner than after a rest.
+const UNKNOWN_ANSWERS_MAX: i64 = 2 * (ORDER_WINDOW_MILLIS_MAX + DEADLINE_MILLIS_MAX) / REST_MILLIS;
 /// Errands that fail in a row before a round ends: then it is the broker that is away, and not one errand.
 const FAULTS_MAX: u32 = 3;
 /// How long a person is kept waiting for their errands; the rest is done afterwards.
@@ -48,12 +50,19 @@ pub(super) enum Delivered {
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     delivered: BTreeMap<[u8; 16], Delivered>,
+    /// Those to which the broker said what no second attempt changes.
+    stuck: BTreeSet<[u8; 16]>,
     pub(super) still_to_do: u32,
 }
 
 impl Deliveries {
     pub(super) fn of(&self, errand: &[u8; 16]) -> Option<&Delivered> {
         self.delivered.get(errand)
+    }
+
+    /// Whether an errand waits for nobody, and cannot be done.
+    pub(super) fn is_stuck(&self, errand: &[u8; 16]) -> bool {
+        self.stuck.contains(errand)
     }
 
     /// How many were done and not refused.
@@ -110,6 +119,9 @@ impl Portal {
                     }
                     Err(error) => {
                         tracing::info!(%error, "an errand waits for its answer");
+                        if matches!(error, PortalError::Broker(_)) {
+                            deliveries.stuck.insert(errand.id);
+                        }
                         if error.is_transient() && errand.need() == Need::Broker {
                             break;
                         }
@@ -163,9 +175,11 @@ impl Portal {
             Need::Broker => self.0.stop_turn.lock().await,
             Need::Holders => self.0.refusal_turn.lock().await,
         };
+        let now = self.now();
         let due = DueErrands {
             stage: need.number(),
-            before: self.now().plus_millis(-REST_MILLIS),
+            before: now.plus_millis(-REST_MILLIS),
+            now,
         };
         let (mut answered, mut faults) = (0_usize, 0_u32);
         for row in self.database().read(&due).await? {
@@ -260,7 +274,7 @@ impl Portal {
         let standing = match self.broker().consent(statement.record.id).await? {
             Outcome::Permitted(standing) => standing,
             Outcome::Refused(gone) if gone.reason == Reason::NotAvailable => {
-                if self.now().millis_since(errand.asked_at) < UNKNOWN_MILLIS {
+                if self.count_unknown(errand) < UNKNOWN_ANSWERS_MAX {
                     let text = "the broker does not know the consent yet".to_owned();
                     return Err(PortalError::BrokerAway(text));
                 }
@@ -286,6 +300,14 @@ impl Portal {
             Outcome::Permitted(jws) => self.done(errand, anew, jws).await,
             Outcome::Refused(refusal) => Err(unexpected(&refusal)),
         }
+    }
+
+    /// How often the broker has said that it does not know what an errand stops.
+    fn count_unknown(&self, errand: &Errand) -> i64 {
+        let mut unknown = lock(&self.0.unknown);
+        let answers = unknown.entry(*errand.request.bytes()).or_default();
+        *answers = answers.saturating_add(1);
+        *answers
     }
 
     /// The broker would not register a refusal: it has it already, or nobody can exchange anything there, or it is to
@@ -372,6 +394,7 @@ impl Portal {
             copies,
         };
         self.database().write(&finish).await?;
+        lock(&self.0.unknown).remove(errand.request.bytes());
         self.0.copies_wait.notify_one();
         Ok(())
     }

@@ -5,10 +5,11 @@
 //! answered. Must never act on anything that is not the person's own.
 
 use super::choice::{Asked, Kept};
-use super::delivery::Delivered;
+use super::delivery::{Delivered, WAIT_MAX};
 use super::errand::{Errand, Objection, Task, relation_of};
 use super::feed::{ask, paper_row};
 use super::line::Paper;
+use super::refuse::is_refusal;
 use super::rows::{FindExchanges, Forget, Keep};
 use super::session::{Known, Session};
 use super::{Halt, Portal, PortalError, settle};
@@ -81,7 +82,7 @@ impl Portal {
                 to: choice.recipient.clone(),
                 purpose: choice.purpose.clone(),
             };
-            self.settle_relation(&session, &relation).await?;
+            self.settle_relation(&session, &relation, true).await?;
             let kept = self.choose(&session, request, Asked::Give(choice)).await?;
             Ok(Given {
                 stop_code: kept.statement.stop_code.clone(),
@@ -210,18 +211,34 @@ impl Portal {
     }
 
     /// A choice comes after what the same person asked for before, in the same relation: a stop or a no must not
-    /// arrive behind it.
+    /// arrive behind it. A yes replaces a no that can never be registered.
     async fn settle_relation(
         &self,
         session: &Arc<Session>,
         relation: &Relation,
+        replaces: bool,
     ) -> Result<(), PortalError> {
         let mut errands = self.own_errands(session, Queue::Stop).await?;
         errands.retain(|errand| errand.is_in(relation));
-        let errands = self.found(session, errands).await;
-        if self.deliver_now(&errands).await.still_to_do > 0 {
-            let text = "what the person asked for before has not been answered";
-            return Err(PortalError::BrokerAway(text.to_owned()));
+        let mut errands = self.found(session, errands).await;
+        errands.sort_by_key(|errand| errand.need().number());
+        let deliveries = self.deliver_now(&errands).await;
+        let mut waiting = errands;
+        waiting.retain(|errand| deliveries.of(&errand.id).is_none());
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let is_past = |errand: &Errand| is_refusal(errand) && deliveries.is_stuck(&errand.id);
+        if !(replaces && waiting.iter().all(is_past)) {
+            return Err(not_answered());
+        }
+        // All that the no stops is stopped, and it can never be registered: the yes comes in its place. A round that has
+        // read it must not bring it behind the yes.
+        let turn = tokio::time::timeout(WAIT_MAX, self.0.refusal_turn.lock());
+        let _turn = turn.await.map_err(|_| not_answered())?;
+        for errand in &waiting {
+            tracing::warn!("a no that cannot be registered is replaced by a later yes");
+            self.finish(errand, None, &[]).await?;
         }
         Ok(())
     }
@@ -341,7 +358,8 @@ impl Portal {
             Asked::Narrow(narrowing) => {
                 let (_, holding) = self.own_holding(session, narrowing.record).await?;
                 let record = &holding.record;
-                self.settle_relation(session, &relation_of(record)).await?;
+                self.settle_relation(session, &relation_of(record), false)
+                    .await?;
                 author.narrowed(record, holding.stop_code.clone(), narrowing)?
             }
             Asked::Stop(_) => return Err(PortalError::Malformed("a choice").into()),
@@ -396,4 +414,10 @@ impl Portal {
         };
         self.database().write(&forget).await
     }
+}
+
+/// What was asked for before is still on its way.
+fn not_answered() -> PortalError {
+    let text = "what the person asked for before has not been answered";
+    PortalError::BrokerAway(text.to_owned())
 }

@@ -154,6 +154,7 @@ impl Work for MarkTried {
 pub(in crate::portal) struct DueErrands {
     pub(in crate::portal) stage: i64,
     pub(in crate::portal) before: Timestamp,
+    pub(in crate::portal) now: Timestamp,
 }
 
 impl Work for DueErrands {
@@ -165,7 +166,8 @@ impl Work for DueErrands {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
-        Ok(tx.due_errands(self.stage, self.before, PAGE_LINES).await?)
+        let moments = (self.before, self.now);
+        Ok(tx.due_errands(self.stage, moments, PAGE_LINES).await?)
     }
 
     fn is_transient(error: &PortalError) -> bool {

@@ -275,3 +275,86 @@ async fn what_ended_since_the_backup_does_not_return() {
         [StatementEvent::Given, StatementEvent::Withdrawn]
     );
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_keeps_no_errand_waiting() {
+    let world = World::new().await;
+    let token = world.login(ANNA).await;
+    let given = world.portal.give(&token, world.request(), world.choice());
+    let record = granted(given.await.unwrap()).record;
+    world.broker.desk.lock().unwrap().away = 1;
+    let stop = world.portal.stop(&token, world.request(), record).await;
+    assert_eq!(granted(stop.unwrap()), Stopped::StillToDo);
+    world.pass(-3_600_000);
+    assert_eq!(world.portal.run_errands(Need::Broker).await.unwrap(), 1);
+    assert_eq!(world.state_at_broker(record), Some(ConsentState::Withdrawn));
+}
+
+/// Answers after which a consent that the broker does not know is none.
+const ANSWERS_MAX: usize = 660;
+
+#[tokio::test]
+async fn a_clock_that_is_set_ahead_ends_no_stop() {
+    let world = World::new().await;
+    let token = world.login(ANNA).await;
+    let given = world.portal.give(&token, world.request(), world.choice());
+    let record = granted(given.await.unwrap()).record;
+    // The consent is still on its way.
+    let statement = world.broker.desk.lock().unwrap().consents.remove(&record);
+    let stop = world.portal.stop(&token, world.request(), record).await;
+    assert_eq!(granted(stop.unwrap()), Stopped::StillToDo);
+    for _ in 0..3 {
+        world.pass(3_600_000);
+        assert!(world.portal.run_errands(Need::Broker).await.is_ok());
+    }
+    let mut desk = world.broker.desk.lock().unwrap();
+    desk.consents.insert(record, statement.unwrap());
+    drop(desk);
+    world.pass(REST_MILLIS);
+    assert_eq!(world.portal.run_errands(Need::Broker).await.unwrap(), 1);
+    assert_eq!(world.state_at_broker(record), Some(ConsentState::Withdrawn));
+}
+
+#[tokio::test]
+async fn a_stop_of_what_the_broker_never_hears_of_is_over_some_time() {
+    let world = World::new().await;
+    let token = world.login(ANNA).await;
+    let given = world.portal.give(&token, world.request(), world.choice());
+    let record = granted(given.await.unwrap()).record;
+    world.broker.desk.lock().unwrap().consents.remove(&record);
+    let stop = world.portal.stop(&token, world.request(), record).await;
+    assert_eq!(granted(stop.unwrap()), Stopped::StillToDo);
+    let mut tries = 1;
+    while world.portal.run_errands(Need::Broker).await.unwrap() == 0 {
+        world.pass(REST_MILLIS);
+        tries += 1;
+        assert!(tries <= ANSWERS_MAX + 1, "it is never over");
+    }
+    assert!(tries >= ANSWERS_MAX / 2, "{tries}");
+}
+
+#[tokio::test]
+async fn a_no_that_can_never_be_registered_makes_room_for_a_later_yes_and_for_nothing_else() {
+    let world = World::new().await;
+    let token = world.login(ANNA).await;
+    let give = || world.portal.give(&token, world.request(), world.choice());
+    let first = granted(give().await.unwrap()).record;
+    world.broker.desk.lock().unwrap().refuse_refusals = Some(Reason::OrderForbidden);
+    // Its stop waits, and so does the yes.
+    world.broker.desk.lock().unwrap().away = usize::MAX;
+    let said = world.portal.give(&token, world.request(), no(&world)).await;
+    assert_eq!(granted(said.unwrap()).still_to_do, 2);
+    assert!(matches!(give().await, Err(PortalError::BrokerAway(_))));
+    assert_eq!(still_to_do(&world, &token).await, 2);
+    // What may still be registered is not replaced.
+    world.broker.desk.lock().unwrap().away = 0;
+    world.broker.desk.lock().unwrap().holders_away = true;
+    assert!(matches!(give().await, Err(PortalError::BrokerAway(_))));
+    world.broker.desk.lock().unwrap().holders_away = false;
+    assert_eq!(still_to_do(&world, &token).await, 1);
+    let second = granted(give().await.unwrap()).record;
+    assert_eq!(still_to_do(&world, &token).await, 0);
+    later(&world).await;
+    assert_eq!(world.state_at_broker(first), Some(ConsentState::Withdrawn));
+    assert_eq!(world.state_at_broker(second), Some(ConsentState::Given));
+}

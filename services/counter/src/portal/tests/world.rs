@@ -57,6 +57,8 @@ pub(super) struct Desk {
     pub(super) away_after: Option<usize>,
     /// The next change is refused with this.
     pub(super) refuse: Option<Reason>,
+    /// Every refusal of a person is refused with this.
+    pub(super) refuse_refusals: Option<Reason>,
     /// Whether the broker was put back from a backup and is shut.
     pub(super) is_restoring: bool,
     /// So many copies at most.
@@ -173,6 +175,10 @@ impl Broker for PaperBroker {
     ) -> Asking<'a, String> {
         if self.desk.lock().unwrap().holders_away {
             return Box::pin(async { Err(PortalError::BrokerAway("no holder".to_owned())) });
+        }
+        let refused = self.desk.lock().unwrap().refuse_refusals;
+        if let Some(reason) = refused {
+            return self.answer(move |_| Outcome::Refused(Refusal::new(reason)));
         }
         self.change(statement)
     }
