@@ -70,6 +70,13 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     SET_COPIED,
 ];
 
+/// Statements that must go by an index that is made for them, with its name.
+#[cfg(test)]
+pub(crate) const BY_INDEX: &[(Sql, &str)] = &[
+    (SELECT_COPIED, "line_copies"),
+    (SELECT_COPIED_LONG_ENOUGH, "line_copied"),
+];
+
 /// What the broker has not answered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrandRow {

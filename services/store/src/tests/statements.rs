@@ -26,7 +26,7 @@ pub(super) const BROKER: &[&[Sql]] = &[
 ];
 
 /// All of the portal.
-const PORTAL: &[&[Sql]] = &[
+pub(super) const PORTAL: &[&[Sql]] = &[
     crate::errand::STATEMENTS,
     crate::portal::STATEMENTS,
     crate::restoration::OF_BOTH,

@@ -141,6 +141,10 @@ impl Work for MarkTried {
         "MarkTried"
     }
 
+    fn queue(&self) -> Queue {
+        Queue::Stop
+    }
+
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
         Ok(tx.mark_tried(&self.0, self.1).await?)
     }
@@ -163,6 +167,10 @@ impl Work for DueErrands {
 
     fn name(&self) -> &'static str {
         "DueErrands"
+    }
+
+    fn queue(&self) -> Queue {
+        Queue::Stop
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {

@@ -11,7 +11,8 @@ use rules::feed::FeedKind;
 use rules::id::HandoverId;
 use rules::reason::Reason;
 use std::sync::Arc;
-use store::Queue;
+use std::time::Duration;
+use store::{Queue, Tx, Work};
 
 /// More than an errand rests.
 const REST_MILLIS: i64 = 5_000;
@@ -357,4 +358,59 @@ async fn a_no_that_can_never_be_registered_makes_room_for_a_later_yes_and_for_no
     later(&world).await;
     assert_eq!(world.state_at_broker(first), Some(ConsentState::Withdrawn));
     assert_eq!(world.state_at_broker(second), Some(ConsentState::Given));
+}
+
+/// Somebody looks something up, and takes their time.
+struct Looks;
+
+/// So many of them wait.
+const LOOKS: usize = 300;
+
+impl Work for Looks {
+    type Output = ();
+    type Error = PortalError;
+
+    fn name(&self) -> &'static str {
+        "Looks"
+    }
+
+    async fn perform<'a>(&'a self, _: &'a mut Tx<'_>) -> Result<(), PortalError> {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok(())
+    }
+
+    fn is_transient(_: &PortalError) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn what_stops_something_waits_for_nobody_who_looks() {
+    let world = World::new().await;
+    let token = world.login(ANNA).await;
+    let given = world.portal.give(&token, world.request(), world.choice());
+    let record = granted(given.await.unwrap()).record;
+    let told = world.told(FeedKind::Prepared, UWV, GEMEENTE);
+    let handover = HandoverId::from_slice(&told.exchange).unwrap();
+    world.send(&world.introduction(ANNA, told));
+    world.portal.take_in().await.unwrap();
+    let mut looks = tokio::task::JoinSet::new();
+    for _ in 0..LOOKS {
+        let portal = world.portal.clone();
+        looks.spawn(async move { portal.database().read(&Looks).await });
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let stop = world.portal.stop(&token, world.request(), record).await;
+    assert!(matches!(granted(stop.unwrap()), Stopped::Done(_)));
+    let object = world.portal.object(&token, handover, false).await.unwrap();
+    assert!(matches!(granted(object), Objected::Noted(_)));
+    block(&world, &token, &whole(VAKBOND)).await;
+    let said = world.portal.give(&token, world.request(), no(&world));
+    assert_eq!(granted(said.await.unwrap()).still_to_do, 0);
+    world.portal.run_errands(Need::Broker).await.unwrap();
+    let mut looked = 0;
+    while looks.try_join_next().is_some() {
+        looked += 1;
+    }
+    assert!(looked < LOOKS / 2, "{looked} came first");
 }
