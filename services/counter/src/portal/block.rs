@@ -112,7 +112,10 @@ impl Portal {
                 .await?;
             self.keep_errands(blocks, std::slice::from_ref(&find))
                 .await?;
-            let errands = self.found(&session, vec![find]).await;
+            // One that was left from before has its place.
+            let mut finds = self.own_errands(&session, Queue::Stop).await?;
+            finds.retain(|kept| kept.id == find.id);
+            let errands = self.found(&session, finds).await;
             let deliveries = self.deliver_now(&errands).await;
             Ok(Blocking {
                 stopped: deliveries.done(&errands, |task| matches!(task, Task::Stop(_))),

@@ -49,6 +49,8 @@ impl Portal {
         if !errands.iter().any(is_refusal) {
             fresh.push(self.refusal(session, &choice).await?);
         }
+        // One that was left from before has its place.
+        fresh.retain(|fresh| !errands.iter().any(|kept| kept.id == fresh.id));
         self.keep_errands(Vec::new(), &fresh).await?;
         errands.extend(fresh);
         let mut errands = self.found(session, errands).await;
