@@ -93,7 +93,7 @@ impl Outbox {
         Ok(self.commit(vec![change]).await?)
     }
 
-    async fn restoration(&self) -> Result<message::GetRestorationResponse, ClientError> {
+    pub(crate) async fn restoration(&self) -> Result<message::GetRestorationResponse, ClientError> {
         self.policy
             .repeat(&*self.random, || {
                 let mut stub = stub!(RestorationServiceClient<_>, self.connection);

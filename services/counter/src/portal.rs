@@ -13,6 +13,7 @@ mod delivery;
 mod errand;
 mod error;
 mod feed;
+mod find;
 mod ledger;
 mod line;
 mod overview;
@@ -44,10 +45,11 @@ use rules::limits::{DAY_MILLIS, PORTAL_LINE_DAYS};
 use rules::reason::{Outcome, Reason, Refusal};
 use rules::register::Register;
 use session::{Known, Session, Sessions};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use store::Database;
 use vault::digest::sha256;
 use vault::person::PersonKeys;
@@ -102,6 +104,8 @@ pub struct Parts {
     pub index: IndexKey,
     /// Seals what waits for the broker's answer, and copies at the broker.
     pub crypter: Crypter,
+    /// How many copies that do not open it may go on without, when it was put back from a backup.
+    pub without_copies: usize,
     /// The purpose register, of the policy set that the controllers signed.
     pub register: Register,
     /// The present moment.
@@ -121,6 +125,7 @@ struct Inner {
     database: Database,
     index: IndexKey,
     crypter: Crypter,
+    without_copies: usize,
     register: Register,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -130,8 +135,12 @@ struct Inner {
     refusal_turn: tokio::sync::Mutex<()>,
     copy_turn: tokio::sync::Mutex<()>,
     copies_wait: tokio::sync::Notify,
-    /// Errands of which somebody was told that they cannot be done.
+    /// Errands and copies of which somebody was told that nothing can be done with them.
     named: Mutex<BTreeSet<[u8; 16]>>,
+    /// When the holders gave keys for an errand that is not done yet.
+    keys_given: Mutex<BTreeMap<[u8; 16], Instant>>,
+    /// How often the broker did not know what an errand stops, by its request.
+    unknown: Mutex<BTreeMap<[u8; 16], i64>>,
     is_shut: AtomicBool,
 }
 
@@ -181,6 +190,10 @@ fn permitted<T>(outcome: Outcome<T>) -> Result<T, Halt> {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn settle<T>(result: Result<T, Halt>) -> Result<Outcome<T>, PortalError> {
     match result {
         Ok(value) => Ok(Outcome::Permitted(value)),
@@ -203,6 +216,7 @@ impl Portal {
             database: parts.database,
             index: parts.index,
             crypter: parts.crypter,
+            without_copies: parts.without_copies,
             register: parts.register,
             clock: parts.clock,
             random: parts.random,
@@ -213,6 +227,8 @@ impl Portal {
             copy_turn: tokio::sync::Mutex::default(),
             copies_wait: tokio::sync::Notify::new(),
             named: Mutex::default(),
+            keys_given: Mutex::default(),
+            unknown: Mutex::default(),
             is_shut: AtomicBool::new(true),
         }));
         portal.look_at_door().await?;
@@ -289,7 +305,9 @@ impl Portal {
                 break;
             }
         }
-        self.end_old_copies().await?;
+        if !self.is_shut() {
+            self.end_old_copies().await?;
+        }
         self.database().empty_journal().await?;
         Ok(erased)
     }

@@ -93,6 +93,8 @@ pub struct PortalSettings {
     pub database: DatabaseSettings,
     /// The policy set of which it reads the register.
     pub policies: SignedPath,
+    /// How many copies at the broker that do not open it may go on without, when it was put back from a backup.
+    pub without_copies: usize,
 }
 
 /// How to reach a key holder.
@@ -373,6 +375,7 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
                 let server_name = fields.text("server_name");
                 Some((address?, server_name?))
             });
+            let without_copies = fields.optional_count("without_copies").unwrap_or(0);
             let (broker_address, broker_server_name) = broker?;
             Some(Role::Portal(PortalSettings {
                 broker_address,
@@ -380,6 +383,7 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
                 store: store?,
                 database: database?,
                 policies: policies?,
+                without_copies: usize::try_from(without_copies).unwrap_or(usize::MAX),
             }))
         }
         _ => {

@@ -11,29 +11,30 @@ const INSERT_ERRAND: Sql = sql!(
     "INSERT INTO errand (errand_id, person_index, stage, tried_at, sealed) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (errand_id) DO NOTHING"
 );
+/// What was tried in the future was tried before a clock was set back, and does not rest until it is that time again.
 const SELECT_DUE: Sql = sql!(
     "SELECT errand_id, person_index, stage, tried_at, sealed FROM errand \
-     WHERE stage = $1 AND tried_at < $2 ORDER BY tried_at, errand_id LIMIT $3"
+     WHERE stage = $1 AND (tried_at < $2 OR tried_at > $3) ORDER BY tried_at, errand_id LIMIT $4"
 );
 const SELECT_OF_PERSON: Sql = sql!(
     "SELECT errand_id, person_index, stage, tried_at, sealed FROM errand \
      WHERE person_index = $1 AND errand_id > $2 ORDER BY errand_id LIMIT $3"
 );
-const SELECT_ERRANDS: Sql = sql!(
-    "SELECT errand_id, person_index, stage, tried_at, sealed FROM errand \
-     WHERE errand_id > $1 ORDER BY errand_id LIMIT $2"
-);
+const SELECT_ERRANDS: Sql =
+    sql!("SELECT errand_id FROM errand WHERE errand_id > $1 ORDER BY errand_id LIMIT $2");
 const SELECT_ERRAND: Sql = sql!(
     "SELECT errand_id, person_index, stage, tried_at, sealed FROM errand WHERE errand_id = $1"
 );
 const MARK_TRIED: Sql = sql!("UPDATE errand SET tried_at = $2 WHERE errand_id = $1");
-const DELETE_ERRAND: Sql = sql!("DELETE FROM errand WHERE errand_id = $1");
+const DELETE_ERRAND: Sql = sql!("DELETE FROM errand WHERE errand_id = $1 AND sealed = $2");
 const INSERT_DUE: Sql = sql!(
     "INSERT INTO copy_due (copy_id, kind, name, turn) VALUES ($1, $2, $3, 0) \
      ON CONFLICT (copy_id) DO UPDATE SET turn = copy_due.turn + 1"
 );
-const SELECT_DUE_COPIES: Sql =
-    sql!("SELECT copy_id, kind, name, turn FROM copy_due ORDER BY copy_id LIMIT $1");
+const SELECT_DUE_COPIES: Sql = sql!(
+    "SELECT copy_id, kind, name, turn FROM copy_due WHERE copy_id > $1 ORDER BY copy_id LIMIT $2"
+);
+const DELETE_ALL_DUE: Sql = sql!("DELETE FROM copy_due");
 const DELETE_DUE: Sql = sql!("DELETE FROM copy_due WHERE copy_id = $1 AND turn = $2");
 const SELECT_ALL_BLOCKS: Sql = sql!(
     "SELECT person_index, oin_tag FROM block WHERE (person_index, oin_tag) > ($1, $2) \
@@ -47,7 +48,7 @@ const SELECT_COPIED_LONG_ENOUGH: Sql = sql!(
     "SELECT line_id FROM line WHERE copied_until IS NOT NULL AND copied_until < $1 \
      ORDER BY copied_until LIMIT $2"
 );
-const END_COPY: Sql = sql!("UPDATE line SET copied_until = NULL WHERE line_id = $1");
+const SET_COPIED: Sql = sql!("UPDATE line SET copied_until = $2 WHERE line_id = $1");
 
 /// The statements of this file, for the test that prepares each.
 #[cfg(test)]
@@ -61,11 +62,19 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     DELETE_ERRAND,
     INSERT_DUE,
     SELECT_DUE_COPIES,
+    DELETE_ALL_DUE,
     DELETE_DUE,
     SELECT_ALL_BLOCKS,
     SELECT_COPIED,
     SELECT_COPIED_LONG_ENOUGH,
-    END_COPY,
+    SET_COPIED,
+];
+
+/// Statements that must go by an index that is made for them, with its name.
+#[cfg(test)]
+pub(crate) const BY_INDEX: &[(Sql, &str)] = &[
+    (SELECT_COPIED, "line_copies"),
+    (SELECT_COPIED_LONG_ENOUGH, "line_copied"),
 ];
 
 /// What the broker has not answered yet.
@@ -115,19 +124,21 @@ impl Tx<'_> {
         .await
     }
 
-    /// Errands of a stage that were last tried before a moment, those first that have waited longest.
+    /// Errands of a stage that were last tried before a moment, or behind the present one, those first that have waited
+    /// longest.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn due_errands(
         &mut self,
         stage: i64,
-        before: Timestamp,
+        (before, now): (Timestamp, Timestamp),
         rows_max: i64,
     ) -> Result<Vec<ErrandRow>, Error> {
         let args = [
             Arg::from(stage),
             Arg::from(before.millis()),
+            Arg::from(now.millis()),
             Arg::from(rows_max),
         ];
         let rows = self.all(SELECT_DUE, &args).await?;
@@ -153,18 +164,18 @@ impl Tx<'_> {
         rows.iter().map(read_errand).collect()
     }
 
-    /// A page of everybody's errands, by their ids.
+    /// A page of the ids of everybody's errands, in their order.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn errands(
+    pub async fn errand_ids(
         &mut self,
         after: [u8; 16],
         rows_max: i64,
-    ) -> Result<Vec<ErrandRow>, Error> {
+    ) -> Result<Vec<[u8; 16]>, Error> {
         let args = [Arg::from(after.as_slice()), Arg::from(rows_max)];
         let rows = self.all(SELECT_ERRANDS, &args).await?;
-        rows.iter().map(read_errand).collect()
+        rows.iter().map(|row| fixed(row, "errand_id")).collect()
     }
 
     /// One errand.
@@ -187,12 +198,16 @@ impl Tx<'_> {
         self.later(MARK_TRIED, &args).await
     }
 
-    /// Forgets an errand that was answered.
+    /// Forgets an errand that was answered; another of the same id, which came meanwhile, stays.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_errand(&mut self, id: &[u8; 16]) -> Result<(), Error> {
-        self.later(DELETE_ERRAND, &[Arg::from(id.as_slice())]).await
+    pub async fn delete_errand(&mut self, row: &ErrandRow) -> Result<(), Error> {
+        let args = [
+            Arg::from(row.errand_id.as_slice()),
+            Arg::from(row.sealed.as_slice()),
+        ];
+        self.later(DELETE_ERRAND, &args).await
     }
 
     /// Says that a row has changed, so that its copy at the broker is made to follow.
@@ -213,12 +228,17 @@ impl Tx<'_> {
         self.later(INSERT_DUE, &args).await
     }
 
-    /// Copies that have to follow, so many at most.
+    /// A page of the copies that have to follow, by their names.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn due_copies(&mut self, rows_max: i64) -> Result<Vec<DueCopy>, Error> {
-        let rows = self.all(SELECT_DUE_COPIES, &[Arg::from(rows_max)]).await?;
+    pub async fn due_copies(
+        &mut self,
+        after: [u8; 16],
+        rows_max: i64,
+    ) -> Result<Vec<DueCopy>, Error> {
+        let args = [Arg::from(after.as_slice()), Arg::from(rows_max)];
+        let rows = self.all(SELECT_DUE_COPIES, &args).await?;
         rows.iter()
             .map(|row| {
                 Ok(DueCopy {
@@ -238,6 +258,14 @@ impl Tx<'_> {
     pub async fn delete_due_copy(&mut self, due: &DueCopy) -> Result<(), Error> {
         let args = [Arg::from(due.copy_id.as_slice()), Arg::from(due.turn)];
         self.later(DELETE_DUE, &args).await
+    }
+
+    /// Says that no copy has to follow: what was due is of another time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_due_copies(&mut self) -> Result<(), Error> {
+        self.later(DELETE_ALL_DUE, &[]).await
     }
 
     /// A page of everybody's blocks, by their keys: person and tag.
@@ -288,12 +316,20 @@ impl Tx<'_> {
         rows.iter().map(|row| fixed(row, "line_id")).collect()
     }
 
-    /// Says that a line needs no copy any more.
+    /// Says until when a line has a copy; none when it needs none any more.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_copy(&mut self, line_id: &[u8; 16]) -> Result<(), Error> {
-        self.later(END_COPY, &[Arg::from(line_id.as_slice())]).await
+    pub async fn set_copied(
+        &mut self,
+        line_id: &[u8; 16],
+        until: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let args = [
+            Arg::from(line_id.as_slice()),
+            Arg::from(until.map(Timestamp::millis)),
+        ];
+        self.later(SET_COPIED, &args).await
     }
 }
 

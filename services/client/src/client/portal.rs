@@ -119,6 +119,15 @@ impl Client {
         ask!(self, "TakeCopies", CopyServiceClient.take_copies, message).map(drop)
     }
 
+    /// Whether the gateway was put back from a backup, and its door is still shut.
+    ///
+    /// # Errors
+    ///
+    /// A refusal or a fault.
+    pub async fn is_restoring(&self) -> Result<bool, ClientError> {
+        Ok(self.outbox.restoration().await?.shut)
+    }
+
     /// Portal: the portal's own pseudonyms of the person who logs in (order LOGIN). Checks every
     /// holder's voucher and that the result is under the portal's own key. Nothing is kept.
     ///
@@ -126,8 +135,24 @@ impl Client {
     ///
     /// A refusal, a fault, or a [`ProtocolError`] when the conversion does not verify.
     pub async fn login(&self, bsn: &Bsn) -> Result<PortalPseudonyms, ClientError> {
+        let person = self.encrypted(bsn).await?;
+        self.login_of(&person).await
+    }
+
+    /// Portal: the same of a person whom the portal encrypted when they were there, for what they asked for and a portal
+    /// that was killed has not finished.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::login`]; also when `person` was encrypted under an earlier context.
+    pub async fn login_of(
+        &self,
+        person: &EncryptedPerson,
+    ) -> Result<PortalPseudonyms, ClientError> {
         let directory = self.directory().await?;
         let (context, key) = self.own_context(&directory)?;
+        let wrong = |_| ProtocolError::new("person", "is not encrypted as one");
+        let ciphertext = Ciphertext::parse(&person.0).map_err(wrong)?;
         let current = directory.directory().portal_epoch();
         let previous = current.checked_sub(1).filter(|epoch| *epoch > 0);
         let targets = std::iter::once(current)
@@ -137,10 +162,9 @@ impl Client {
                 context: context.to_string(),
             })
             .collect();
-        let (template, ciphertext) = self.origin_order(&context, &key, bsn, OrderKind::Login);
         let template = message::Order {
             targets,
-            ..template
+            ..self.order_of_origin(&context, &ciphertext, OrderKind::Login)
         };
         let (order, answer) = self
             .outbox

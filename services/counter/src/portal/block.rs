@@ -1,20 +1,21 @@
 //! Blocks: an organisation, or one realm of it, to and from which nothing goes any more.
 //!
-//! The block is a row; what it stops are errands, kept with it in one transaction and repeated until each is answered.
+//! The block is a row, kept in one transaction with the errand that finds what it stops, before any line is opened.
 //! Must never tell anybody but the person, and must never bring a consent back when it is undone.
 
 use super::copy::{self, CopyName};
-use super::errand::{Errand, Objection, Task};
-use super::overview::objectable;
+use super::errand::Task;
+use super::find::Scope;
 use super::rows::FindBlocks;
 use super::rows::errands::Unblock;
 use super::session::Session;
-use super::{Halt, Portal, settle};
+use super::{Portal, settle};
 use crate::portal::PortalError;
 use rules::directory::Directory;
-use rules::id::{HandoverId, Oin, Party, RealmName, Tag};
+use rules::id::{Oin, Party, RealmName, Tag};
 use rules::reason::{Outcome, Reason};
 use std::collections::BTreeMap;
+use store::Queue;
 
 /// What is blocked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +47,7 @@ pub struct BlockView {
 }
 
 impl Blocked {
-    fn covers(&self, party: &Party) -> bool {
+    pub(super) fn covers(&self, party: &Party) -> bool {
         self.oin == party.oin
             && self
                 .realm
@@ -76,7 +77,7 @@ impl Blocked {
     }
 
     /// What the tag of a block is made of, besides the person.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match &self.realm {
             Some(realm) => format!("{}/{realm}", self.oin),
             None => self.oin.to_string(),
@@ -104,12 +105,17 @@ impl Portal {
                 .indexes()
                 .map(|index| (*index, self.block_tag(index, blocked)))
                 .collect();
-            let mut errands = self.stops_of(&session, blocked, &[]).await?;
-            self.keep_errands(blocks, &errands).await?;
-            // What came before the row was there is found now, and what comes later is found by the row.
-            let late = self.stops_of(&session, blocked, &errands).await?;
-            self.keep_errands(Vec::new(), &late).await?;
-            errands.extend(late);
+            // Before a line is opened: the block holds whatever becomes of this call. What came before the row was there
+            // is found by the errand, and what comes later by the row.
+            let find = self
+                .finding(&session, Scope::Blocked(blocked.clone()))
+                .await?;
+            self.keep_errands(blocks, std::slice::from_ref(&find))
+                .await?;
+            // One that was left from before has its place.
+            let mut finds = self.own_errands(&session, Queue::Stop).await?;
+            finds.retain(|kept| kept.id == find.id);
+            let errands = self.found(&session, finds).await;
             let deliveries = self.deliver_now(&errands).await;
             Ok(Blocking {
                 stopped: deliveries.done(&errands, |task| matches!(task, Task::Stop(_))),
@@ -164,7 +170,7 @@ impl Portal {
                 .collect();
             let was_there = self.database().write(&Unblock { blocks, copies }).await?;
             self.0.copies_wait.notify_one();
-            let waiting = self.own_errands(&session).await?.len();
+            let waiting = self.own_errands(&session, Queue::Own).await?.len();
             Ok((was_there, u32::try_from(waiting).unwrap_or(u32::MAX)))
         };
         settle(undone.await)
@@ -195,43 +201,6 @@ impl Portal {
         Ok(blocks)
     }
 
-    /// Errands for all that stands or goes on and that a block covers, but for those that there are already.
-    async fn stops_of(
-        &self,
-        session: &Session,
-        blocked: &Blocked,
-        fresh: &[Errand],
-    ) -> Result<Vec<Errand>, Halt> {
-        let mut kept = self.own_errands(session).await?;
-        kept.extend(fresh.iter().cloned());
-        let (papers, stories) = self.opened(session).await?;
-        let mut errands = Vec::new();
-        for holding in super::ledger::holdings(&papers, &stories, self.now()) {
-            let record = &holding.record;
-            if blocked.covers(&record.sender) || blocked.covers(&record.recipient) {
-                errands.extend(self.stop_of(session, &holding, &kept).await?);
-            }
-        }
-        let directory = self.broker().directory();
-        for told in objectable(&stories, |told| self.is_under_statute(told, &directory)) {
-            let Some(handover) = HandoverId::from_slice(&told.exchange) else {
-                continue;
-            };
-            if !(blocked.covers(&told.sender) || blocked.covers(&told.recipient)) {
-                continue;
-            }
-            let index = self.exchange_index(&told.exchange);
-            if let Some(exchange) = self.exchange(index).await? {
-                let object = Objection::of(handover, told);
-                let errand = self.errand(exchange, Task::Object(object));
-                if !kept.iter().any(|other| other.id == errand.id) {
-                    errands.push(errand);
-                }
-            }
-        }
-        Ok(errands)
-    }
-
     /// Whether a person blocked one of two parties, or a realm of theirs.
     pub(super) fn is_one_blocked(
         &self,
@@ -255,7 +224,7 @@ impl Portal {
     }
 
     /// The tag of what one person blocked.
-    fn block_tag(&self, person_index: &[u8; 32], blocked: &Blocked) -> Tag {
+    pub(super) fn block_tag(&self, person_index: &[u8; 32], blocked: &Blocked) -> Tag {
         let value = [person_index.as_slice(), blocked.text().as_bytes()].concat();
         Tag::new(self.0.index.tag("block", &value))
     }

@@ -42,6 +42,12 @@ pub trait Broker: Send + Sync {
     /// The portal's pseudonyms of a person: the present epoch's, then the one before.
     fn login<'a>(&'a self, bsn: &'a Bsn) -> Asking<'a, Vec<Pseudonym>>;
 
+    /// The same of a person whom [`Broker::encrypted`] gave, for what a killed portal left. Tried once.
+    fn login_of<'a>(
+        &'a self,
+        person: &'a [u8; ENCRYPTED_PERSON_BYTES],
+    ) -> Asking<'a, Vec<Pseudonym>>;
+
     /// The pseudonym behind an introduction.
     fn introduced<'a>(
         &'a self,
@@ -108,6 +114,9 @@ pub trait Broker: Send + Sync {
 
     /// Takes copies away; those that are gone already are no mistake.
     fn take_copies<'a>(&'a self, names: &'a [[u8; 16]]) -> Asking<'a, ()>;
+
+    /// Whether the broker was put back from a backup and is still shut: then it may have lost copies.
+    fn is_restoring(&self) -> Boxed<'_, Result<bool, PortalError>>;
 
     /// The directory in force.
     fn directory(&self) -> Arc<Directory>;

@@ -2,8 +2,9 @@
 //! put back from a backup.
 //!
 //! Each is sealed to the portal, padded to a fixed size and named by a keyed hash: the broker learns how many there
-//! are, and nothing of whom or what. Must never open the portal after a restoration before all of them are back, and
-//! must never take one away because its row is missing here: only what deletes a row does.
+//! are, and nothing of whom or what. Must never open the portal after a restoration before all of them are back, or
+//! somebody decided to go on without, and must never take one away because its row is missing here: only what deletes a
+//! row does.
 
 use super::{Portal, PortalError};
 use crate::frame::{FrameReader, FrameWriter};
@@ -55,47 +56,72 @@ impl Portal {
         self.0.copies_wait.notified().await;
     }
 
-    /// Makes copies at the broker follow the rows here; gives how many did.
+    /// Makes copies at the broker follow the rows here; gives how many did. A portal that is shut changes none there:
+    /// what is due is of its backup, and what lies at the broker is younger.
     ///
     /// # Errors
     /// When the broker or the database is away: they follow later.
     pub async fn copy_out(&self) -> Result<usize, PortalError> {
         let _turn = self.0.copy_turn.lock().await;
-        let mut followed = 0_usize;
+        if self.is_shut() {
+            return Ok(0);
+        }
+        // What goes first: it makes room for what comes, and a broker without room refuses only that.
+        let taken = self.follow_due(false).await?;
+        let put = self.follow_due(true).await?;
+        Ok(taken.saturating_add(put))
+    }
+
+    /// Makes those copies follow that are to lie at the broker, or those that are not.
+    async fn follow_due(&self, is_to_lie: bool) -> Result<usize, PortalError> {
+        let (mut followed, mut after) = (0_usize, [0; 16]);
         loop {
-            let due = self.database().read(&CopiesDue).await?;
-            if due.is_empty() {
+            let mut due = self.database().read(&CopiesDue { after }).await?;
+            let Some((last, _)) = due.last() else {
                 return Ok(followed);
-            }
-            let (mut put, mut taken) = (Vec::new(), Vec::new());
-            for (copy, source) in &due {
-                match source {
-                    Some(source) => put.push(CopyAtBroker {
+            };
+            after = last.copy_id;
+            due.retain(|(_, source)| source.is_some() == is_to_lie);
+            let (mut put, mut done) = (Vec::new(), Vec::new());
+            for (copy, source) in due {
+                match source.map(|source| self.seal_copy(&copy.copy_id, &source)) {
+                    Some(Ok(sealed)) => put.push(CopyAtBroker {
                         name: copy.copy_id,
-                        sealed: self.seal_copy(&copy.copy_id, source)?,
+                        sealed,
                     }),
-                    None => taken.push(copy.copy_id),
+                    Some(Err(error)) => {
+                        self.name_once(copy.copy_id, &error, "a copy cannot be made");
+                        continue;
+                    }
+                    None => {}
                 }
+                done.push(copy);
             }
-            if !put.is_empty() {
+            if done.is_empty() {
+                continue;
+            }
+            if is_to_lie {
                 ask_ours(self.broker().put_copies(&put)).await?;
+            } else {
+                let names: Vec<_> = done.iter().map(|copy| copy.copy_id).collect();
+                ask_ours(self.broker().take_copies(&names)).await?;
             }
-            if !taken.is_empty() {
-                ask_ours(self.broker().take_copies(&taken)).await?;
-            }
-            followed = followed.saturating_add(due.len());
-            let due = due.into_iter().map(|(copy, _)| copy).collect();
-            self.database().write(&CopiesFollowed(due)).await?;
+            followed = followed.saturating_add(done.len());
+            self.database().write(&CopiesFollowed(done)).await?;
         }
     }
 
     /// Compares what lies at the broker with what is here: copies without a row are put back as rows, and rows without
     /// a copy are copied again. Either side may have been put back from a backup. After that the portal is open.
     ///
+    /// A copy that does not open is named once; on an open portal the rest goes on without it.
+    ///
     /// # Errors
-    /// When the broker or the database is away, or a copy does not open: the portal stays as it is.
+    /// When the broker or the database is away, or more copies do not open than the portal may go on without: then it
+    /// stays shut.
     pub async fn reconcile(&self) -> Result<(), PortalError> {
-        let turn = self.0.copy_turn.lock().await;
+        let _turn = self.0.copy_turn.lock().await;
+        let is_shut = self.is_shut();
         let there = self.names_there().await?;
         let Held { rows, due } = self.database().read(&HeldHere).await?;
         let here: BTreeMap<[u8; 16], CopyName> = rows
@@ -103,26 +129,66 @@ impl Portal {
             .map(|(kind, name)| self.copy_name(kind, &name))
             .map(|copy| (copy.id, copy))
             .collect();
-        let strange: BTreeSet<[u8; 16]> = there
+        let is_wanted = |name: &[u8; 16]| match here.get(name) {
+            // Ids of errands come again: what lies at the broker is younger than a backup.
+            Some(copy) => is_shut && copy.kind == ERRAND,
+            None => is_shut || !(due.contains(name) || self.is_named(name)),
+        };
+        let wanted: BTreeSet<[u8; 16]> = there
             .iter()
-            .filter(|name| !here.contains_key(*name) && !due.contains(*name))
             .copied()
+            .filter(|name| is_wanted(name))
             .collect();
-        if !strange.is_empty() {
-            self.put_back(&strange).await?;
-        }
-        let missing = here.into_values().filter(|copy| !there.contains(&copy.id));
-        let missing: Vec<CopyName> = missing.collect();
-        if !missing.is_empty() {
-            self.database().write(&MakeDue(missing)).await?;
-        }
-        drop(turn);
-        if self.is_shut() {
-            self.database().write(&OpenDoor(self.now())).await?;
-            self.0.is_shut.store(false, Ordering::SeqCst);
-            tracing::info!("blocks, refusals and stops are back; the portal is open");
+        let unopened = if wanted.is_empty() {
+            0
+        } else {
+            self.put_back(&wanted, is_shut).await?
+        };
+        let absent = here.into_values().filter(|copy| !there.contains(&copy.id));
+        let absent: Vec<CopyName> = absent.collect();
+        if is_shut {
+            self.open_door(absent, &due, unopened).await?;
+        } else if !absent.is_empty() {
+            self.database().write(&MakeDue(absent)).await?;
         }
         self.0.copies_wait.notify_one();
+        Ok(())
+    }
+
+    /// Opens a portal that has its copies back. A row of the backup whose copy was at the broker when the backup was
+    /// made, and is gone, ended since: a block was undone, an errand answered. What was still due then is no proof.
+    async fn open_door(
+        &self,
+        absent: Vec<CopyName>,
+        due: &BTreeSet<[u8; 16]>,
+        unopened: usize,
+    ) -> Result<(), PortalError> {
+        if unopened > self.0.without_copies {
+            return Err(PortalError::CopiesUnopened(unopened));
+        }
+        // A broker that was put back itself has lost copies, and their absence says nothing.
+        let is_proof = !self.broker().is_restoring().await?;
+        let (ended, missing): (Vec<_>, Vec<_>) = absent
+            .into_iter()
+            .partition(|copy| is_proof && copy.kind != LINE && !due.contains(&copy.id));
+        let count = ended.len();
+        let open = OpenDoor {
+            ended,
+            missing,
+            now: self.now(),
+        };
+        self.database().write(&open).await?;
+        self.0.is_shut.store(false, Ordering::SeqCst);
+        if unopened > 0 {
+            tracing::error!(
+                copies = unopened,
+                "the portal goes on without copies that do not open, as its configuration says"
+            );
+        }
+        tracing::info!(
+            ended = count,
+            "blocks, refusals and stops are back; the portal is open"
+        );
         Ok(())
     }
 
@@ -166,8 +232,13 @@ impl Portal {
         }
     }
 
-    async fn put_back(&self, names: &BTreeSet<[u8; 16]>) -> Result<(), PortalError> {
-        let mut after = None;
+    /// Puts rows back from these copies; gives how many do not open.
+    async fn put_back(
+        &self,
+        names: &BTreeSet<[u8; 16]>,
+        replaces: bool,
+    ) -> Result<usize, PortalError> {
+        let (mut after, mut unopened) = (None, 0_usize);
         loop {
             let page = self
                 .broker()
@@ -175,12 +246,21 @@ impl Portal {
             let page = ask_ours(page).await?;
             let is_last = page.len() < PORTAL_COPIES_AT_ONCE;
             after = page.last().map(|copy| copy.name);
-            let wanted = page.iter().filter(|copy| names.contains(&copy.name));
-            let sources = wanted.map(|copy| self.open_copy(copy));
-            let sources = sources.collect::<Result<Vec<Source>, _>>()?;
-            self.database().write(&PutBack(sources)).await?;
+            let mut sources = Vec::new();
+            for copy in page.iter().filter(|copy| names.contains(&copy.name)) {
+                match self.open_copy(copy) {
+                    Ok(source) => sources.push(source),
+                    Err(error) => {
+                        unopened = unopened.saturating_add(1);
+                        self.name_once(copy.name, &error, "a copy does not open");
+                    }
+                }
+            }
+            self.database()
+                .write(&PutBack { sources, replaces })
+                .await?;
             if is_last {
-                return Ok(());
+                return Ok(unopened);
             }
         }
     }

@@ -4,30 +4,34 @@
 //! broker has it, or says that nothing stands. Must never let one that waits hold up another person's.
 
 use super::copy;
-use super::errand::{Errand, Need, Objection, Task};
+use super::errand::{Errand, Need, Objection, Task, relation_of};
 use super::feed::paper_row;
 use super::line::Paper;
 use super::rows::errands::{DueErrands, ErrandsOf, FinishErrand, KeepErrands, MarkTried};
 use super::session::Session;
-use super::{Portal, PortalError};
+use super::{Portal, PortalError, lock};
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, Statement, StatementEvent};
 use rules::id::{RequestId, Tag};
 use rules::limits::{DAY_MILLIS, DEADLINE_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX, PORTAL_COPIED_DAYS};
 use rules::reason::{Outcome, Reason, Refusal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use store::Queue;
+use store::errand::ErrandRow;
 use store::portal::LineRow;
 
 /// How long an errand rests after it was tried, in milliseconds.
 const REST_MILLIS: i64 = 1_000;
-/// How long a consent that the broker does not know may still reach it: as long as the order that it came with holds,
-/// and the call that brought it.
-const UNKNOWN_MILLIS: i64 = ORDER_WINDOW_MILLIS_MAX + DEADLINE_MILLIS_MAX;
+/// How often the broker may say that it does not know a consent before that counts: as long as it may still be on its
+/// way, which is while the order that it came with holds, and the call that brought it. Answers of this process are
+/// counted and no clock is read, because one that is set ahead would end a stop. In a round of each need a stop is tried,
+/// and a round comes no sooner than after a rest.
+const UNKNOWN_ANSWERS_MAX: i64 = 2 * (ORDER_WINDOW_MILLIS_MAX + DEADLINE_MILLIS_MAX) / REST_MILLIS;
 /// Errands that fail in a row before a round ends: then it is the broker that is away, and not one errand.
 const FAULTS_MAX: u32 = 3;
 /// How long a person is kept waiting for their errands; the rest is done afterwards.
-const WAIT_MAX: Duration = Duration::from_secs(4);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// What came of an errand.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ pub(super) enum Delivered {
     Done(String),
     /// An objection was noted.
     Noted(Timestamp),
+    /// What a block or a no stops was found, and is kept.
+    Found,
     /// There was nothing to be done, or it can never be.
     Refused(Refusal),
 }
@@ -44,12 +50,19 @@ pub(super) enum Delivered {
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     delivered: BTreeMap<[u8; 16], Delivered>,
+    /// Those to which the broker said what no second attempt changes.
+    stuck: BTreeSet<[u8; 16]>,
     pub(super) still_to_do: u32,
 }
 
 impl Deliveries {
     pub(super) fn of(&self, errand: &[u8; 16]) -> Option<&Delivered> {
         self.delivered.get(errand)
+    }
+
+    /// Whether an errand waits for nobody, and cannot be done.
+    pub(super) fn is_stuck(&self, errand: &[u8; 16]) -> bool {
+        self.stuck.contains(errand)
     }
 
     /// How many were done and not refused.
@@ -93,14 +106,22 @@ impl Portal {
     /// Does errands that have been kept, as far as that goes within a few seconds.
     pub(super) async fn deliver_now(&self, errands: &[Errand]) -> Deliveries {
         let mut deliveries = Deliveries::default();
+        // A no is not registered while what it is about may stand.
+        let is_found = !errands.iter().any(Errand::is_find);
         let doing = async {
             for errand in errands {
+                if errand.need() == Need::Holders && !is_found {
+                    continue;
+                }
                 match self.deliver(errand).await {
                     Ok(delivered) => {
                         deliveries.delivered.insert(errand.id, delivered);
                     }
                     Err(error) => {
                         tracing::info!(%error, "an errand waits for its answer");
+                        if matches!(error, PortalError::Broker(_)) {
+                            deliveries.stuck.insert(errand.id);
+                        }
                         if error.is_transient() && errand.need() == Need::Broker {
                             break;
                         }
@@ -121,8 +142,9 @@ impl Portal {
     pub(super) async fn errands_of(
         &self,
         persons: Vec<[u8; 32]>,
+        queue: Queue,
     ) -> Result<Vec<Errand>, PortalError> {
-        let rows = self.database().read(&ErrandsOf(persons)).await?;
+        let rows = self.database().read(&ErrandsOf { persons, queue }).await?;
         let errands = rows.iter().map(|row| self.open_errand(row));
         let mut errands = errands.collect::<Result<Vec<_>, _>>()?;
         errands.sort_by_key(|errand| (errand.asked_at, errand.id));
@@ -130,8 +152,13 @@ impl Portal {
     }
 
     /// The errands of whoever is logged in.
-    pub(super) async fn own_errands(&self, session: &Session) -> Result<Vec<Errand>, PortalError> {
-        self.errands_of(session.indexes().copied().collect()).await
+    pub(super) async fn own_errands(
+        &self,
+        session: &Session,
+        queue: Queue,
+    ) -> Result<Vec<Errand>, PortalError> {
+        self.errands_of(session.indexes().copied().collect(), queue)
+            .await
     }
 
     /// A round through the errands that need the same, those first that have waited longest; gives how many were
@@ -140,13 +167,19 @@ impl Portal {
     /// # Errors
     /// When the broker or the database is away: what was not answered is tried again.
     pub async fn run_errands(&self, need: Need) -> Result<usize, PortalError> {
+        if self.is_shut() {
+            // They are of a backup, and may have been answered since.
+            return Ok(0);
+        }
         let _turn = match need {
             Need::Broker => self.0.stop_turn.lock().await,
             Need::Holders => self.0.refusal_turn.lock().await,
         };
+        let now = self.now();
         let due = DueErrands {
             stage: need.number(),
-            before: self.now().plus_millis(-REST_MILLIS),
+            before: now.plus_millis(-REST_MILLIS),
+            now,
         };
         let (mut answered, mut faults) = (0_usize, 0_u32);
         for row in self.database().read(&due).await? {
@@ -169,7 +202,7 @@ impl Portal {
                             return Err(error);
                         }
                     } else {
-                        self.name_once(row.errand_id, &error);
+                        self.name_once(row.errand_id, &error, "an errand cannot be done");
                     }
                 }
             }
@@ -177,11 +210,18 @@ impl Portal {
         Ok(answered)
     }
 
-    /// A refusal comes after the same person's stops: those need no key holder.
+    /// A refusal comes after the same person's stops, which need no key holder; and not before all of those are found
+    /// that it is about.
     async fn deliver_in_order(&self, errand: &Errand) -> Result<Delivered, PortalError> {
-        if errand.need() == Need::Holders {
+        if let Task::Refuse { statement, .. } = &errand.task {
             let person = vec![errand.exchange.person_index];
-            for before in self.errands_of(person).await? {
+            let relation = relation_of(&statement.record);
+            for before in self.errands_of(person.clone(), Queue::Stop).await? {
+                if before.is_find() && before.is_in(&relation) {
+                    self.deliver(&before).await?;
+                }
+            }
+            for before in self.errands_of(person, Queue::Stop).await? {
                 if before.need() == Need::Broker {
                     match self.deliver(&before).await {
                         Err(error) if error.is_transient() => return Err(error),
@@ -194,15 +234,15 @@ impl Portal {
     }
 
     /// Somebody must look, and is told once.
-    fn name_once(&self, errand: [u8; 16], error: &PortalError) {
-        let mut named = self
-            .0
-            .named
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if named.insert(errand) {
-            tracing::error!(errand = rules::hex::encode(&errand), %error, "an errand cannot be done");
+    pub(super) fn name_once(&self, id: [u8; 16], error: &PortalError, what: &'static str) {
+        if lock(&self.0.named).insert(id) {
+            tracing::error!(id = rules::hex::encode(&id), %error, "{what}");
         }
+    }
+
+    /// Whether somebody was told of it.
+    pub(super) fn is_named(&self, id: &[u8; 16]) -> bool {
+        lock(&self.0.named).contains(id)
     }
 
     /// Tries an errand once. What is answered is kept for the person, and the errand is over.
@@ -218,6 +258,7 @@ impl Portal {
                 }
             }
             Task::Object(object) => self.deliver_objection(errand, object).await,
+            Task::Find { person, .. } => self.deliver_find(errand, person).await,
         }
     }
 
@@ -233,7 +274,7 @@ impl Portal {
         let standing = match self.broker().consent(statement.record.id).await? {
             Outcome::Permitted(standing) => standing,
             Outcome::Refused(gone) if gone.reason == Reason::NotAvailable => {
-                if self.now().millis_since(errand.asked_at) < UNKNOWN_MILLIS {
+                if self.count_unknown(errand) < UNKNOWN_ANSWERS_MAX {
                     let text = "the broker does not know the consent yet".to_owned();
                     return Err(PortalError::BrokerAway(text));
                 }
@@ -259,6 +300,14 @@ impl Portal {
             Outcome::Permitted(jws) => self.done(errand, anew, jws).await,
             Outcome::Refused(refusal) => Err(unexpected(&refusal)),
         }
+    }
+
+    /// How often the broker has said that it does not know what an errand stops.
+    fn count_unknown(&self, errand: &Errand) -> i64 {
+        let mut unknown = lock(&self.0.unknown);
+        let answers = unknown.entry(*errand.request.bytes()).or_default();
+        *answers = answers.saturating_add(1);
+        *answers
     }
 
     /// The broker would not register a refusal: it has it already, or nobody can exchange anything there, or it is to
@@ -290,11 +339,14 @@ impl Portal {
             .object(errand.request, object.handover, object.restrict);
         match asked.await? {
             Outcome::Permitted(time) => {
-                self.finish(errand, None).await?;
+                self.finish(errand, None, &[]).await?;
                 Ok(Delivered::Noted(time))
             }
-            // The handover is over, or not under statute: there is nothing to object to.
-            Outcome::Refused(refusal) => self.over(errand, refusal).await,
+            Outcome::Refused(refusal) if is_nothing_to_object_to(refusal.reason) => {
+                self.over(errand, refusal).await
+            }
+            // A reason of the portal's own standing, or a fault there: the objection stays to be made.
+            Outcome::Refused(refusal) => Err(unexpected(&refusal)),
         }
     }
 
@@ -310,28 +362,39 @@ impl Portal {
             copied_until: Some(self.now().plus_millis(copied_days)),
             ..paper_row(&errand.exchange, errand.line, &paper)?
         };
-        self.finish(errand, Some(line)).await?;
+        self.finish(errand, Some(line), &[]).await?;
         Ok(Delivered::Done(paper.jws))
     }
 
     async fn over(&self, errand: &Errand, refusal: Refusal) -> Result<Delivered, PortalError> {
         let reason = refusal.reason.code();
         tracing::info!(reason, "an errand ended without being done");
-        self.finish(errand, None).await?;
+        self.finish(errand, None, &[]).await?;
         Ok(Delivered::Refused(refusal))
     }
 
-    async fn finish(&self, errand: &Errand, paper: Option<LineRow>) -> Result<(), PortalError> {
+    /// Ends an errand: with the paper that came of it, or the errands.
+    pub(super) async fn finish(
+        &self,
+        errand: &Errand,
+        paper: Option<LineRow>,
+        found: &[Errand],
+    ) -> Result<(), PortalError> {
         let mut copies = vec![self.copy_of_errand(&errand.id)];
+        copies.extend(found.iter().map(|found| self.copy_of_errand(&found.id)));
+        let found = found.iter().map(|found| self.errand_row(found));
         if let Some(line) = &paper {
             copies.push(self.copy_name(copy::LINE, line.line_id.bytes()));
         }
+        let is_same = |row: &ErrandRow| self.is_row_of(row, errand);
         let finish = FinishErrand {
-            errand: errand.id,
+            errand: (errand.id, &is_same),
             paper: paper.map(|line| (&errand.exchange, line)),
+            found: found.collect::<Result<_, _>>()?,
             copies,
         };
         self.database().write(&finish).await?;
+        lock(&self.0.unknown).remove(errand.request.bytes());
         self.0.copies_wait.notify_one();
         Ok(())
     }
@@ -342,7 +405,12 @@ const fn is_moot(reason: Reason) -> bool {
     matches!(reason, Reason::NoAgreement | Reason::BasisMissing)
 }
 
+/// Whether an objection has this answer because there is nothing to object to: the handover is over, or gone.
+const fn is_nothing_to_object_to(reason: Reason) -> bool {
+    matches!(reason, Reason::StateForbidsEvent | Reason::NotAvailable)
+}
+
 /// A refusal where there is none to be had: what is asked for stays to be done.
-fn unexpected(refusal: &Refusal) -> PortalError {
+pub(super) fn unexpected(refusal: &Refusal) -> PortalError {
     PortalError::Broker(refusal.reason.code().to_owned())
 }

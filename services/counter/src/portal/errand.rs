@@ -1,10 +1,13 @@
 //! Errands: what a person asked for and only the broker can do: a stop, an objection, a refusal. Each lies sealed to
-//! the portal until the broker has answered, so that none is lost when something is away or the portal is killed.
+//! the portal until the broker has answered, so that none is lost when something is away or the portal is killed. What a
+//! block or a no stops is an errand too, until it is found.
 //!
-//! Must never hold a person's number: a refusal has the person as its order names one, encrypted to the portal's own
+//! Must never hold a person's number: where one is needed it has the person as an order names one, encrypted to the portal's own
 //! context. Must never outlive its answer.
 
+use super::block::Blocked;
 use super::copy::{self, CopyName};
+use super::find::Scope;
 use super::{Portal, PortalError};
 use crate::feed::Told;
 use crate::frame::{FrameReader, FrameWriter};
@@ -24,7 +27,7 @@ pub const ENCRYPTED_PERSON_BYTES: usize = 64;
 pub enum Need {
     /// Nobody but the broker: stops and objections.
     Broker,
-    /// The key holders too: refusals.
+    /// The key holders too: refusals, and finding what they and blocks stop.
     Holders,
 }
 
@@ -49,6 +52,11 @@ pub(super) enum Task {
     },
     /// To object to a handover, or have it restricted.
     Object(Objection),
+    /// To find what a block or a no stops.
+    Find {
+        scope: Scope,
+        person: [u8; ENCRYPTED_PERSON_BYTES],
+    },
 }
 
 /// An objection, or a restriction.
@@ -94,34 +102,58 @@ const STOP: u8 = 1;
 const REFUSE: u8 = 2;
 const OBJECT: u8 = 3;
 const RESTRICT: u8 = 4;
+const FIND_BLOCKED: u8 = 5;
+const FIND_RELATION: u8 = 6;
 
 impl Errand {
     pub(super) const fn need(&self) -> Need {
         match self.task {
             Task::Stop(_) | Task::Object(_) => Need::Broker,
-            Task::Refuse { .. } => Need::Holders,
+            Task::Refuse { .. } | Task::Find { .. } => Need::Holders,
         }
     }
 
-    /// In which relation.
-    pub(super) fn relation(&self) -> Relation {
+    /// What it is about.
+    pub(super) fn scope(&self) -> Scope {
         match &self.task {
             Task::Stop(statement) | Task::Refuse { statement, .. } => {
-                relation_of(&statement.record)
+                Scope::Relation(relation_of(&statement.record))
             }
-            Task::Object(object) => Relation {
+            Task::Object(object) => Scope::Relation(Relation {
                 from: object.sender.clone(),
                 to: object.recipient.clone(),
                 purpose: object.purpose.clone(),
-            },
+            }),
+            Task::Find { scope, .. } => scope.clone(),
         }
+    }
+
+    /// Whether what is asked for next in a relation has to wait for it.
+    pub(super) fn is_in(&self, relation: &Relation) -> bool {
+        self.scope().covers(relation)
+    }
+
+    /// Whether it finds what a block or a no stops.
+    pub(super) const fn is_find(&self) -> bool {
+        matches!(self.task, Task::Find { .. })
+    }
+
+    /// Whether it finds what a no stops.
+    pub(super) const fn is_find_of_no(&self) -> bool {
+        matches!(
+            self.task,
+            Task::Find {
+                scope: Scope::Relation(_),
+                ..
+            }
+        )
     }
 
     /// The consent that it stops.
     pub(super) const fn stops(&self) -> Option<ConsentId> {
         match &self.task {
             Task::Stop(statement) => Some(statement.record.id),
-            Task::Refuse { .. } | Task::Object(_) => None,
+            Task::Refuse { .. } | Task::Object(_) | Task::Find { .. } => None,
         }
     }
 
@@ -152,6 +184,26 @@ impl Errand {
                 put(object.recipient.to_string().as_bytes())?;
                 put(object.purpose.as_str().as_bytes())?;
             }
+            Task::Find {
+                scope: Scope::Blocked(blocked),
+                person,
+            } => {
+                put(&[FIND_BLOCKED])?;
+                put(blocked.oin.to_string().as_bytes())?;
+                let realm = blocked.realm.as_ref().map(ToString::to_string);
+                put(realm.unwrap_or_default().as_bytes())?;
+                put(person)?;
+            }
+            Task::Find {
+                scope: Scope::Relation(relation),
+                person,
+            } => {
+                put(&[FIND_RELATION])?;
+                put(relation.from.to_string().as_bytes())?;
+                put(relation.to.to_string().as_bytes())?;
+                put(relation.purpose.as_str().as_bytes())?;
+                put(person)?;
+            }
         }
         Ok(writer.finish())
     }
@@ -181,6 +233,24 @@ impl Errand {
                 recipient: text(&mut reader)?.parse().map_err(|_| WRONG)?,
                 purpose: text(&mut reader)?.parse().map_err(|_| WRONG)?,
             }),
+            FIND_BLOCKED => Task::Find {
+                scope: Scope::Blocked(Blocked {
+                    oin: text(&mut reader)?.parse().map_err(|_| WRONG)?,
+                    realm: match text(&mut reader)? {
+                        "" => None,
+                        realm => Some(realm.parse().map_err(|_| WRONG)?),
+                    },
+                }),
+                person: fixed(&mut reader)?,
+            },
+            FIND_RELATION => Task::Find {
+                scope: Scope::Relation(Relation {
+                    from: text(&mut reader)?.parse().map_err(|_| WRONG)?,
+                    to: text(&mut reader)?.parse().map_err(|_| WRONG)?,
+                    purpose: text(&mut reader)?.parse().map_err(|_| WRONG)?,
+                }),
+                person: fixed(&mut reader)?,
+            },
             _ => return Err(WRONG),
         };
         Ok(Self {
@@ -245,6 +315,11 @@ impl Portal {
                 let value = [exchange.person_index.as_slice(), relation.as_bytes()];
                 self.0.index.tag("errand-refuse", &value.concat())
             }
+            Task::Find { scope, .. } => {
+                let text = scope.text();
+                let value = [exchange.person_index.as_slice(), text.as_bytes()];
+                self.0.index.tag("errand-find", &value.concat())
+            }
         };
         Errand {
             id,
@@ -260,7 +335,7 @@ impl Portal {
     fn line_of(&self, task: &Task) -> EntryId {
         let record = match task {
             Task::Stop(statement) | Task::Refuse { statement, .. } => Some(&statement.record.id),
-            Task::Object(_) => None,
+            Task::Object(_) | Task::Find { .. } => None,
         };
         record
             .map(|record| self.0.index.tag("errand-line", record.bytes()))
@@ -293,6 +368,13 @@ impl Portal {
             .open(&place(&row.errand_id), &row.sealed)
             .map_err(|_| PortalError::Malformed("a row of errand"))?;
         Errand::read(row.errand_id, opened.expose())
+    }
+
+    /// Whether a row is of this errand, and not of a later one of the same id: another person's word, or the same word
+    /// said again after the first was answered, has another request.
+    pub(super) fn is_row_of(&self, row: &ErrandRow, errand: &Errand) -> bool {
+        self.open_errand(row)
+            .is_ok_and(|kept| kept.request == errand.request)
     }
 
     /// The name of the copy of an errand's row at the broker.

@@ -22,6 +22,12 @@ pub enum PortalError {
     /// The broker answered something that does not verify, or a thing of our own is missing.
     #[error("the broker's answer cannot be used: {0}")]
     Broker(String),
+    /// So many copies at the broker do not open, and the portal may not go on without so many.
+    #[error(
+        "{0} copies at the broker do not open; the portal stays shut until they do, or `without_copies` in its \
+         configuration is {0}"
+    )]
+    CopiesUnopened(usize),
 }
 
 impl PortalError {
@@ -32,9 +38,11 @@ impl PortalError {
             Self::Store(store::Error::Full(_)) => Reason::StorageFull,
             Self::Store(store::Error::Unavailable(_)) => Reason::StorageUnavailable,
             Self::BrokerAway(_) => Reason::BrokerUnavailable,
-            Self::Store(_) | Self::Vault(_) | Self::Malformed(_) | Self::Broker(_) => {
-                Reason::Internal
-            }
+            Self::Store(_)
+            | Self::Vault(_)
+            | Self::Malformed(_)
+            | Self::Broker(_)
+            | Self::CopiesUnopened(_) => Reason::Internal,
         }
     }
 
@@ -44,7 +52,9 @@ impl PortalError {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::BrokerAway(_) => true,
-            Self::Vault(_) | Self::Malformed(_) | Self::Broker(_) => false,
+            Self::Vault(_) | Self::Malformed(_) | Self::Broker(_) | Self::CopiesUnopened(_) => {
+                false
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use rules::feed::FeedKind;
 use rules::id::{ConsentId, EntryId, HandoverId, Tag};
 use rules::reason::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
+use store::Queue;
 use store::portal::{ExchangeRow, LineRow};
 use vault::person::{PersonKeys, seal_line};
 use vault::sealing::SealingKey;
@@ -147,7 +148,10 @@ impl Portal {
             .iter()
             .map(|line| self.exchange_index(&line.told.exchange))
             .collect();
-        let find = FindExchanges(indexes.into_iter().collect());
+        let find = FindExchanges {
+            indexes: indexes.into_iter().collect(),
+            queue: Queue::Own,
+        };
         let mut exchanges: Exchanges = self
             .database()
             .read(&find)

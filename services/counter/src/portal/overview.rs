@@ -19,6 +19,7 @@ use rules::handover::State;
 use rules::id::{ConsentId, HandoverId};
 use rules::reason::{Outcome, Reason};
 use std::collections::{BTreeMap, BTreeSet};
+use store::Queue;
 use store::portal::{After, ExchangeRow, LineRow};
 use vault::person::open_line;
 
@@ -91,8 +92,10 @@ impl Portal {
 
     async fn look(&self, token: &[u8], pages: &Pages) -> Result<Overview, Halt> {
         let session = self.session(token)?;
-        let (papers, stories) = self.opened(&session).await?;
-        let errands = self.own_errands(&session).await?;
+        let (papers, stories) = self.opened(&session.known, Queue::Own).await?;
+        let mut errands = self.own_errands(&session, Queue::Own).await?;
+        // Of a no the refusal tells.
+        errands.retain(|errand| !errand.is_find_of_no());
         let holdings = holdings(&papers, &stories, self.now());
         let directory = self.broker().directory();
         let words = Words {
@@ -144,7 +147,7 @@ impl Portal {
 
     /// The consents of a person as they stand: all of them.
     pub(super) async fn holdings(&self, session: &Session) -> Result<Vec<Holding>, PortalError> {
-        let (papers, stories) = self.opened(session).await?;
+        let (papers, stories) = self.opened(&session.known, Queue::Own).await?;
         Ok(holdings(&papers, &stories, self.now()))
     }
 
@@ -194,14 +197,15 @@ impl Portal {
     /// A person's lines, opened: all of them.
     pub(super) async fn opened(
         &self,
-        session: &Session,
+        all: &[Known],
+        queue: Queue,
     ) -> Result<(Vec<Paper>, Vec<Story>), PortalError> {
         let (mut papers, mut stories) = (Vec::new(), Vec::new());
-        for known in &session.known {
-            for line in self.open_all(known, CONSENT).await? {
+        for known in all {
+            for line in self.open_all(known, CONSENT, queue).await? {
                 papers.push(Paper::parse(&line)?);
             }
-            for line in self.open_all(known, STORY).await? {
+            for line in self.open_all(known, STORY, queue).await? {
                 stories.push(Story::parse(&line)?);
             }
         }
@@ -209,7 +213,12 @@ impl Portal {
     }
 
     /// Page by page, to the last one: what stands may be in any of them.
-    async fn open_all(&self, known: &Known, kind: i64) -> Result<Vec<Vec<u8>>, PortalError> {
+    async fn open_all(
+        &self,
+        known: &Known,
+        kind: i64,
+        queue: Queue,
+    ) -> Result<Vec<Vec<u8>>, PortalError> {
         let mut opened = Vec::new();
         let mut after = None;
         loop {
@@ -217,6 +226,7 @@ impl Portal {
                 person_index: &known.index,
                 kind,
                 after,
+                queue,
             };
             let rows = self.database().read(&find).await?;
             for row in &rows {

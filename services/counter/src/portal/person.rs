@@ -5,10 +5,11 @@
 //! answered. Must never act on anything that is not the person's own.
 
 use super::choice::{Asked, Kept};
-use super::delivery::Delivered;
+use super::delivery::{Delivered, WAIT_MAX};
 use super::errand::{Errand, Objection, Task, relation_of};
 use super::feed::{ask, paper_row};
 use super::line::Paper;
+use super::refuse::is_refusal;
 use super::rows::{FindExchanges, Forget, Keep};
 use super::session::{Known, Session};
 use super::{Halt, Portal, PortalError, settle};
@@ -18,6 +19,8 @@ use rules::consent::{ConsentState, LinkCode, Statement, StatementEvent, StopCode
 use rules::id::{ConsentId, EntryId, HandoverId, Oin, PeerKind, RequestId};
 use rules::pseudonym::Relation;
 use rules::reason::{Outcome, Reason};
+use std::sync::Arc;
+use store::Queue;
 use store::portal::ExchangeRow;
 
 /// A choice that was registered.
@@ -79,7 +82,7 @@ impl Portal {
                 to: choice.recipient.clone(),
                 purpose: choice.purpose.clone(),
             };
-            self.settle_relation(&session, &relation).await?;
+            self.settle_relation(&session, &relation, true).await?;
             let kept = self.choose(&session, request, Asked::Give(choice)).await?;
             Ok(Given {
                 stop_code: kept.statement.stop_code.clone(),
@@ -158,7 +161,7 @@ impl Portal {
             match deliveries.of(&errand.id) {
                 Some(Delivered::Done(jws)) => Ok(Stopped::Done(jws.clone())),
                 Some(Delivered::Refused(refusal)) => Err(refusal.clone().into()),
-                Some(Delivered::Noted(_)) | None => Ok(Stopped::StillToDo),
+                Some(Delivered::Noted(_) | Delivered::Found) | None => Ok(Stopped::StillToDo),
             }
         };
         settle(stopped.await)
@@ -169,7 +172,8 @@ impl Portal {
         session: &Session,
         record: ConsentId,
     ) -> Result<Option<Errand>, PortalError> {
-        let mut errands = self.own_errands(session).await?.into_iter();
+        let errands = self.own_errands(session, Queue::Stop).await?;
+        let mut errands = errands.into_iter();
         Ok(errands.find(|errand| errand.stops() == Some(record)))
     }
 
@@ -200,24 +204,41 @@ impl Portal {
             match deliveries.of(&errand.id) {
                 Some(Delivered::Noted(time)) => Ok(Objected::Noted(*time)),
                 Some(Delivered::Refused(refusal)) => Err(refusal.clone().into()),
-                Some(Delivered::Done(_)) | None => Ok(Objected::StillToDo),
+                Some(Delivered::Done(_) | Delivered::Found) | None => Ok(Objected::StillToDo),
             }
         };
         settle(noted.await)
     }
 
     /// A choice comes after what the same person asked for before, in the same relation: a stop or a no must not
-    /// arrive behind it.
+    /// arrive behind it. A yes replaces a no that can never be registered.
     async fn settle_relation(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         relation: &Relation,
+        replaces: bool,
     ) -> Result<(), PortalError> {
-        let mut errands = self.own_errands(session).await?;
-        errands.retain(|errand| errand.relation() == *relation);
-        if self.deliver_now(&errands).await.still_to_do > 0 {
-            let text = "what the person asked for before has not been answered";
-            return Err(PortalError::BrokerAway(text.to_owned()));
+        let mut errands = self.own_errands(session, Queue::Stop).await?;
+        errands.retain(|errand| errand.is_in(relation));
+        let mut errands = self.found(session, errands).await;
+        errands.sort_by_key(|errand| errand.need().number());
+        let deliveries = self.deliver_now(&errands).await;
+        let mut waiting = errands;
+        waiting.retain(|errand| deliveries.of(&errand.id).is_none());
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let is_past = |errand: &Errand| is_refusal(errand) && deliveries.is_stuck(&errand.id);
+        if !(replaces && waiting.iter().all(is_past)) {
+            return Err(not_answered());
+        }
+        // All that the no stops is stopped, and it can never be registered: the yes comes in its place. A round that has
+        // read it must not bring it behind the yes.
+        let turn = tokio::time::timeout(WAIT_MAX, self.0.refusal_turn.lock());
+        let _turn = turn.await.map_err(|_| not_answered())?;
+        for errand in &waiting {
+            tracing::warn!("a no that cannot be registered is replaced by a later yes");
+            self.finish(errand, None, &[]).await?;
         }
         Ok(())
     }
@@ -250,7 +271,7 @@ impl Portal {
     /// the broker has it.
     async fn choose(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         request: RequestId,
         asked: Asked,
     ) -> Result<Kept, Halt> {
@@ -263,7 +284,7 @@ impl Portal {
         if kept.jws.is_some() {
             return Ok(kept);
         }
-        let exchange = self.exchange_for(session, &kept.statement).await?;
+        let exchange = self.exchange_for(&session.known, &kept.statement).await?;
         let pending = Paper {
             statement: kept.statement.clone(),
             jws: String::new(),
@@ -315,7 +336,7 @@ impl Portal {
     }
 
     /// The statement of what was asked, on what the person holds at this moment.
-    async fn written(&self, session: &Session, asked: &Asked) -> Result<Kept, Halt> {
+    async fn written(&self, session: &Arc<Session>, asked: &Asked) -> Result<Kept, Halt> {
         let directory = self.broker().directory();
         let author = self.author(&directory);
         let statement = match asked {
@@ -337,7 +358,8 @@ impl Portal {
             Asked::Narrow(narrowing) => {
                 let (_, holding) = self.own_holding(session, narrowing.record).await?;
                 let record = &holding.record;
-                self.settle_relation(session, &relation_of(record)).await?;
+                self.settle_relation(session, &relation_of(record), false)
+                    .await?;
                 author.narrowed(record, holding.stop_code.clone(), narrowing)?
             }
             Asked::Stop(_) => return Err(PortalError::Malformed("a choice").into()),
@@ -357,25 +379,26 @@ impl Portal {
         &self,
         index: [u8; 32],
     ) -> Result<Option<ExchangeRow>, PortalError> {
-        let find = FindExchanges(vec![index]);
+        // For what a person chooses or stops, and never for what they look at.
+        let find = FindExchanges {
+            indexes: vec![index],
+            queue: Queue::Stop,
+        };
         Ok(self.database().read(&find).await?.pop())
     }
 
     /// The exchange under which a choice lies: a record's own, made anew for a new record.
     pub(super) async fn exchange_for(
         &self,
-        session: &Session,
+        known: &[Known],
         statement: &Statement,
-    ) -> Result<ExchangeRow, Halt> {
+    ) -> Result<ExchangeRow, PortalError> {
         let id = statement.record.id;
         let index = self.exchange_index(id.bytes());
         if let Some(exchange) = self.exchange(index).await? {
             return Ok(exchange);
         }
-        let current: &Known = session
-            .known
-            .first()
-            .ok_or(PortalError::Malformed("a session"))?;
+        let current = known.first().ok_or(PortalError::Malformed("a session"))?;
         Ok(ExchangeRow {
             exchange_index: index,
             person_index: current.index,
@@ -391,4 +414,10 @@ impl Portal {
         };
         self.database().write(&forget).await
     }
+}
+
+/// What was asked for before is still on its way.
+fn not_answered() -> PortalError {
+    let text = "what the person asked for before has not been answered";
+    PortalError::BrokerAway(text.to_owned())
 }

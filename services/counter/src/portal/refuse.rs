@@ -1,26 +1,28 @@
-//! A no: what stands for its sender, recipient and purpose is stopped first, which needs no key holder, and then the
-//! no is registered.
+//! A no: it is kept first; then what stands for its sender, recipient and purpose is stopped, which needs no key holder,
+//! and then the no is registered.
 //!
 //! Must never register a no and leave standing what it is about.
 
 use super::choice::Asked;
 use super::delivery::Delivered;
-use super::errand::{Errand, Task, relation_of};
-use super::ledger::Holding;
+use super::errand::{Errand, Task};
+use super::find::Scope;
 use super::person::Given;
 use super::session::Session;
 use super::{Halt, Portal, PortalError};
 use crate::consent::author::Choice;
-use rules::consent::{ConsentState, Statement};
+use rules::consent::Statement;
 use rules::id::{ConsentId, RequestId};
 use rules::pseudonym::Relation;
 use rules::reason::Reason;
+use std::sync::Arc;
+use store::Queue;
 
 impl Portal {
     /// A person's no. It is kept until the broker has answered, and so is each stop.
     pub(super) async fn refuse(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         request: RequestId,
         choice: Choice,
     ) -> Result<Given, Halt> {
@@ -33,35 +35,36 @@ impl Portal {
             to: choice.recipient.clone(),
             purpose: choice.purpose.clone(),
         };
-        let mut errands = self.own_errands(session).await?;
-        errands.retain(|errand| errand.relation() == relation);
+        let mut errands = self.own_errands(session, Queue::Stop).await?;
+        errands.retain(|errand| errand.is_in(&relation));
         if let Some(kept) = before.filter(|_| !errands.iter().any(is_refusal)) {
             // All was answered since.
             let record = kept.statement.record.id;
             let (_, holding) = self.own_holding(session, record).await?;
             return Ok(no(&kept.statement, holding.jws, (0, 0)));
         }
-        // Kept before anything is asked of anybody: they are done whatever becomes of the rest.
-        let stops = self.stops_in(session, &relation, &errands).await?;
-        self.keep_errands(Vec::new(), &stops).await?;
-        errands.extend(stops);
+        // Kept before a line is opened or anything is asked of anybody: it is done whatever becomes of this call.
+        let scope = Scope::Relation(relation);
+        let mut fresh = vec![self.finding(session, scope).await?];
         if !errands.iter().any(is_refusal) {
-            let refusal = self.refusal(session, &choice).await?;
-            self.keep_errands(Vec::new(), std::slice::from_ref(&refusal))
-                .await?;
-            errands.push(refusal);
+            fresh.push(self.refusal(session, &choice).await?);
         }
+        // One that was left from before has its place.
+        fresh.retain(|fresh| !errands.iter().any(|kept| kept.id == fresh.id));
+        self.keep_errands(Vec::new(), &fresh).await?;
+        errands.extend(fresh);
+        let mut errands = self.found(session, errands).await;
         errands.sort_by_key(|errand| errand.need().number());
         let deliveries = self.deliver_now(&errands).await;
         let mut refusals = errands.iter().filter_map(|errand| match &errand.task {
             Task::Refuse { statement, .. } => Some((errand, statement)),
-            Task::Stop(_) | Task::Object(_) => None,
+            Task::Stop(_) | Task::Object(_) | Task::Find { .. } => None,
         });
         let (errand, statement) = refusals.next().ok_or(PortalError::Malformed("an errand"))?;
         let jws = match deliveries.of(&errand.id) {
             Some(Delivered::Done(jws)) => jws.clone(),
             Some(Delivered::Refused(refusal)) => return Err(refusal.clone().into()),
-            Some(Delivered::Noted(_)) | None => String::new(),
+            Some(Delivered::Noted(_) | Delivered::Found) | None => String::new(),
         };
         choices.keep(request, asked, self.kept(statement, None));
         let stopped = deliveries.done(&errands, |task| matches!(task, Task::Stop(_)));
@@ -75,46 +78,12 @@ impl Portal {
         let author = self.author(&directory);
         let statement = author.given(choice, id, None, self.random())?;
         let person = self.broker().encrypted(&session.bsn).await?;
-        let exchange = self.exchange_for(session, &statement).await?;
+        let exchange = self.exchange_for(&session.known, &statement).await?;
         Ok(self.errand(exchange, Task::Refuse { statement, person }))
-    }
-
-    /// Errands that stop what stands in a relation, but for those that are kept already.
-    async fn stops_in(
-        &self,
-        session: &Session,
-        relation: &Relation,
-        kept: &[Errand],
-    ) -> Result<Vec<Errand>, Halt> {
-        let mut stops = Vec::new();
-        for holding in self.holdings(session).await? {
-            if relation_of(&holding.record) == *relation {
-                stops.extend(self.stop_of(session, &holding, kept).await?);
-            }
-        }
-        Ok(stops)
-    }
-
-    /// The errand that stops a consent, if it stands and none is kept already.
-    pub(super) async fn stop_of(
-        &self,
-        session: &Session,
-        holding: &Holding,
-        kept: &[Errand],
-    ) -> Result<Option<Errand>, Halt> {
-        let record = &holding.record;
-        let is_kept = kept.iter().any(|errand| errand.stops() == Some(record.id));
-        if record.state != ConsentState::Given || is_kept {
-            return Ok(None);
-        }
-        let directory = self.broker().directory();
-        let statement = self.author(&directory).withdrawn(record)?;
-        let exchange = self.exchange_for(session, &statement).await?;
-        Ok(Some(self.errand(exchange, Task::Stop(statement))))
     }
 }
 
-const fn is_refusal(errand: &Errand) -> bool {
+pub(super) const fn is_refusal(errand: &Errand) -> bool {
     matches!(errand.task, Task::Refuse { .. })
 }
 

@@ -9,14 +9,17 @@ use super::PortalError;
 use rules::clock::Timestamp;
 use rules::id::{EntryId, Tag};
 use store::portal::{After, ExchangeRow, LineRow};
-use store::{Tx, Work};
+use store::{Queue, Tx, Work};
 
 /// Rows read at once; what decides something is read on until the last one.
 pub(super) const PAGE_ROWS: usize = 500;
 const PAGE_LINES: i64 = 500;
 
 /// Those of these exchanges that are there.
-pub(super) struct FindExchanges(pub(super) Vec<[u8; 32]>);
+pub(super) struct FindExchanges {
+    pub(super) indexes: Vec<[u8; 32]>,
+    pub(super) queue: Queue,
+}
 
 impl Work for FindExchanges {
     type Output = Vec<ExchangeRow>;
@@ -26,8 +29,12 @@ impl Work for FindExchanges {
         "FindExchanges"
     }
 
+    fn queue(&self) -> Queue {
+        self.queue
+    }
+
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
-        Ok(tx.exchanges(&self.0).await?)
+        Ok(tx.exchanges(&self.indexes).await?)
     }
 
     fn is_transient(error: &PortalError) -> bool {
@@ -118,6 +125,7 @@ pub(super) struct Lines<'a> {
     pub(super) person_index: &'a [u8; 32],
     pub(super) kind: i64,
     pub(super) after: Option<After>,
+    pub(super) queue: Queue,
 }
 
 impl Work for Lines<'_> {
@@ -126,6 +134,10 @@ impl Work for Lines<'_> {
 
     fn name(&self) -> &'static str {
         "GetOverview"
+    }
+
+    fn queue(&self) -> Queue {
+        self.queue
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
@@ -151,6 +163,11 @@ impl Work for FindExchange<'_> {
 
     fn name(&self) -> &'static str {
         "FindExchange"
+    }
+
+    /// It is read on the way to a stop or an objection, and for nothing that is only looked at.
+    fn queue(&self) -> Queue {
+        Queue::Stop
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {

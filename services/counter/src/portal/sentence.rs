@@ -7,13 +7,14 @@ mod dutch;
 mod english;
 
 use super::errand::{Errand, Task};
+use super::find::Scope;
 use super::line::Story;
 use rules::calendar::Day;
 use rules::consent::{ConsentState, Language, Statement, StatementEvent};
 use rules::directory::Directory;
 use rules::feed::FeedKind;
 use rules::handover::State;
-use rules::id::{Category, Label, Party, Purpose};
+use rules::id::{Category, Label, Oin, Party, Purpose};
 use rules::notice::{AnswerCode, NoticeKind};
 use rules::reason::Reason;
 use rules::register::{Register, RegisterEntry};
@@ -181,17 +182,27 @@ pub(super) fn paper(
 
 /// The sentence of what waits for the broker's answer.
 pub(super) fn errand(errand: &Errand, words: &Words<'_>, language: Language) -> String {
-    let relation = errand.relation();
+    let date = date(Day::at(errand.asked_at), language);
+    let relation = match errand.scope() {
+        Scope::Relation(relation) => relation,
+        Scope::Blocked(blocked) => {
+            let name = words.name_of(&blocked.oin, language);
+            return match language {
+                Language::Nl => dutch::blocked(&date, &name),
+                Language::En => english::blocked(&date, &name),
+            };
+        }
+    };
     let (sender, recipient) = (&relation.from, &relation.to);
     let entry = words.entry(sender, recipient, &relation.purpose);
     let waits = match &errand.task {
         Task::Stop(_) => Waits::Stop,
-        Task::Refuse { .. } => Waits::Refuse,
+        Task::Refuse { .. } | Task::Find { .. } => Waits::Refuse,
         Task::Object(object) if object.restrict => Waits::Restrict,
         Task::Object(_) => Waits::Object,
     };
     let scene = Scene {
-        date: date(Day::at(errand.asked_at), language),
+        date,
         last_day: String::new(),
         sender: words.name(sender, language),
         recipient: words.name(recipient, language),
@@ -297,7 +308,11 @@ impl Words<'_> {
     }
 
     fn name(&self, party: &Party, language: Language) -> String {
-        let peer = self.directory.peer(&party.oin);
+        self.name_of(&party.oin, language)
+    }
+
+    fn name_of(&self, oin: &Oin, language: Language) -> String {
+        let peer = self.directory.peer(oin);
         match (peer, language) {
             (Some(peer), _) => peer.name().to_owned(),
             (None, Language::Nl) => "een organisatie die niet meer meedoet".to_owned(),

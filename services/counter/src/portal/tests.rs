@@ -3,6 +3,8 @@
 
 mod choices;
 mod feed;
+mod finds;
+mod mends;
 mod sentences;
 mod stops;
 mod world;

@@ -145,6 +145,7 @@ async fn assemble(
         database: Database::open(&database, store::Role::Portal).await?,
         index: IndexKey::from_secret(key_file.require(SecretName::IndexKey)?),
         crypter: Crypter::new(&key_file.rest_keys()),
+        without_copies: settings.without_copies,
         register: register(configuration, settings)?,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemChance::new()),

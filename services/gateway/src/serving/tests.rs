@@ -143,6 +143,7 @@ fn configuration(listen: std::net::SocketAddr, tls: TlsFiles) -> Configuration {
                 pages_max: None,
             },
             policies: nowhere.clone(),
+            without_copies: 0,
         }),
         profile: Profile::Sandbox,
         listen,

@@ -26,7 +26,7 @@ pub(super) const BROKER: &[&[Sql]] = &[
 ];
 
 /// All of the portal.
-const PORTAL: &[&[Sql]] = &[
+pub(super) const PORTAL: &[&[Sql]] = &[
     crate::errand::STATEMENTS,
     crate::portal::STATEMENTS,
     crate::restoration::OF_BOTH,
@@ -79,5 +79,5 @@ async fn every_statement_of_a_holder_can_be_prepared() {
 
 #[tokio::test]
 async fn every_statement_of_the_portal_can_be_prepared() {
-    check(Role::Portal, PrepareAll(PORTAL), 30).await;
+    check(Role::Portal, PrepareAll(PORTAL), 31).await;
 }

@@ -23,8 +23,10 @@ pub(in crate::portal) enum Source {
     Line(ExchangeRow, Box<LineRow>),
 }
 
-/// Copies that have to follow, each with its row; none where that is gone.
-pub(in crate::portal) struct CopiesDue;
+/// A page of the copies that have to follow, each with its row; none where that is gone.
+pub(in crate::portal) struct CopiesDue {
+    pub(in crate::portal) after: [u8; 16],
+}
 
 impl Work for CopiesDue {
     type Output = Vec<(DueCopy, Option<Source>)>;
@@ -37,7 +39,7 @@ impl Work for CopiesDue {
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
         let most = i64::try_from(PORTAL_COPIES_AT_ONCE).unwrap_or(1);
         let mut found = Vec::new();
-        for due in tx.due_copies(most).await? {
+        for due in tx.due_copies(self.after, most).await? {
             let source = source(tx, &due).await?;
             found.push((due, source));
         }
@@ -53,9 +55,8 @@ async fn source(tx: &mut Tx<'_>, due: &DueCopy) -> Result<Option<Source>, Portal
     let name = due.name.as_slice();
     match due.kind {
         BLOCK => {
-            let (person, tag) = name.split_first_chunk::<32>().ok_or(WRONG)?;
-            let block = (*person, Tag::new(tag.try_into().map_err(|_| WRONG)?));
-            let stands = tx.blocks(&[*person]).await?.contains(&block);
+            let block = block_key(name)?;
+            let stands = tx.blocks(&[block.0]).await?.contains(&block);
             Ok(stands.then_some(Source::Block(block.0, block.1)))
         }
         ERRAND => {
@@ -73,6 +74,12 @@ async fn source(tx: &mut Tx<'_>, due: &DueCopy) -> Result<Option<Source>, Portal
         }
         _ => Err(WRONG),
     }
+}
+
+/// Person and tag of a block, of which its copy's name is made.
+fn block_key(name: &[u8]) -> Result<([u8; 32], Tag), PortalError> {
+    let (person, tag) = name.split_first_chunk::<32>().ok_or(WRONG)?;
+    Ok((*person, Tag::new(tag.try_into().map_err(|_| WRONG)?)))
 }
 
 /// Copies that have followed.
@@ -154,9 +161,9 @@ impl Work for HeldHere {
         }
         let mut after = [0; 16];
         loop {
-            let page = tx.errands(after, PAGE_LINES).await?;
-            after = page.last().map_or(after, |row| row.errand_id);
-            rows.extend(page.iter().map(|row| (ERRAND, row.errand_id.to_vec())));
+            let page = tx.errand_ids(after, PAGE_LINES).await?;
+            after = page.last().copied().unwrap_or(after);
+            rows.extend(page.iter().map(|errand| (ERRAND, errand.to_vec())));
             if page.len() < PAGE_ROWS {
                 break;
             }
@@ -170,11 +177,15 @@ impl Work for HeldHere {
                 break;
             }
         }
-        let due = tx.due_copies(i64::MAX).await?;
-        Ok(Held {
-            rows,
-            due: due.into_iter().map(|due| due.copy_id).collect(),
-        })
+        let (mut due, mut after) = (BTreeSet::new(), [0; 16]);
+        loop {
+            let page = tx.due_copies(after, PAGE_LINES).await?;
+            after = page.last().map_or(after, |due| due.copy_id);
+            due.extend(page.iter().map(|due| due.copy_id));
+            if page.len() < PAGE_ROWS {
+                return Ok(Held { rows, due });
+            }
+        }
     }
 
     fn is_transient(error: &PortalError) -> bool {
@@ -182,8 +193,12 @@ impl Work for HeldHere {
     }
 }
 
-/// Puts rows back from their copies; what is here already stays.
-pub(in crate::portal) struct PutBack(pub(in crate::portal) Vec<Source>);
+/// Puts rows back from their copies.
+pub(in crate::portal) struct PutBack {
+    pub(in crate::portal) sources: Vec<Source>,
+    /// Whether an errand that is here makes room for its copy, because it is of a backup; otherwise it stays.
+    pub(in crate::portal) replaces: bool,
+}
 
 impl Work for PutBack {
     type Output = ();
@@ -194,13 +209,23 @@ impl Work for PutBack {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
-        for source in &self.0 {
+        for source in &self.sources {
             match source {
                 Source::Block(person_index, tag) => tx.insert_block(person_index, *tag).await?,
-                Source::Errand(row) => tx.insert_errand(row).await?,
+                Source::Errand(row) => {
+                    if self.replaces
+                        && let Some(old) = tx.errand(&row.errand_id).await?
+                    {
+                        tx.delete_errand(&old).await?;
+                    }
+                    tx.insert_errand(row).await?;
+                }
                 Source::Line(exchange, line) => {
                     tx.insert_exchange(exchange).await?;
                     tx.insert_line(line).await?;
+                    // The line may be here, and known to have no copy.
+                    tx.set_copied(line.line_id.bytes(), line.copied_until)
+                        .await?;
                 }
             }
         }
@@ -229,7 +254,7 @@ impl Work for EndOldCopies<'_> {
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<usize, PortalError> {
         let lines = tx.lines_copied_until(self.before, PAGE_LINES).await?;
         for line in &lines {
-            tx.end_copy(line).await?;
+            tx.set_copied(line, None).await?;
             let copy = (self.copy)(line);
             tx.insert_due_copy(&copy.id, copy.kind, &copy.name).await?;
         }
@@ -261,8 +286,14 @@ impl Work for IsShut {
     }
 }
 
-/// Opens the door.
-pub(in crate::portal) struct OpenDoor(pub(in crate::portal) Timestamp);
+/// Opens the door of a portal that has its copies back, with what they tell of its rows.
+pub(in crate::portal) struct OpenDoor {
+    /// Rows of the backup that ended since: they go.
+    pub(in crate::portal) ended: Vec<CopyName>,
+    /// Rows without a copy: it has to follow, and nothing else has to.
+    pub(in crate::portal) missing: Vec<CopyName>,
+    pub(in crate::portal) now: Timestamp,
+}
 
 impl Work for OpenDoor {
     type Output = ();
@@ -273,7 +304,23 @@ impl Work for OpenDoor {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
-        Ok(tx.open_door(self.0).await?)
+        for copy in &self.ended {
+            let name = copy.name.as_slice();
+            if copy.kind == BLOCK {
+                let (person, tag) = block_key(name)?;
+                tx.delete_block(&person, tag).await?;
+            } else if copy.kind == ERRAND
+                && let Some(row) = tx.errand(&name.try_into().map_err(|_| WRONG)?).await?
+            {
+                tx.delete_errand(&row).await?;
+            }
+        }
+        // What was due when the backup was made has followed since, or changed once more.
+        tx.delete_due_copies().await?;
+        for copy in &self.missing {
+            tx.insert_due_copy(&copy.id, copy.kind, &copy.name).await?;
+        }
+        Ok(tx.open_door(self.now).await?)
     }
 
     fn is_transient(error: &PortalError) -> bool {

@@ -82,10 +82,16 @@ impl Work for Unblock {
     }
 }
 
+/// Whether a row is of one errand.
+type IsRowOf<'a> = dyn Fn(&ErrandRow) -> bool + Sync + 'a;
+
 /// An errand was answered: it goes, and what came of it is kept for its person.
 pub(in crate::portal) struct FinishErrand<'a> {
-    pub(in crate::portal) errand: [u8; 16],
+    /// Its id, and whether a row of that id is of it: ids come again, and a slow round must end no later one.
+    pub(in crate::portal) errand: ([u8; 16], &'a IsRowOf<'a>),
     pub(in crate::portal) paper: Option<(&'a ExchangeRow, LineRow)>,
+    /// What was found to be done in its place.
+    pub(in crate::portal) found: Vec<ErrandRow>,
     pub(in crate::portal) copies: Vec<CopyName>,
 }
 
@@ -106,7 +112,13 @@ impl Work for FinishErrand<'_> {
             tx.insert_exchange(exchange).await?;
             tx.insert_line(line).await?;
         }
-        tx.delete_errand(&self.errand).await?;
+        let (id, is_same) = self.errand;
+        if let Some(row) = tx.errand(&id).await?.filter(|row| is_same(row)) {
+            tx.delete_errand(&row).await?;
+            for errand in &self.found {
+                tx.insert_errand(errand).await?;
+            }
+        }
         follow(tx, &self.copies).await
     }
 
@@ -129,6 +141,10 @@ impl Work for MarkTried {
         "MarkTried"
     }
 
+    fn queue(&self) -> Queue {
+        Queue::Stop
+    }
+
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), PortalError> {
         Ok(tx.mark_tried(&self.0, self.1).await?)
     }
@@ -142,6 +158,7 @@ impl Work for MarkTried {
 pub(in crate::portal) struct DueErrands {
     pub(in crate::portal) stage: i64,
     pub(in crate::portal) before: Timestamp,
+    pub(in crate::portal) now: Timestamp,
 }
 
 impl Work for DueErrands {
@@ -152,8 +169,13 @@ impl Work for DueErrands {
         "DueErrands"
     }
 
+    fn queue(&self) -> Queue {
+        Queue::Stop
+    }
+
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
-        Ok(tx.due_errands(self.stage, self.before, PAGE_LINES).await?)
+        let moments = (self.before, self.now);
+        Ok(tx.due_errands(self.stage, moments, PAGE_LINES).await?)
     }
 
     fn is_transient(error: &PortalError) -> bool {
@@ -162,7 +184,10 @@ impl Work for DueErrands {
 }
 
 /// Every errand of these persons.
-pub(in crate::portal) struct ErrandsOf(pub(in crate::portal) Vec<[u8; 32]>);
+pub(in crate::portal) struct ErrandsOf {
+    pub(in crate::portal) persons: Vec<[u8; 32]>,
+    pub(in crate::portal) queue: Queue,
+}
 
 impl Work for ErrandsOf {
     type Output = Vec<ErrandRow>;
@@ -172,9 +197,13 @@ impl Work for ErrandsOf {
         "ErrandsOf"
     }
 
+    fn queue(&self) -> Queue {
+        self.queue
+    }
+
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Self::Output, PortalError> {
         let mut errands = Vec::new();
-        for person_index in &self.0 {
+        for person_index in &self.persons {
             let mut after = [0; 16];
             loop {
                 let page = tx.errands_of(person_index, after, PAGE_LINES).await?;

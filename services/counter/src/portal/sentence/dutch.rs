@@ -211,6 +211,13 @@ fn waiting(waits: Waits, from: &str, to: &str) -> String {
     format!("{asked}. Dat geven wij nog door. U hoeft niets te doen.")
 }
 
+/// A block of which it is not known yet what it stops.
+pub(super) fn blocked(date: &str, name: &str) -> String {
+    format!(
+        "Op {date} blokkeerde u {name}. Wij zoeken nog uit wat daardoor stopt. U hoeft niets te doen."
+    )
+}
+
 fn choice(chosen: Chosen, from: &str, to: &str) -> String {
     match chosen {
         Chosen::Given => format!("vond u het goed dat {from} uw gegevens deelt met {to}."),

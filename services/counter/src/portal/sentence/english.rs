@@ -208,6 +208,13 @@ fn waiting(waits: Waits, from: &str, to: &str) -> String {
     format!("{asked}. We are still passing that on. You need do nothing.")
 }
 
+/// A block of which it is not known yet what it stops.
+pub(super) fn blocked(date: &str, name: &str) -> String {
+    format!(
+        "On {date} you blocked {name}. We are still finding what that stops. You need do nothing."
+    )
+}
+
 fn choice(chosen: Chosen, from: &str, to: &str) -> String {
     match chosen {
         Chosen::Given => format!("you agreed that {from} shares your data with {to}."),

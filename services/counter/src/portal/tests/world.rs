@@ -57,6 +57,14 @@ pub(super) struct Desk {
     pub(super) away_after: Option<usize>,
     /// The next change is refused with this.
     pub(super) refuse: Option<Reason>,
+    /// Every refusal of a person is refused with this.
+    pub(super) refuse_refusals: Option<Reason>,
+    /// Whether the broker was put back from a backup and is shut.
+    pub(super) is_restoring: bool,
+    /// So many copies at most.
+    pub(super) copies_max: Option<usize>,
+    /// Every objection is refused with this.
+    pub(super) refuse_objections: Option<Reason>,
     pub(super) registered: usize,
 }
 
@@ -128,6 +136,17 @@ impl Broker for PaperBroker {
         self.answer(move |_| Outcome::Permitted(vec![point]))
     }
 
+    fn login_of<'a>(
+        &'a self,
+        person: &'a [u8; ENCRYPTED_PERSON_BYTES],
+    ) -> Asking<'a, Vec<Pseudonym>> {
+        if self.desk.lock().unwrap().holders_away {
+            return Box::pin(async { Err(PortalError::BrokerAway("no holder".to_owned())) });
+        }
+        let point = Ciphertext::parse(person).and_then(|person| self.key.decrypt(&person));
+        self.answer(move |_| Outcome::Permitted(vec![point.unwrap()]))
+    }
+
     fn introduced<'a>(
         &'a self,
         introduction: &'a [u8; 64],
@@ -156,6 +175,10 @@ impl Broker for PaperBroker {
     ) -> Asking<'a, String> {
         if self.desk.lock().unwrap().holders_away {
             return Box::pin(async { Err(PortalError::BrokerAway("no holder".to_owned())) });
+        }
+        let refused = self.desk.lock().unwrap().refuse_refusals;
+        if let Some(reason) = refused {
+            return self.answer(move |_| Outcome::Refused(Refusal::new(reason)));
         }
         self.change(statement)
     }
@@ -198,6 +221,9 @@ impl Broker for PaperBroker {
 
     fn object(&self, _: RequestId, handover: HandoverId, _: bool) -> Asking<'_, Timestamp> {
         self.answer(move |desk| {
+            if let Some(reason) = desk.refuse_objections {
+                return Outcome::Refused(Refusal::new(reason));
+            }
             desk.objections.push(handover);
             Outcome::Permitted(Timestamp::from_millis(START))
         })
@@ -225,6 +251,10 @@ impl Broker for PaperBroker {
     fn put_copies<'a>(&'a self, copies: &'a [CopyAtBroker]) -> Asking<'a, ()> {
         let copies = copies.to_vec();
         self.answer(move |desk| {
+            let held = desk.copies.len().saturating_add(copies.len());
+            if desk.copies_max.is_some_and(|most| held > most) {
+                return Outcome::Refused(Refusal::new(Reason::StorageFull));
+            }
             for copy in copies {
                 desk.copies.insert(copy.name, copy.sealed);
             }
@@ -263,6 +293,11 @@ impl Broker for PaperBroker {
         })
     }
 
+    fn is_restoring(&self) -> Boxed<'_, Result<bool, PortalError>> {
+        let is_restoring = self.desk.lock().unwrap().is_restoring;
+        Box::pin(async move { Ok(is_restoring) })
+    }
+
     fn directory(&self) -> Arc<Directory> {
         Arc::clone(&self.directory)
     }
@@ -274,6 +309,7 @@ pub(super) struct World {
     pub(super) register: Register,
     clock: Arc<HandClock>,
     identities: Identities,
+    pub(super) without_copies: usize,
     /// Of indexes and tags, and of what lies at rest.
     keys: (Secret<[u8; 32]>, Secret<[u8; 32]>),
     settings: Settings,
@@ -365,7 +401,8 @@ impl World {
         let clock = Arc::new(HandClock(AtomicI64::new(START)));
         let keys = (IndexKey::generate(), IndexKey::generate());
         let world = Self {
-            portal: Self::start(&settings, &keys, identities, &broker, &clock).await,
+            portal: Self::start(&settings, &keys, (identities, 0), &broker, &clock).await,
+            without_copies: 0,
             broker,
             register: register(),
             clock,
@@ -381,7 +418,7 @@ impl World {
     async fn start(
         settings: &Settings,
         keys: &(Secret<[u8; 32]>, Secret<[u8; 32]>),
-        identities: Identities,
+        (identities, without_copies): (Identities, usize),
         broker: &Arc<PaperBroker>,
         clock: &Arc<HandClock>,
     ) -> Portal {
@@ -392,6 +429,7 @@ impl World {
             database: Database::open(settings, Role::Portal).await.unwrap(),
             index: IndexKey::from_secret(&keys.0),
             crypter: Crypter::new(&[&keys.1]),
+            without_copies,
             register: register(),
             clock: Arc::<HandClock>::clone(clock),
             random: Arc::new(SystemChance::new()),
@@ -406,7 +444,7 @@ impl World {
         self.portal = Self::start(
             &self.settings,
             &self.keys,
-            self.identities,
+            (self.identities, self.without_copies),
             &self.broker,
             &self.clock,
         )

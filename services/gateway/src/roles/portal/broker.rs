@@ -4,7 +4,9 @@
 //! somebody said no.
 
 use client::directory::DirectoryCopy;
-use client::{Client, ClientError, EncryptedPerson, FeedLine as Sent, PortalCopy};
+use client::{
+    Client, ClientError, EncryptedPerson, FeedLine as Sent, PortalCopy, PortalPseudonyms,
+};
 use counter::counter::Boxed;
 use counter::feed::{FeedLine, Told};
 use counter::portal::{
@@ -74,13 +76,16 @@ fn fault(error: &ClientError) -> PortalError {
 
 impl Broker for RemoteBroker {
     fn login<'a>(&'a self, bsn: &'a Bsn) -> Asking<'a, Vec<Pseudonym>> {
+        Box::pin(async move { outcome(self.client.login(bsn).await.map(both)) })
+    }
+
+    fn login_of<'a>(
+        &'a self,
+        person: &'a [u8; ENCRYPTED_PERSON_BYTES],
+    ) -> Asking<'a, Vec<Pseudonym>> {
         Box::pin(async move {
-            let found = self.client.login(bsn).await;
-            outcome(found.map(|found| {
-                std::iter::once(found.current)
-                    .chain(found.previous)
-                    .collect()
-            }))
+            let person = EncryptedPerson(*person);
+            outcome(self.once.login_of(&person).await.map(both))
         })
     }
 
@@ -222,6 +227,13 @@ impl Broker for RemoteBroker {
         Box::pin(async move { outcome(self.once.take_copies(names).await) })
     }
 
+    fn is_restoring(&self) -> Boxed<'_, Result<bool, PortalError>> {
+        Box::pin(async move {
+            let is_restoring = self.once.is_restoring().await;
+            is_restoring.map_err(|error| fault(&error))
+        })
+    }
+
     fn directory(&self) -> Arc<Directory> {
         Arc::clone(
             &self
@@ -230,6 +242,13 @@ impl Broker for RemoteBroker {
                 .unwrap_or_else(PoisonError::into_inner),
         )
     }
+}
+
+/// The present epoch's pseudonym, then the one before.
+fn both(found: PortalPseudonyms) -> Vec<Pseudonym> {
+    std::iter::once(found.current)
+        .chain(found.previous)
+        .collect()
 }
 
 /// A line from the wire; none when a field is not what it should be.

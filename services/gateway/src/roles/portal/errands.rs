@@ -4,7 +4,7 @@
 
 use crate::grpc::status;
 use crate::serving;
-use counter::portal::{Need, Portal};
+use counter::portal::{Need, Portal, PortalError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -36,43 +36,52 @@ pub(super) async fn follow(portal: Portal, need: Need, mut stopping: watch::Rece
     }
 }
 
-/// Compares what lies at the broker with what is here, and opens a portal that was put back from a backup; then makes
-/// copies follow, until the process is told to stop.
+/// Compares what lies at the broker with what is here, and opens a portal that was put back from a backup; and makes
+/// copies follow, whatever came of the comparison, until the process is told to stop.
 pub(super) async fn follow_copies(portal: Portal, mut stopping: watch::Receiver<bool>) {
     let mut compared: Option<tokio::time::Instant> = None;
-    let mut away = false;
+    let (mut comparing, mut copying) = (Told::default(), Told::default());
     loop {
-        let is_due = compared.is_none_or(|at| at.elapsed() >= COMPARE_INTERVAL);
-        let done = async {
-            if is_due {
-                portal.reconcile().await?;
-            }
-            portal.copy_out().await
-        };
-        match done.await {
-            Ok(_) => {
-                if is_due {
-                    compared = Some(tokio::time::Instant::now());
-                }
-                away = false;
-            }
-            Err(error) => {
-                if !away {
-                    let causes = status::causes(&error);
-                    if error.is_transient() {
-                        tracing::warn!(causes, "copies at the broker wait");
-                    } else {
-                        tracing::error!(causes, "copies at the broker cannot be used");
-                    }
-                }
-                away = true;
+        let mut waits = false;
+        if compared.is_none_or(|at| at.elapsed() >= COMPARE_INTERVAL) {
+            let done = portal.reconcile().await;
+            // What no second attempt mends is not asked for anew every two seconds.
+            if comparing.is_over(done) {
+                compared = Some(tokio::time::Instant::now());
+            } else {
+                waits = true;
             }
         }
-        let pause = if away { COPY_PAUSE } else { COMPARE_INTERVAL };
+        waits |= !copying.is_over(portal.copy_out().await.map(drop));
+        let pause = if waits { COPY_PAUSE } else { COMPARE_INTERVAL };
         tokio::select! {
             () = serving::stop(&mut stopping) => return,
-            () = portal.copies_wait(), if !away => {}
+            () = portal.copies_wait(), if !waits => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// Whether somebody was told that copies wait, or cannot be used: once until they do not.
+#[derive(Default)]
+struct Told(bool);
+
+impl Told {
+    /// Whether nothing is gained by trying again in a moment.
+    fn is_over(&mut self, done: Result<(), PortalError>) -> bool {
+        let Err(error) = done else {
+            self.0 = false;
+            return true;
+        };
+        if !self.0 {
+            let causes = status::causes(&error);
+            if error.is_transient() {
+                tracing::warn!(causes, "copies at the broker wait");
+            } else {
+                tracing::error!(causes, "copies at the broker cannot be used");
+            }
+        }
+        self.0 = true;
+        !error.is_transient()
     }
 }
