@@ -38,8 +38,9 @@ pub use session::{SESSION_MILLIS, SESSIONS_MAX, TOKEN_BYTES};
 
 use crate::feed::Told;
 use rules::clock::{Clock, Random, Timestamp};
-use rules::consent::{AuthenticationLevel, StopCode};
+use rules::consent::{AuthenticationLevel, ConsentState, StopCode};
 use rules::directory::Directory;
+use rules::feed::FeedKind;
 use rules::id::{DeskName, Oin};
 use rules::limits::{DAY_MILLIS, PORTAL_LINE_DAYS};
 use rules::reason::{Outcome, Reason, Refusal};
@@ -331,6 +332,36 @@ impl Portal {
     /// them, from the portal's files, which other exchanges the same person has.
     fn exchange_index(&self, id: &[u8; 16]) -> [u8; 32] {
         self.0.index.index("exchange", id)
+    }
+
+    /// The same of a consent record. Its id may be a desk's choice, and all others are drawn by the broker: so it lies
+    /// apart, and no desk can have it meet another person's exchange.
+    fn consent_index(&self, id: &[u8; 16]) -> [u8; 32] {
+        self.0.index.index("exchange of a consent", id)
+    }
+
+    /// By what the exchange of a line of the feed is found.
+    fn told_index(&self, told: &Told) -> [u8; 32] {
+        let is_record = match told.kind {
+            FeedKind::ConsentAssisted => true,
+            // A question lapses, a record does not.
+            FeedKind::Consent => told.code != ConsentState::Lapsed.code(),
+            FeedKind::Prepared
+            | FeedKind::AttemptRefused
+            | FeedKind::State
+            | FeedKind::Opened
+            | FeedKind::StepRefused
+            | FeedKind::ConsentAsked
+            | FeedKind::Notice
+            | FeedKind::NoticeAnswered
+            | FeedKind::Objection
+            | FeedKind::Folded => false,
+        };
+        if is_record {
+            self.consent_index(&told.exchange)
+        } else {
+            self.exchange_index(&told.exchange)
+        }
     }
 
     /// Whether an exchange rests on a statute and not on the person's consent.

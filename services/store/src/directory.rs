@@ -9,8 +9,9 @@ use rules::id::Tag;
 
 const SELECT_IN_FORCE: Sql = sql!(
     "SELECT directory_version, policy_sha256, \
-     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL OR ($2 IS NOT NULL AND NOT EXISTS \
-     (SELECT 1 FROM resent WHERE caller_tag = $2 AND resent.restored_at >= restoration.restored_at))) AS shut_at, \
+     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL OR (NOT EXISTS \
+     (SELECT 1 FROM resent WHERE caller_tag = $2 AND resent.restored_at >= restoration.restored_at) \
+     AND $2 IS NOT NULL)) AS shut_at, \
      (SELECT found_at FROM unreadable_stop WHERE organisation_tag = $1) AS barred_at \
      FROM in_force WHERE singleton = 1",
     for share of "in_force"

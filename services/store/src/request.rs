@@ -10,8 +10,9 @@ use rules::id::{RequestId, Tag};
 
 const SELECT_IN_FORCE_AND_OUTCOME: Sql = sql!(
     "SELECT directory_version, policy_sha256, \
-     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL OR ($4 IS NOT NULL AND NOT EXISTS \
-     (SELECT 1 FROM resent WHERE caller_tag = $4 AND resent.restored_at >= restoration.restored_at))) AS shut_at, \
+     (SELECT MAX(restored_at) FROM restoration WHERE opened_at IS NULL OR (NOT EXISTS \
+     (SELECT 1 FROM resent WHERE caller_tag = $4 AND resent.restored_at >= restoration.restored_at) \
+     AND $4 IS NOT NULL)) AS shut_at, \
      (SELECT found_at FROM unreadable_stop WHERE organisation_tag = $3) AS barred_at, \
      body_sha256, outcome FROM in_force \
      LEFT JOIN request_outcome ON caller_tag = $1 AND request_id = $2 WHERE singleton = 1",

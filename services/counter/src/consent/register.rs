@@ -20,7 +20,7 @@ use rules::consent::{ConsentState, Signer, check_new};
 use rules::directory::Right;
 use rules::feed::FeedKind;
 use rules::handover::Side;
-use rules::id::{ConsentId, PeerKind, RequestId};
+use rules::id::{ConsentId, HandoverId, PeerKind, RequestId};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
 use rules::reason::{Outcome, Reason, Refusal};
 use store::Tx;
@@ -471,7 +471,8 @@ async fn count_assisted(
 ) -> Result<Result<(), Refusal>, Error> {
     let record = &stored.record;
     let about = About {
-        exchange: *record.id.bytes(),
+        // Not the record's own, which the desk chose: see `Portal::told_index`.
+        exchange: *HandoverId::draw(room.counter.clock(), room.counter.random()).bytes(),
         introduction: Some(introduction(converted)?),
         sender: &record.sender,
         recipient: &record.recipient,

@@ -85,7 +85,7 @@ impl Portal {
         let blocks = self.blocks_of(&exchanges, lines, is_any).await?;
         let mut done = Vec::with_capacity(lines.len());
         for line in lines {
-            if let Some(exchange) = exchanges.get(&self.exchange_index(&line.told.exchange)) {
+            if let Some(exchange) = exchanges.get(&self.told_index(&line.told)) {
                 let is_blocked = self.is_blocked(line, exchange, &blocks);
                 match self.follow_up(line, exchange, is_blocked).await {
                     Ok(()) => {}
@@ -105,7 +105,7 @@ impl Portal {
         exchanges: &Exchanges,
         blocks: &Blocks,
     ) -> Result<LineRow, PortalError> {
-        let exchange = exchanges.get(&self.exchange_index(&line.told.exchange));
+        let exchange = exchanges.get(&self.told_index(&line.told));
         let exchange =
             exchange.ok_or(PortalError::Malformed("an exchange that nobody introduced"))?;
         let mut story = Story::of(line);
@@ -146,7 +146,7 @@ impl Portal {
     async fn exchanges_of(&self, lines: &[FeedLine]) -> Result<Exchanges, PortalError> {
         let indexes: BTreeSet<_> = lines
             .iter()
-            .map(|line| self.exchange_index(&line.told.exchange))
+            .map(|line| self.told_index(&line.told))
             .collect();
         let find = FindExchanges {
             indexes: indexes.into_iter().collect(),
@@ -160,7 +160,7 @@ impl Portal {
             .map(|row| (row.exchange_index, row))
             .collect();
         for line in lines {
-            let index = self.exchange_index(&line.told.exchange);
+            let index = self.told_index(&line.told);
             let Some(introduction) = &line.told.introduction else {
                 continue;
             };
@@ -195,7 +195,7 @@ impl Portal {
         let persons: BTreeSet<_> = lines
             .iter()
             .filter(|line| of(line))
-            .filter_map(|line| exchanges.get(&self.exchange_index(&line.told.exchange)))
+            .filter_map(|line| exchanges.get(&self.told_index(&line.told)))
             .map(|exchange| exchange.person_index)
             .collect();
         if persons.is_empty() {

@@ -79,6 +79,8 @@ fn ended_by_broker(story: &Story) -> Option<([u8; 16], ConsentState)> {
     let state = ConsentState::ALL
         .iter()
         .copied()
-        .find(|state| state.code() == story.told.code && state.is_terminal())?;
+        .find(|state| state.code() == story.told.code && state.is_terminal())
+        // That is said of a question: a record's id may be the id of one.
+        .filter(|state| *state != ConsentState::Lapsed)?;
     (story.told.kind == FeedKind::Consent).then_some((story.told.exchange, state))
 }

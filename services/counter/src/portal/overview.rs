@@ -157,7 +157,7 @@ impl Portal {
         session: &Session,
         record: ConsentId,
     ) -> Result<(ExchangeRow, Holding), Halt> {
-        let index = self.exchange_index(record.bytes());
+        let index = self.consent_index(record.bytes());
         let found = self.open_exchange(session, index).await?;
         let (exchange, papers, stories) = found.ok_or(Reason::NotAvailable)?;
         let mut holdings = holdings(&papers, &stories, self.now()).into_iter();

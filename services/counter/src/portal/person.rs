@@ -10,7 +10,7 @@ use super::errand::{Errand, Objection, Task, relation_of};
 use super::feed::{ask, paper_row};
 use super::line::Paper;
 use super::refuse::is_refusal;
-use super::rows::{FindExchanges, Forget, Keep};
+use super::rows::{FindBlocks, FindExchanges, Forget, Keep};
 use super::session::{Known, Session};
 use super::{Halt, Portal, PortalError, settle};
 use crate::consent::author::{Choice, Narrowing};
@@ -18,7 +18,7 @@ use rules::clock::Timestamp;
 use rules::consent::{ConsentState, LinkCode, Statement, StatementEvent, StopCode};
 use rules::id::{ConsentId, EntryId, HandoverId, Oin, PeerKind, RequestId};
 use rules::pseudonym::Relation;
-use rules::reason::{Outcome, Reason};
+use rules::reason::{Outcome, Reason, Refusal};
 use std::sync::Arc;
 use store::Queue;
 use store::portal::ExchangeRow;
@@ -83,6 +83,7 @@ impl Portal {
                 purpose: choice.purpose.clone(),
             };
             self.settle_relation(&session, &relation, true).await?;
+            self.need_unblocked(&session, &relation).await?;
             let kept = self.choose(&session, request, Asked::Give(choice)).await?;
             Ok(Given {
                 stop_code: kept.statement.stop_code.clone(),
@@ -208,6 +209,21 @@ impl Portal {
             }
         };
         settle(noted.await)
+    }
+
+    /// Nothing goes to or from what a person blocked: not by a yes of their own either, as long as the block stands.
+    async fn need_unblocked(&self, session: &Session, relation: &Relation) -> Result<(), Halt> {
+        let find = FindBlocks(session.indexes().copied().collect());
+        let blocks = self.database().read(&find).await?;
+        let parties = [("sender", &relation.from), ("recipient", &relation.to)];
+        for (field, party) in parties {
+            let is_blocked = |index: &[u8; 32]| self.is_one_blocked(index, [party; 2], &blocks);
+            if session.indexes().any(is_blocked) {
+                let text = "is blocked by this person, who can undo that first";
+                return Err(Refusal::about(Reason::StateForbidsEvent, field, text).into());
+            }
+        }
+        Ok(())
     }
 
     /// A choice comes after what the same person asked for before, in the same relation: a stop or a no must not
@@ -394,7 +410,7 @@ impl Portal {
         statement: &Statement,
     ) -> Result<ExchangeRow, PortalError> {
         let id = statement.record.id;
-        let index = self.exchange_index(id.bytes());
+        let index = self.consent_index(id.bytes());
         if let Some(exchange) = self.exchange(index).await? {
             return Ok(exchange);
         }

@@ -15,12 +15,15 @@ use rules::id::{Category, ConsentId, HandoverId, Oin, RealmName, RequestId, Tag}
 use rules::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tonic::{Request, Response, Status};
 use wire::portal::v1 as message;
 use wire::portal::v1::portal_service_server::PortalService;
 
 /// Most categories in one message.
 const CATEGORIES_MAX: usize = 64;
+/// How long a call waits for what it brought about.
+const FOLLOW_MAX: Duration = Duration::from_millis(500);
 /// Longest assertion or source, in bytes.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 
@@ -449,11 +452,16 @@ impl Portals {
         }
     }
 
-    /// Takes over what the call brought about; what cannot be had now comes within a second.
+    /// Takes over what the call brought about, for a moment: nobody waits for what others have in the feed. The rest, and
+    /// what cannot be had now, comes by itself.
     async fn follow(&self) {
-        if let Err(error) = self.portal.take_in().await {
-            let causes = status::causes(&error);
-            tracing::info!(causes, "the feed could not be taken over after a call");
+        match tokio::time::timeout(FOLLOW_MAX, self.portal.take_in()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                let causes = status::causes(&error);
+                tracing::info!(causes, "the feed could not be taken over after a call");
+            }
+            Err(_) => tracing::info!("the feed is long; a call does not wait for it"),
         }
     }
 }

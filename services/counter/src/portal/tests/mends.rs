@@ -414,3 +414,17 @@ async fn what_stops_something_waits_for_nobody_who_looks() {
     }
     assert!(looked < LOOKS / 2, "{looked} came first");
 }
+
+#[tokio::test]
+async fn no_yes_goes_to_what_is_blocked_until_that_is_undone() {
+    let world = World::new().await;
+    let session = world.login(ANNA).await;
+    let blocks = world.portal.block(&session, &whole(VAKBOND)).await;
+    granted(blocks.unwrap());
+    let yes = || world.portal.give(&session, world.request(), world.choice());
+    super::world::refused(yes().await, Reason::StateForbidsEvent);
+    let listed = granted(world.portal.blocks(&session).await.unwrap());
+    let undone = world.portal.unblock(&session, listed[0].id).await;
+    assert!(granted(undone.unwrap()).0);
+    granted(yes().await.unwrap());
+}

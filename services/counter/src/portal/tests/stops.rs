@@ -194,6 +194,13 @@ async fn a_stop_that_was_changed_meanwhile_is_written_anew() {
 
 /// A consent that a desk of the vakbond registered with the person, and the line that tells of it.
 fn assisted(world: &World, recipient: &str) -> ConsentId {
+    let id = ConsentId::from_slice(world.request().bytes()).unwrap();
+    assisted_as(world, recipient, id);
+    id
+}
+
+/// The same under an id that the desk chose.
+fn assisted_as(world: &World, recipient: &str, id: ConsentId) {
     let directory = super::world::directory();
     let desk = (VAKBOND.parse().unwrap(), "loopbaan".parse().unwrap());
     let author = Author {
@@ -209,7 +216,6 @@ fn assisted(world: &World, recipient: &str) -> ConsentId {
         recipient: main_of(recipient),
         ..world.choice()
     };
-    let id = ConsentId::from_slice(world.request().bytes()).unwrap();
     let given = author.given(&choice, id, None, &SystemChance::new());
     let statement: Statement = given.unwrap_or_else(|refusal| panic!("{refusal:?}"));
     let told = Told {
@@ -222,7 +228,30 @@ fn assisted(world: &World, recipient: &str) -> ConsentId {
     desk.consents.insert(id, statement);
     drop(desk);
     world.send(&world.introduction(ANNA, told));
-    id
+}
+
+#[tokio::test]
+async fn an_id_that_a_desk_chose_meets_no_other_exchange() {
+    let world = World::new().await;
+    let anna = world.login(ANNA).await;
+    // A question about somebody else, and then a record of the same id, registered with Anna present.
+    let asked = world.told(FeedKind::ConsentAsked, VAKBOND, GEMEENTE);
+    let lapsed = Told {
+        kind: FeedKind::Consent,
+        code: ConsentState::Lapsed.code().to_owned(),
+        ..asked.clone()
+    };
+    let record = ConsentId::from_slice(&asked.exchange).unwrap();
+    world.send(&world.introduction(BRAM, asked));
+    world.portal.take_in().await.unwrap();
+    assisted_as(&world, GEMEENTE, record);
+    // The question lapses, and the record does not.
+    world.send(&world.line(lapsed));
+    let seen = world.look(&anna).await;
+    let states: Vec<_> = seen.consents.iter().map(|consent| consent.state).collect();
+    assert_eq!(states, [ConsentState::Given]);
+    let stopped = world.portal.stop(&anna, world.request(), record).await;
+    assert!(matches!(granted(stopped.unwrap()), Stopped::Done(_)));
 }
 
 #[tokio::test]
@@ -440,7 +469,13 @@ async fn a_portal_that_is_put_back_opens_with_what_lay_at_the_broker() {
 async fn copies_say_nothing_and_follow_a_broker_that_was_put_back() {
     let world = World::new().await;
     let session = world.login(ANNA).await;
-    granted(world.portal.block(&session, &whole(VAKBOND)).await.unwrap());
+    granted(
+        world
+            .portal
+            .block(&session, &whole(GEMEENTE))
+            .await
+            .unwrap(),
+    );
     let record = give(&world, &session).await;
     away(&world, ALWAYS);
     let stop = world.portal.stop(&session, world.request(), record).await;
