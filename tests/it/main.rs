@@ -41,5 +41,6 @@ mod tabs;
 mod theft;
 mod timekeeper;
 mod told;
+mod turns;
 mod unreadable;
 mod watch;

@@ -97,7 +97,7 @@ pub struct AssistedChoice {
     /// The last day on which it holds, YYYY-MM-DD: to its end in Amsterdam.
     #[arg(long, required_unless_present = "refuse")]
     pub until: Option<String>,
-    /// The person says no. It is recorded, and has no consequence.
+    /// The person says no: it ends what stands, and has no other consequence.
     #[arg(long)]
     pub refuse: bool,
     /// The person signed the waiver of secrecy that the register asks for.
@@ -140,7 +140,7 @@ pub enum ConsentVerb {
         #[arg(long, default_value = "nl")]
         lang: String,
     },
-    /// Says no. It is recorded, and has no consequence.
+    /// Says no: it ends what stands, and has no other consequence.
     #[command(
         after_help = "Example: echo 999990019 | sluis consent refuse --from uwv --to vakbond"
     )]
@@ -405,7 +405,7 @@ pub enum Verb {
         #[arg(long)]
         restrict: bool,
     },
-    /// The person: blocks an organisation; nothing to or from it from now on.
+    /// The person: blocks an organisation. What stands with it is stopped, and what comes later is stopped as it comes.
     #[command(after_help = "Example: echo 999990019 | sluis block vakbond")]
     Block {
         #[command(flatten)]

@@ -30,12 +30,16 @@ const INBOX_MILLIS_WARNING: i64 = DAY_MILLIS;
 const INBOX_MILLIS_FAULT: i64 = 14 * DAY_MILLIS;
 
 /// The names of the checks, in their order.
-pub(super) const NAMES: [&str; 6] = ["own work", "stops", "lead", "feed", "notices", "inboxes"];
+pub(super) const NAMES: [&str; 7] = [
+    "own work", "door", "stops", "lead", "feed", "notices", "inboxes",
+];
 
 /// What waits at a broker: oldest first.
 struct Waiting {
     lead_until: Option<Timestamp>,
     is_work_late: bool,
+    shut_since: Option<Timestamp>,
+    unreadable: usize,
     stop_since: Option<Timestamp>,
     feed_since: Option<Timestamp>,
     notice_due: Option<Timestamp>,
@@ -61,6 +65,8 @@ impl Work for FindWaiting {
         Ok(Waiting {
             lead_until: lease.map(|lease| lease.held_until),
             is_work_late: !tx.due_handovers(late, 1, 0).await?.is_empty(),
+            shut_since: tx.is_shut().await?.map(|shut| shut.restored_at),
+            unreadable: tx.unreadable().await?.len(),
             stop_since: tx.oldest_consequence().await?,
             feed_since: lines.first().map(|line| line.line_id.drawn_at()),
             notice_due: tx.oldest_due_notice(self.now).await?,
@@ -81,6 +87,7 @@ pub(super) async fn look(examination: &mut Examination<'_>, now: Timestamp) -> V
         match examination.read(&work).await {
             Ok(waiting) => {
                 found = vec![
+                    door(waiting.shut_since, waiting.unreadable, now),
                     stops(waiting.stop_since, now),
                     lead(waiting.lead_until, now),
                     feed(waiting.feed_since, now),
@@ -109,6 +116,25 @@ fn own_work(is_late: bool) -> Check {
             name,
             format!("no deadline has passed for more than {bound}"),
         )
+    }
+}
+
+fn door(shut_since: Option<Timestamp>, unreadable: usize, now: Timestamp) -> Check {
+    let name = "door";
+    let remedy = "`sluis door show` names who is missing, and what the joint officer has to decide";
+    match shut_since {
+        Some(since) => {
+            let age = age(now.millis_since(since).max(0));
+            let text = format!("shut for {age}, since the tables were put back from a backup");
+            Check::warning(name, text, remedy)
+        }
+        None if unreadable > 0 => {
+            let text = format!(
+                "open; of {unreadable} organisations something that they had stopped cannot be read"
+            );
+            Check::warning(name, text, remedy)
+        }
+        None => Check::ok(name, "open"),
     }
 }
 
