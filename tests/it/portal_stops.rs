@@ -213,6 +213,36 @@ async fn a_block_undone_while_the_broker_is_away_is_finished_all_the_same() {
     assert_eq!(state(&scene, &offered).await, State::Withdrawn.number());
 }
 
+/// A line of the person that does not open: whoever has to open all of them gets no further.
+const DAMAGE: &str = "INSERT INTO line (line_id, exchange_index, person_index, kind, sealed, created_at) \
+     SELECT substr(exchange_index, 1, 16), exchange_index, person_index, 2, substr(exchange_index, 1, 16), created_at \
+     FROM line LIMIT 1";
+const MEND: &str = "DELETE FROM line WHERE line_id = sealed";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_was_given_up_is_finished_without_the_person() {
+    let (mut scene, mut front, offered) = stage().await;
+    let mut portal = Beside::of(scene.house.home("portal")).await;
+    assert_eq!(portal.execute(DAMAGE).await, 1);
+    let union = scene.house.identity("vakbond").oin;
+    let blocking = front.block(&union).await;
+    assert_eq!((blocking.stopped_consents, blocking.still_to_do), (0, 1));
+    assert_eq!(front.blocks().await[0].oin, union);
+    assert_eq!(state(&scene, &offered).await, State::Offered.number());
+    scene.house.kill("portal");
+    assert_eq!(portal.execute(MEND).await, 1);
+    drop(portal);
+    scene.house.start("portal").await;
+    let begun = Instant::now();
+    while state(&scene, &offered).await != State::Withdrawn.number() {
+        assert!(begun.elapsed() < DONE_WITHIN, "it is never done");
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    let mut front = Front::log_in(&scene.house).await;
+    assert_eq!(front.states().await, [ConsentState::Withdrawn]);
+    assert_eq!(front.overview().await.still_to_do_count, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_portal_that_is_put_back_has_its_blocks_refusals_and_stops() {
     let (mut scene, mut front, _) = stage().await;
@@ -225,7 +255,8 @@ async fn a_portal_that_is_put_back_has_its_blocks_refusals_and_stops() {
     front.block(&union).await;
     // What lies at the broker follows by itself.
     let log = "the portal is open";
-    until_copied(&scene.house).await;
+    // A stop, a refusal and a block.
+    until_copied(&scene.house, 3).await;
     scene.house.kill("portal");
     lose(&scene.house, "portal");
     let back = run(&scene.house, "portal", &["restore"], &folder).await;
@@ -240,8 +271,49 @@ async fn a_portal_that_is_put_back_has_its_blocks_refusals_and_stops() {
     assert_eq!(front.overview().await.still_to_do_count, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_does_not_open_keeps_a_portal_shut_until_its_operator_decides() {
+    let (mut scene, mut front, _) = stage().await;
+    let folder = scene.house.beside("backup");
+    let made = create(&scene.house, "portal", &folder).await;
+    assert_eq!(made.code, 0, "{}", made.err);
+    let union = scene.house.identity("vakbond").oin;
+    front.block(&union).await;
+    // A stop and a block.
+    until_copied(&scene.house, 2).await;
+    let strange = PortalCopy {
+        name: [1; 16],
+        sealed: vec![1; 4_096],
+    };
+    scene.portal.put_copies(&[strange]).await.unwrap();
+    scene.house.kill("portal");
+    lose(&scene.house, "portal");
+    let back = run(&scene.house, "portal", &["restore"], &folder).await;
+    assert_eq!(back.code, 0, "{}", back.err);
+    scene.house.start("portal").await;
+    let log = "1 copies at the broker do not open";
+    scene.house.wait_for_log("portal", log).await;
+    let mut portal = PortalServiceClient::new(scene.house.connection("portal").channel());
+    let login = message::LoginRequest {
+        assertion: format!("test:{}", digits(WHO)),
+    };
+    let refused = client::Refused::from_status(&portal.login(login).await.unwrap_err());
+    assert_eq!(refused.reason, Some(Reason::Restoring));
+
+    scene.house.kill("portal");
+    let path = scene.house.home("portal").join("sluis.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("without_copies = 1\n{text}")).unwrap();
+    scene.house.start("portal").await;
+    let log = "the portal goes on without copies that do not open";
+    scene.house.wait_for_log("portal", log).await;
+    let mut front = Front::log_in(&scene.house).await;
+    assert_eq!(front.blocks().await[0].oin, union);
+    assert_eq!(front.states().await, [ConsentState::Withdrawn]);
+}
+
 /// Waits until every copy has followed.
-async fn until_copied(laid: &Laid) {
+async fn until_copied(laid: &Laid, expected: i64) {
     let begun = Instant::now();
     loop {
         let mut portal = Beside::of(laid.home("portal")).await;
@@ -249,8 +321,7 @@ async fn until_copied(laid: &Laid) {
         let due = portal.number("SELECT COUNT(*) FROM copy_due").await;
         let copies = broker.number("SELECT COUNT(*) FROM portal_copy").await;
         if due == 0 {
-            // A stop, a refusal and a block.
-            assert_eq!(copies, 3);
+            assert_eq!(copies, expected);
             return;
         }
         assert!(begun.elapsed() < DONE_WITHIN, "copies do not follow");

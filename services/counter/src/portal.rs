@@ -1,7 +1,8 @@
 //! The portal (burgerportaal): a person who logged in sees everything that happened with their data, and
 //! can give, narrow and stop consent, object, and block an organisation.
 //!
-//! Nobody can read a person's lines without that person's login, this program included. What a person asked for and
+//! Nobody can read a person's lines without that person's login, this program included; but for what the key holders
+//! convert for it, to find what a block or a no stops that it could not finish. What a person asked for and
 //! the broker has not answered lies sealed to the portal until it has. Must never keep a number, nor a pseudonym or an
 //! organisation in clear, and must never answer what it could not keep.
 

@@ -46,8 +46,10 @@ impl Portal {
         // Kept before a line is opened or anything is asked of anybody: it is done whatever becomes of this call.
         let scope = Scope::Relation(relation);
         let mut fresh = vec![self.finding(session, scope).await?];
+        let mut halt = None;
         if !errands.iter().any(is_refusal) {
-            fresh.push(self.refusal(session, &choice).await?);
+            let refusal = self.refusal(session, &choice).await;
+            refusal.map_or_else(|other| halt = Some(other), |refusal| fresh.push(refusal));
         }
         // One that was left from before has its place.
         fresh.retain(|fresh| !errands.iter().any(|kept| kept.id == fresh.id));
@@ -56,6 +58,10 @@ impl Portal {
         let mut errands = self.found(session, errands).await;
         errands.sort_by_key(|errand| errand.need().number());
         let deliveries = self.deliver_now(&errands).await;
+        if let Some(halt) = halt {
+            // A no that cannot be written stops what stands all the same.
+            return Err(halt);
+        }
         let mut refusals = errands.iter().filter_map(|errand| match &errand.task {
             Task::Refuse { statement, .. } => Some((errand, statement)),
             Task::Stop(_) | Task::Object(_) | Task::Find { .. } => None,

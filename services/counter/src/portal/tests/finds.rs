@@ -2,15 +2,17 @@
 //!
 //! Must never take what was found once for what was kept.
 
-use super::world::{ANNA, UWV, VAKBOND, World, granted, main_of, whole};
+use super::world::{ANNA, Desk, GEMEENTE, UWV, VAKBOND, World, granted, main_of, refused, whole};
 use crate::consent::author::Choice;
 use crate::portal::Need;
 use crate::portal::find::Scope;
+use crate::portal::line::Paper;
 use crate::portal::rows::Keep;
 use rules::clock::Timestamp;
 use rules::consent::{ConsentState, StatementEvent};
 use rules::id::{ConsentId, EntryId};
 use rules::pseudonym::Relation;
+use rules::reason::Reason;
 use store::portal::{ExchangeRow, LineRow};
 
 /// More than an errand rests.
@@ -154,4 +156,37 @@ async fn what_a_killed_portal_left_is_told_found_and_done_before_the_next_yes() 
     later(&world).await;
     assert_eq!(world.state_at_broker(second), Some(ConsentState::Given));
     assert_eq!(world.look(&token).await.still_to_do_count, 0);
+}
+
+#[tokio::test]
+async fn a_no_that_cannot_be_written_stops_what_stands_all_the_same() {
+    let world = World::new().await;
+    let token = world.login(ANNA).await;
+    let given = give(&world, &token).await;
+    // A consent for which the register has no basis any more.
+    let recipient = main_of(GEMEENTE);
+    let id = ConsentId::from_slice(world.request().bytes()).unwrap();
+    let mut statement = world.broker.desk.lock().unwrap().consents[&given].clone();
+    (statement.record.id, statement.record.recipient) = (id, recipient.clone());
+    let session = world.portal.session(&token);
+    let session = session.unwrap_or_else(|_| panic!("no session"));
+    let exchange = world.portal.exchange_for(&session.known, &statement).await;
+    let paper = Paper {
+        statement: statement.clone(),
+        jws: "statement 1".to_owned(),
+    };
+    let line = EntryId::from_slice(world.request().bytes()).unwrap();
+    let exchange = exchange.unwrap();
+    let kept = world.portal.keep_paper(&exchange, line, &paper);
+    kept.await.unwrap();
+    let arrives = |desk: &mut Desk| desk.consents.insert(id, statement);
+    arrives(&mut world.broker.desk.lock().unwrap());
+    let no = Choice {
+        recipient,
+        ..no(&world)
+    };
+    let said = world.portal.give(&token, world.request(), no).await;
+    refused(said, Reason::BasisMissing);
+    assert_eq!(world.state_at_broker(id), Some(ConsentState::Withdrawn));
+    assert_eq!(world.state_at_broker(given), Some(ConsentState::Given));
 }

@@ -2,7 +2,7 @@
 //!
 //! Must never take an answer that nobody gave for an answer.
 
-use super::world::{ANNA, GEMEENTE, UWV, VAKBOND, World, granted, whole};
+use super::world::{ANNA, Desk, GEMEENTE, UWV, VAKBOND, World, granted, whole};
 use crate::consent::author::Choice;
 use crate::portal::session::Session;
 use crate::portal::{Blocked, Need, Objected, PortalError, Stopped};
@@ -308,9 +308,8 @@ async fn a_clock_that_is_set_ahead_ends_no_stop() {
         world.pass(3_600_000);
         assert!(world.portal.run_errands(Need::Broker).await.is_ok());
     }
-    let mut desk = world.broker.desk.lock().unwrap();
-    desk.consents.insert(record, statement.unwrap());
-    drop(desk);
+    let arrives = |desk: &mut Desk| desk.consents.insert(record, statement.unwrap());
+    arrives(&mut world.broker.desk.lock().unwrap());
     world.pass(REST_MILLIS);
     assert_eq!(world.portal.run_errands(Need::Broker).await.unwrap(), 1);
     assert_eq!(world.state_at_broker(record), Some(ConsentState::Withdrawn));
