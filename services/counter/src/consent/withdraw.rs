@@ -230,14 +230,19 @@ async fn by_statement(
             record,
         }));
     }
-    Ok(match follow(room, tx, stored.record.id).await? {
-        Some(stored) => Ok(Found {
-            stored,
-            signed: None,
-            record,
-        }),
-        None => Err(Verdict::refused(Reason::ConsentNotActive, record)),
-    })
+    // What a desk put in its place the person may not have seen. What they gave at the portal themselves they have: of two
+    // screens the later word stands.
+    let current = follow(room, tx, stored.record.id).await?;
+    Ok(
+        match current.filter(|current| current.record.assisted_by.is_some()) {
+            Some(stored) => Ok(Found {
+                stored,
+                signed: None,
+                record,
+            }),
+            None => Err(Verdict::refused(Reason::ConsentNotActive, record)),
+        },
+    )
 }
 
 async fn by_code(
@@ -273,8 +278,8 @@ async fn by_code(
     }))
 }
 
-/// A statement or a code of a record that was replaced stops what came in its place, whoever registered that: the person
-/// wants the sharing to stop. Only a record that can be stopped or was stopped is found.
+/// What came in the place of a record that was replaced: a code stops it, and a statement where a desk registered it,
+/// because the person wants the sharing to stop. Only a record that can be stopped or was stopped is found.
 async fn follow(room: &Room<'_>, tx: &mut Tx<'_>, id: ConsentId) -> Result<Option<Stored>, Error> {
     let Some(stored) = load(room, tx, id).await? else {
         return Ok(None);
