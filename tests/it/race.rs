@@ -1,5 +1,6 @@
-//! Eight clients fetch and four release while one withdraws: nothing is committed on a consent after its
-//! withdrawal. On PostgreSQL the clients are divided over two brokers.
+//! Eight clients fetch and four release while one withdraws, and many consent anew at once: nothing is committed on a
+//! consent after its withdrawal. On PostgreSQL the clients are divided over two brokers. And nothing is released while an
+//! officer upholds an objection, nor after.
 //!
 //! The log decides, because each action's line is written in the action's own transaction, and the database
 //! knows in which order those were committed. Must never compare clocks of clients in its place: a fetch
@@ -7,9 +8,9 @@
 
 use crate::consent::Scene;
 use crate::database::Beside;
-use crate::house::{person, reason, values};
+use crate::house::{House, enrol, offer, person, reason, values};
 use crate::second::{Second, client_of_its_own};
-use client::Client;
+use client::{Client, PersonKey};
 use rules::consent::{Statement, StopCode};
 use rules::handover::State;
 use rules::id::{EntryId, HandoverId, PeerKind};
@@ -20,8 +21,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use wire::handover::v1::ObjectionDecision;
 
 const CONSENTS: usize = 200;
+/// Each so many give consent anew as soon as the old one is withdrawn.
+const ANEW: usize = 3;
+/// People who object.
+const OBJECTIONS: usize = 24;
 const FETCHERS: usize = 8;
 const RELEASERS: usize = 4;
 /// Fetches and releases that must succeed for the race to count as one.
@@ -42,10 +48,17 @@ struct Lane {
     released: HandoverId,
     accepted: HandoverId,
     code: StopCode,
+    /// Who gives consent anew, by which desk and with which statement.
+    anew: (PersonKey, Client, Statement),
 }
 
 /// A person with a consent, known to one desk of the vakbond.
-async fn lane(scene: Arc<Scene>, union: Client, given: Statement, number: usize) -> Lane {
+async fn lane(
+    scene: Arc<Scene>,
+    union: Client,
+    [given, anew]: [Statement; 2],
+    number: usize,
+) -> Lane {
     let who = person(&format!("race-{number}"));
     union.enrol_without_number(&who).await.unwrap();
     union.assist_consent(&who, &given).await.unwrap();
@@ -64,6 +77,7 @@ async fn lane(scene: Arc<Scene>, union: Client, given: Statement, number: usize)
         released,
         accepted: offered().await,
         code: given.stop_code.unwrap(),
+        anew: (who, union, anew),
     }
 }
 
@@ -136,6 +150,7 @@ async fn withdraw(
     (stopped, fetched): (&AtomicUsize, &AtomicUsize),
 ) -> (Vec<EntryId>, Vec<Duration>) {
     let (mut lines, mut latencies) = (Vec::new(), Vec::new());
+    let mut giving = JoinSet::new();
     for (place, lane) in lanes.iter().enumerate() {
         // Those who release through one broker meet a withdrawal through the other as often as not.
         let stopper = &stoppers[place / 4 % 2];
@@ -144,6 +159,10 @@ async fn withdraw(
         latencies.push(begun.elapsed());
         assert_eq!(receipt.ended_handovers, 2);
         lines.push(receipt.promise.entry);
+        if place % ANEW == 0 {
+            let (who, union, anew) = lane.anew.clone();
+            giving.spawn(async move { union.assist_consent(&who, &anew).await.unwrap() });
+        }
         stopped.fetch_add(1, Ordering::SeqCst);
         let (begun, wanted) = (Instant::now(), (place + 1) * SUCCESSES_MIN / CONSENTS);
         tokio::time::sleep(PAUSE).await;
@@ -151,6 +170,7 @@ async fn withdraw(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+    assert_eq!(giving.join_all().await.len(), CONSENTS.div_ceil(ANEW));
     latencies.sort();
     (lines, latencies)
 }
@@ -161,7 +181,7 @@ async fn lanes(scene: &Arc<Scene>, unions: &[Client]) -> Vec<Lane> {
     for begin in (0..CONSENTS).step_by(8) {
         let mut tasks = Vec::new();
         for number in begin..(begin + 8).min(CONSENTS) {
-            let given = scene.statement("vakbond", PeerKind::Vakbond, "vakbond");
+            let given = [(); 2].map(|()| scene.statement("vakbond", PeerKind::Vakbond, "vakbond"));
             let union = unions[number % RELEASERS].clone();
             tasks.push(tokio::spawn(lane(Arc::clone(scene), union, given, number)));
         }
@@ -238,5 +258,58 @@ async fn nothing_is_committed_on_a_consent_after_its_withdrawal() {
     for id in [lanes[0].released, lanes[0].accepted] {
         let shown = unions[0].show(&id).await.unwrap().handover.unwrap();
         assert_eq!(shown.state, State::Withdrawn.number());
+    }
+}
+
+/// Tries to release until the officer has decided; gives whether it ever did.
+async fn release_meanwhile(uwv: Client, id: HandoverId, decided: Arc<AtomicUsize>) -> bool {
+    let mut tries_left = 3;
+    while tries_left > 0 {
+        tries_left -= decided.load(Ordering::SeqCst).min(1);
+        match uwv.release(&id, &values(DOSSIER)).await {
+            Ok(_) => return true,
+            Err(refused) => {
+                let reason = reason::<()>(Err(refused));
+                let expected = [
+                    Reason::ObjectionPending,
+                    Reason::StateForbidsEvent,
+                    Reason::RevisionMismatch,
+                ];
+                assert!(expected.contains(&reason), "{reason}");
+            }
+        }
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_released_while_an_objection_is_upheld_nor_after() {
+    let house = House::start().await;
+    let uwv = house.client("uwv").await;
+    let neutraal = house.client("neutraal").await;
+    let portal = house.identity("portal").client().unwrap();
+    let officer = house.identity("uwv-fg").client().unwrap();
+    let mut waiting = Vec::new();
+    for number in 0..OBJECTIONS {
+        let who = enrol(&uwv, &format!("ww-{number}"), 100 + number).await;
+        let id = offer(&uwv, &who, &house.identity("neutraal")).await;
+        neutraal.accept(&id).await.unwrap();
+        uwv.show(&id).await.unwrap();
+        portal.object(&id).await.unwrap();
+        waiting.push(id);
+    }
+    let mut releasing = JoinSet::new();
+    for id in &waiting {
+        let decided = Arc::new(AtomicUsize::new(0));
+        releasing.spawn(release_meanwhile(uwv.clone(), *id, Arc::clone(&decided)));
+        let uphold = ObjectionDecision::Uphold;
+        officer.decide_objection(id, uphold).await.unwrap();
+        decided.store(1, Ordering::SeqCst);
+    }
+    let released = releasing.join_all().await;
+    assert_eq!(released, [false; OBJECTIONS]);
+    for id in &waiting {
+        let shown = uwv.show(id).await.unwrap().handover.unwrap();
+        assert_eq!(shown.state, State::Cancelled.number());
     }
 }
