@@ -304,7 +304,7 @@ impl PortalService for Portals {
             Stopped::Done(jws) => (jws, 0),
             Stopped::StillToDo => (String::new(), 1),
         };
-        self.follow_unless(still_to_do).await;
+        // The answer waits for nothing that follows: the statement is kept, and the feed's lines come by themselves.
         Ok(Response::new(message::StopConsentResponse {
             statement_jws,
             still_to_do: number(still_to_do),
