@@ -3,6 +3,7 @@
 //! Must never take what was found once for what was kept.
 
 use super::world::{ANNA, Desk, GEMEENTE, UWV, VAKBOND, World, granted, main_of, refused, whole};
+use super::{REST_MILLIS, no};
 use crate::consent::author::Choice;
 use crate::portal::Need;
 use crate::portal::find::Scope;
@@ -15,9 +16,6 @@ use rules::pseudonym::Relation;
 use rules::reason::Reason;
 use store::portal::{ExchangeRow, LineRow};
 
-/// More than an errand rests.
-const REST_MILLIS: i64 = 5_000;
-
 /// A while later the portal's own work is done some times more.
 async fn later(world: &World) {
     for need in [Need::Holders, Need::Broker, Need::Holders] {
@@ -29,14 +27,6 @@ async fn later(world: &World) {
 async fn give(world: &World, token: &[u8]) -> ConsentId {
     let given = world.portal.give(token, world.request(), world.choice());
     granted(given.await.unwrap()).record
-}
-
-fn no(world: &World) -> Choice {
-    Choice {
-        categories: [].into(),
-        refused: true,
-        ..world.choice()
-    }
 }
 
 /// A line of the person that cannot be opened: whoever opens all lines gets no further.

@@ -3,7 +3,7 @@
 //! Must never take an answer that nobody gave for an answer.
 
 use super::world::{ANNA, Desk, GEMEENTE, UWV, VAKBOND, World, granted, whole};
-use crate::consent::author::Choice;
+use super::{REST_MILLIS, later, no};
 use crate::portal::session::Session;
 use crate::portal::{Blocked, Need, Objected, PortalError, Stopped};
 use rules::consent::{ConsentState, StatementEvent};
@@ -13,25 +13,6 @@ use rules::reason::Reason;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Queue, Tx, Work};
-
-/// More than an errand rests.
-const REST_MILLIS: i64 = 5_000;
-
-fn no(world: &World) -> Choice {
-    Choice {
-        categories: [].into(),
-        refused: true,
-        ..world.choice()
-    }
-}
-
-/// A while later the portal's own work is done once more.
-async fn later(world: &World) {
-    world.pass(REST_MILLIS);
-    for need in [Need::Broker, Need::Holders] {
-        drop(world.portal.run_errands(need).await);
-    }
-}
 
 fn session_of(world: &World, token: &[u8]) -> Arc<Session> {
     let session = world.portal.session(token);

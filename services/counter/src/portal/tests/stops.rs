@@ -4,6 +4,7 @@
 use super::world::{
     ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, main_of, refused, whole,
 };
+use super::{REST_MILLIS, later, no};
 use crate::consent::author::{Author, Choice, Place};
 use crate::feed::Told;
 use crate::portal::{Blocked, Need, Objected, Pages, PortalError, Remedy, Stopped};
@@ -16,8 +17,6 @@ use rules::reason::Reason;
 use std::collections::BTreeSet;
 use vault::chance::SystemChance;
 
-/// More than an errand rests.
-const REST_MILLIS: i64 = 5_000;
 /// Nobody hears anything until it is said.
 const ALWAYS: usize = usize::MAX;
 
@@ -37,22 +36,6 @@ async fn give(world: &World, session: &[u8]) -> ConsentId {
     world.pass(10);
     let given = world.portal.give(session, world.request(), world.choice());
     granted(given.await.unwrap()).record
-}
-
-fn no(world: &World) -> Choice {
-    Choice {
-        categories: [].into(),
-        refused: true,
-        ..world.choice()
-    }
-}
-
-/// A while later the portal's own work is done once more.
-async fn later(world: &World) {
-    world.pass(REST_MILLIS);
-    for need in [Need::Broker, Need::Holders] {
-        drop(world.portal.run_errands(need).await);
-    }
 }
 
 #[tokio::test]
@@ -469,13 +452,8 @@ async fn a_portal_that_is_put_back_opens_with_what_lay_at_the_broker() {
 async fn copies_say_nothing_and_follow_a_broker_that_was_put_back() {
     let world = World::new().await;
     let session = world.login(ANNA).await;
-    granted(
-        world
-            .portal
-            .block(&session, &whole(GEMEENTE))
-            .await
-            .unwrap(),
-    );
+    let blocking = world.portal.block(&session, &whole(GEMEENTE)).await;
+    granted(blocking.unwrap());
     let record = give(&world, &session).await;
     away(&world, ALWAYS);
     let stop = world.portal.stop(&session, world.request(), record).await;
