@@ -26,6 +26,12 @@ pub struct Caller {
     pub signing_key: [u8; 32],
 }
 
+/// Whether something can be stopped from desks of this kind: all but the broker's and the key holders' own.
+#[must_use]
+pub const fn can_stop(kind: PeerKind) -> bool {
+    !matches!(kind, PeerKind::Broker | PeerKind::Holder)
+}
+
 impl Caller {
     /// Whether the desk has this right.
     #[must_use]

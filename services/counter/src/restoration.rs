@@ -5,7 +5,7 @@
 //! itself. Must never tell anybody but the operator who is missing.
 
 use crate::Error;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, can_stop};
 use crate::counter::{Counter, Keys};
 use crate::directory::Signed;
 use crate::record::Record;
@@ -263,7 +263,7 @@ pub(crate) async fn refuse_unreadable<T>(
         };
         tx.insert_unreadable(unreadable, room.call.now).await?;
     }
-    let text = "was not made by this gateway for this desk and record";
+    let text = "was not made by this gateway for this desk";
     let refusal = Refusal::about(Reason::InvalidRequest, field, text);
     Ok(Verdict::refused(refusal, record))
 }
@@ -370,11 +370,6 @@ async fn unreadable(room: &Room<'_>, tx: &mut Tx<'_>) -> Result<Vec<Oin>, Error>
         .collect();
     found.truncate(usize::try_from(PAGE_ROWS_DEFAULT).unwrap_or(usize::MAX));
     Ok(found)
-}
-
-/// All but the broker and the key holders, which stop nothing for anybody.
-pub(crate) const fn can_stop(kind: PeerKind) -> bool {
-    !matches!(kind, PeerKind::Broker | PeerKind::Holder)
 }
 
 /// Every desk from which a consent can have been stopped or an objection made: all but those of the broker and

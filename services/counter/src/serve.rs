@@ -6,10 +6,9 @@
 pub(crate) mod look;
 
 use crate::Error;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, can_stop};
 use crate::counter::{Counter, InForce};
 use crate::record::Record;
-use crate::restoration::can_stop;
 use rules::audit::Audience;
 use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason, Refusal};

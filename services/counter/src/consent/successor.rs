@@ -88,7 +88,7 @@ pub(super) async fn end_replaced(
         moment,
     }) = open(room, sealed)
     else {
-        return refuse_unreadable(room, tx, "successor.sealed_subject", record).await;
+        return refuse_unreadable(room, tx, "sealed_subject", record).await;
     };
     let nothing_more = |record| {
         let done = Withdrawn {
