@@ -37,7 +37,7 @@ pub struct SearchEntries {
     pub findings: bool,
     /// From this moment on; from the log's beginning when absent.
     pub from: Option<Timestamp>,
-    /// Before this moment; until now when absent.
+    /// Before this moment; until the log's own end when absent.
     pub until: Option<Timestamp>,
     /// Rows a page; 0 for the default.
     pub page_rows: u32,

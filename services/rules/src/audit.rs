@@ -174,7 +174,7 @@ pub struct Searched {
     pub findings: bool,
     /// From this moment on; from the log's beginning when absent.
     pub from: Option<Timestamp>,
-    /// Before this moment; until now when absent.
+    /// Before this moment; until the log's own end when absent.
     pub until: Option<Timestamp>,
 }
 
