@@ -18,10 +18,12 @@ use rules::id::{DeskName, EntryId, Oin};
 use rustls::AlertDescription;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tonic::Status;
 use wire::audit::v1::EntrySummary;
 use wire::directory::v1::directory_service_client::DirectoryServiceClient;
@@ -35,9 +37,8 @@ use wire::pseudonym::v1::pseudonym_service_client::PseudonymServiceClient;
 /// An organisation that no directory knows.
 const NOBODY: &str = "00000099000000009000";
 
-/// The alert with which the broker ends a handshake. The last word of TLS 1.3 is the server's, so the
-/// client learns it when it reads.
-async fn alert(folder: &Folder, presented: Option<&Issued>) -> AlertDescription {
+/// How a peer with this certificate shakes hands with the broker.
+fn connector(folder: &Folder, presented: Option<&Issued>) -> tokio_rustls::TlsConnector {
     let broker = folder.identity("uwv");
     let mut roots = rustls::RootCertStore::empty();
     for issuer in CertificateDer::pem_file_iter(&broker.issuer).unwrap() {
@@ -57,9 +58,16 @@ async fn alert(folder: &Folder, presented: Option<&Issued>) -> AlertDescription 
         }
     };
     configuration.alpn_protocols = vec![b"h2".to_vec()];
+    tokio_rustls::TlsConnector::from(Arc::new(configuration))
+}
+
+/// The alert with which the broker ends a handshake. The last word of TLS 1.3 is the server's, so the
+/// client learns it when it reads.
+async fn alert(folder: &Folder, presented: Option<&Issued>) -> AlertDescription {
+    let broker = folder.identity("uwv");
+    let connector = connector(folder, presented);
     let stream = TcpStream::connect(&broker.broker_address).await.unwrap();
     let name = ServerName::try_from(broker.broker_server_name).unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(configuration));
     let fault = match connector.connect(name, stream).await {
         Err(fault) => fault,
         Ok(mut stream) => match stream.read(&mut [0; 1]).await {
@@ -123,6 +131,61 @@ async fn no_certificate_of_the_issuers_no_handshake() {
     }
     let lines = lines(&laid.officer(), &uwv).await;
     assert!(lines.is_empty(), "nobody was there: {lines:?}");
+}
+
+/// Comes from an address of loopback, sends this first, and shakes hands; whether the broker does.
+async fn comes_from(folder: &Folder, last: u8, first: &[u8]) -> bool {
+    let broker = folder.identity("uwv");
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind(SocketAddr::from(([127, 0, 0, last], 0)))
+        .unwrap();
+    let address = broker.broker_address.parse().unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    // In two pieces, as a slow proxy sends it.
+    let (begin, end) = first.split_at(first.len() / 2);
+    stream.write_all(begin).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stream.write_all(end).await.unwrap();
+    let name = ServerName::try_from(broker.broker_server_name).unwrap();
+    let shaken = connector(folder, None).connect(name, stream).await;
+    // Without a certificate the last word is an alert: it comes after a handshake that was understood.
+    match shaken {
+        Ok(mut stream) => stream.read(&mut [0; 1]).await.is_err(),
+        Err(_) => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_proxy_says_from_where_a_connection_comes_and_no_other_may() {
+    const VERSION_1: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.8 40000 443\r\n";
+    let mut laid = Laid::lay();
+    laid.configure(
+        "broker",
+        "listen = ",
+        "proxies = [\"127.0.0.2\"]\nlisten = ",
+    );
+    laid.start_all().await;
+    assert!(comes_from(&laid, 2, VERSION_1).await);
+    laid.wait_for_log("broker", "192.0.2.7").await;
+    let version_2 = [
+        &b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24"[..],
+        &"2001:db8::7".parse::<Ipv6Addr>().unwrap().octets(),
+        &"2001:db8::8".parse::<Ipv6Addr>().unwrap().octets(),
+        &[0x9c, 0x40, 0x01, 0xbb],
+    ]
+    .concat();
+    assert!(comes_from(&laid, 2, &version_2).await);
+    // A proxy's own check names nobody; a proxy that says nothing, or nonsense, is not let in.
+    assert!(comes_from(&laid, 2, b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0").await);
+    assert!(!comes_from(&laid, 2, b"").await);
+    assert!(!comes_from(&laid, 2, b"PROXY nonsense\r\n").await);
+    assert!(comes_from(&laid, 1, b"").await);
+    assert!(
+        !comes_from(&laid, 1, VERSION_1).await,
+        "who is not listed only spoils its handshake"
+    );
+    assert!(!comes_from(&laid, 3, VERSION_1).await);
 }
 
 /// The lines of those who were turned away, oldest first, with the fingerprint that each names.

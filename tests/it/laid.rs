@@ -194,8 +194,7 @@ impl Laid {
 
     /// Tells a server to read its certificate files again.
     pub(crate) fn hang_up(&self, name: &str) {
-        let child = self.server(name).child.as_ref().unwrap();
-        let id = child.id().to_string();
+        let id = self.pid(name).to_string();
         let sent = Command::new("kill").args(["-HUP", &id]).status();
         assert!(sent.unwrap().success());
     }
@@ -243,6 +242,16 @@ impl Laid {
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.contains(from), "{from} is not in the configuration");
         std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Where a server listens.
+    pub(crate) fn address(&self, name: &str) -> String {
+        self.server(name).address.clone()
+    }
+
+    /// The number of a server's process.
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        self.server(name).child.as_ref().unwrap().id()
     }
 
     /// The folder of a server's own files.

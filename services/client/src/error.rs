@@ -151,7 +151,9 @@ impl Refused {
     /// True when the gateway says that the same call may succeed later.
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
-        self.code == Code::Unavailable || self.code == Code::DeadlineExceeded
+        self.code == Code::Unavailable
+            || self.code == Code::DeadlineExceeded
+            || self.reason == Some(Reason::TooManyCalls)
     }
 }
 

@@ -24,6 +24,7 @@ pub use rules::pseudonym::Order;
 use crate::error::ProtocolError;
 use rules::reason::{Reason, Refusal};
 use vault::sign::{Signature, SigningKey, VerifyingKey};
+use wire::count::Counted;
 
 /// The version of every form that there is.
 pub const VERSION: u32 = 1;
@@ -62,7 +63,7 @@ impl From<PaperError> for ProtocolError {
 /// it with.
 pub trait Form: Sized {
     /// The generated message whose encoding is signed.
-    type Message: prost::Message + Default;
+    type Message: prost::Message + Counted + Default;
     /// The kind, which is part of what is signed.
     const KIND: vault::sign::Paper;
     /// Why bytes that are not this paper are refused.
@@ -95,7 +96,7 @@ pub fn encode<P: Form>(paper: &P) -> Vec<u8> {
 /// [`encode`] gives, or when a field is missing, ill-sized or an unspecified code.
 pub fn decode<P: Form>(bytes: &[u8]) -> Result<P, PaperError> {
     let whole = |wrong| refused::<P>(P::KIND.name(), wrong);
-    let message = <P::Message as prost::Message>::decode(bytes)
+    let message = wire::count::decode::<P::Message>(bytes)
         .map_err(|_| whole("is not a message of its kind"))?;
     let paper = P::from_message(message)?;
     if encode(&paper) != bytes {

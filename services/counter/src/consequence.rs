@@ -18,7 +18,6 @@ use rules::id::{HandoverId, Tag};
 use rules::limits::{DAY_MILLIS, MINUTE_MILLIS};
 use rules::notice::NoticeKind;
 use rules::reason::Outcome;
-use std::sync::Arc;
 use store::consequence::{Concerned, ConsequenceRow};
 use store::pseudonym::SubjectRow;
 use store::{Tx, Work};
@@ -271,11 +270,7 @@ impl Command for Follow<'_> {
             now: row.happened_at,
             ..room.call.clone()
         };
-        let then = Room {
-            counter: room.counter,
-            call: &call,
-            in_force: Arc::clone(&room.in_force),
-        };
+        let then = room.with(&call);
         let concerned = tx.concerned_handovers(&row, HANDOVERS_MAX).await?;
         for id in concerned.iter().filter(|id| row.at_once != Some(**id)) {
             follow(&then, tx, *id, (cause, &row)).await?;
@@ -541,7 +536,7 @@ impl Counter {
                 {
                     self.serve(&call, &ReportLate { about }).await?;
                 }
-                match self.serve_and_wake(&call, &Follow { about }).await {
+                match self.serve(&call, &Follow { about }).await {
                     Ok(_) => batches += 1,
                     Err(fault) if fault.is_of_one_row() => {
                         if self.is_first_fault_of(&name) {

@@ -14,10 +14,10 @@ use rules::limits::{LINES_PER_DAY, OPEN_HANDOVERS_MAX, QUESTIONS_MAX};
 use rules::policy::PolicyBundle;
 use rules::pseudonym::{Context, Order};
 use rules::reason::Outcome;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 use store::{Database, Queue};
 use tokio::sync::Notify;
 use vault::pseudonym::ContextKey;
@@ -304,7 +304,7 @@ pub struct Settings {
 pub struct Counter {
     settings: Settings,
     in_force: RwLock<Arc<InForce>>,
-    wake: Notify,
+    watched: Mutex<HashMap<Tag, Weak<Notify>>>,
     /// Rows with a fault that the process's log has named.
     faulty: Mutex<BTreeSet<String>>,
 }
@@ -325,7 +325,7 @@ impl Counter {
         Self {
             settings,
             in_force: RwLock::new(Arc::new(in_force)),
-            wake: Notify::new(),
+            watched: Mutex::default(),
             faulty: Mutex::default(),
         }
     }
@@ -410,13 +410,26 @@ impl Counter {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
     }
 
-    /// Waits until something may have come into an inbox. A hint only: whoever watches also polls.
-    pub async fn woken(&self) {
-        self.wake.notified().await;
+    /// What is notified when something may have come into the inbox of this party. A hint only: whoever watches also
+    /// polls.
+    #[must_use]
+    pub fn watch(&self, party: &Party) -> Arc<Notify> {
+        let party = self.keys().party_tag(party);
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(notify) = watched.get(&party).and_then(Weak::upgrade) {
+            return notify;
+        }
+        watched.retain(|_, notify| notify.strong_count() > 0);
+        let notify = Arc::new(Notify::new());
+        watched.insert(party, Arc::downgrade(&notify));
+        notify
     }
 
-    /// Tells all who watch that something came into an inbox.
-    pub(crate) fn wake(&self) {
-        self.wake.notify_waiters();
+    /// Tells those who watch the inbox of this party that something came into it.
+    pub(crate) fn wake(&self, party: Tag) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(notify) = watched.get(&party).and_then(Weak::upgrade) {
+            notify.notify_waiters();
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! that is not higher.
 
 use crate::Error;
-use crate::call::{Answer, Call, Promise};
+use crate::call::{Answer, Call, Caller, Promise};
 use crate::counter::{Controller, Counter, InForce};
 use crate::frame::{FrameReader, FrameWriter};
 use crate::record::Record;
@@ -413,6 +413,30 @@ impl Counter {
             record,
         };
         self.serve(call, &note).await
+    }
+
+    /// Logs that calls of this organisation went beyond a budget at the door, so many of them.
+    ///
+    /// # Errors
+    /// A fault of ours.
+    pub async fn hold_back(
+        &self,
+        caller: Caller,
+        budget: &'static str,
+        times: u64,
+    ) -> Result<Answer<()>, Error> {
+        let call = Call {
+            caller,
+            trace: Trace::draw(self.random()),
+            now: self.now(),
+        };
+        let record = Record {
+            event_code: Some(budget),
+            batch: Some((times, times)),
+            ..Record::default()
+        };
+        let refusal = Refusal::new(Reason::TooManyCalls);
+        self.refuse_about(&call, "HoldBack", refusal, record).await
     }
 
     /// Logs that somebody with a valid certificate, who is no desk, was turned away at the door.

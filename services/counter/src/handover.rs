@@ -15,7 +15,7 @@ pub mod release;
 pub mod view;
 
 use crate::Error;
-use crate::call::{Answer, Call};
+
 use crate::consequence::{self, Ended};
 use crate::counter::Counter;
 use crate::decision::{self, Facts};
@@ -574,22 +574,4 @@ async fn tell(
         purpose: loaded.body.purpose.clone(),
     };
     inbox::deliver(room, tx, to, &item).await
-}
-
-impl Counter {
-    /// Serves a command that may put something in an inbox, and wakes those who watch.
-    ///
-    /// # Errors
-    /// A fault of ours.
-    pub async fn serve_and_wake<C: crate::serve::Command>(
-        &self,
-        call: &Call,
-        command: &C,
-    ) -> Result<Answer<C::Reply>, Error> {
-        let answer = self.serve(call, command).await?;
-        if matches!(answer.outcome, Outcome::Permitted(_)) {
-            self.wake();
-        }
-        Ok(answer)
-    }
 }

@@ -14,6 +14,7 @@ use rules::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use rules::notice::NoticeKind;
 use rules::reason::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
+use std::sync::PoisonError;
 use store::inbox::InboxRow;
 use store::{Queue, Tx};
 use vault::rest::Place;
@@ -96,6 +97,8 @@ pub async fn deliver(
         body,
     };
     tx.insert_inbox_item(party, &row).await?;
+    let mut told = room.told.lock().unwrap_or_else(PoisonError::into_inner);
+    told.push(party);
     Ok(())
 }
 

@@ -17,7 +17,6 @@ use rules::feed::FeedKind;
 use rules::handover::Side;
 use rules::id::{Party, Purpose};
 use rules::reason::{Reason, Refusal};
-use std::sync::Arc;
 use store::Tx;
 use store::pseudonym::{Lines, SubjectRow};
 use vault::rest::Place;
@@ -151,11 +150,7 @@ async fn tell_folded(
         now: end.map_or(room.call.now, |end| end.plus_millis(-1)),
         ..room.call.clone()
     };
-    let then = Room {
-        counter: room.counter,
-        call: &call,
-        in_force: Arc::clone(&room.in_force),
-    };
+    let then = room.with(&call);
     feed::write(&then, tx, &about.told(lines.folded.to_string())).await?;
     Ok(Some((sender, recipient, purpose)))
 }

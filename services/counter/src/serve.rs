@@ -10,11 +10,11 @@ use crate::call::{Answer, Call, can_stop};
 use crate::counter::{Counter, InForce};
 use crate::record::Record;
 use rules::audit::Audience;
-use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId};
+use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId, Tag};
 use rules::reason::{Outcome, Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use store::directory::{Asking, InForce as InForceNow};
 use store::request::StoredOutcome;
 use store::{Database, Queue, Tx, Work};
@@ -245,6 +245,8 @@ pub struct Room<'a> {
     pub call: &'a Call,
     /// The directory and the policy set under which all is decided.
     pub in_force: Arc<InForce>,
+    /// The parties (tags) in whose inboxes something was put: to be woken when it is committed.
+    pub told: &'a Mutex<Vec<Tag>>,
 }
 
 /// Whether a refusal rests on what the fingerprint leaves out: then it is no outcome of the request, and
@@ -464,6 +466,17 @@ impl<C: Command> Serving<'_, C> {
 }
 
 impl Room<'_> {
+    /// The same with another call: what is done in its transaction as if it had come at another time.
+    #[must_use]
+    pub fn with<'b>(&'b self, call: &'b Call) -> Room<'b> {
+        Room {
+            counter: self.counter,
+            call,
+            in_force: Arc::clone(&self.in_force),
+            told: self.told,
+        }
+    }
+
     /// In which queue the call waits for its turn: its organisation's, or that of the portal's stops.
     #[must_use]
     pub fn queue(&self, stops: bool) -> Queue {
@@ -550,10 +563,12 @@ impl Counter {
         command: &C,
         whatever_is_in_force: bool,
     ) -> Result<Answer<C::Reply>, Error> {
+        let told = Mutex::default();
         let room = Room {
             counter: self,
             call,
             in_force: self.in_force(),
+            told: &told,
         };
         let serving = Serving {
             room,
@@ -561,6 +576,9 @@ impl Counter {
             whatever_is_in_force,
         };
         let served = C::serve(&serving, self.database()).await?;
+        for party in told.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.wake(party);
+        }
         if let Outcome::Refused(refusal) = &served.outcome {
             tracing::info!(
                 action = command.name(),

@@ -366,17 +366,17 @@ impl Counter {
     async fn run_one(&self, call: &Call, task: Task, row: Due) -> Result<bool, Error> {
         let outcome = match (task, row) {
             (Task::Expire, Due::Handover(handover)) => {
-                self.serve_and_wake(call, &Expire { handover }).await?
+                self.serve(call, &Expire { handover }).await?
             }
             (Task::ReportUndelivered, Due::Handover(handover)) => {
                 let command = ReportUndelivered { handover };
-                self.serve_and_wake(call, &command).await?
+                self.serve(call, &command).await?
             }
             (Task::Rewrap, Due::Handover(handover)) => {
                 self.serve(call, &Rewrap { handover }).await?
             }
             (Task::MarkOverdue, Due::Notice(notice)) => {
-                self.serve_and_wake(call, &MarkOverdue { notice }).await?
+                self.serve(call, &MarkOverdue { notice }).await?
             }
             (Task::LapseQuestion, Due::Question(question)) => {
                 self.serve(call, &LapseQuestion { question }).await?

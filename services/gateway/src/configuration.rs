@@ -11,6 +11,7 @@ mod tests;
 pub use database::DatabaseSettings;
 pub use fields::Mistake;
 
+use crate::door::budgets::{Budgets, Part};
 use counter::Limits;
 use counter::holder::QuotaLimits;
 use fields::Fields;
@@ -18,7 +19,7 @@ use rules::hex;
 use rules::id::Oin;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// What a process plays, with what only that role needs.
@@ -195,6 +196,10 @@ pub struct Configuration {
     pub profile: Profile,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Proxies before the door: each connection from there begins with a PROXY header.
+    pub proxies: Vec<IpAddr>,
+    /// What an organisation, and all together, may hold of the process.
+    pub budgets: Budgets,
     /// The door's certificate, key and issuer.
     pub tls: TlsFiles,
     /// Which subject element carries the OIN.
@@ -293,6 +298,11 @@ fn read(table: toml::Table, folder: &Path) -> Result<Configuration, Vec<Mistake>
         text.parse()
             .map_err(|_| "is not an address and port, for example 127.0.0.1:7443".to_owned())
     });
+    let proxies = fields.optional_texts("proxies", |text| {
+        text.parse()
+            .map_err(|_| "is not an IP address, for example 10.0.0.5".to_owned())
+    });
+    let budgets = read_budgets(&mut fields);
     let oin_element = fields.parsed("oin_element", |text| match text {
         "serialNumber" => Ok(OinElement::SerialNumber),
         "organizationIdentifier" => Ok(OinElement::OrganizationIdentifier),
@@ -325,6 +335,8 @@ fn read(table: toml::Table, folder: &Path) -> Result<Configuration, Vec<Mistake>
             role: role?,
             profile: profile?,
             listen: listen?,
+            proxies: proxies?,
+            budgets,
             tls: tls?,
             oin_element: oin_element?,
             key_file: key_file?,
@@ -409,6 +421,29 @@ fn read_limits(fields: &mut Fields<'_>) -> Limits {
         open_handovers: limit("open_handovers_max", usual.open_handovers),
         questions: limit("questions_max", usual.questions),
         lines_per_day: limit("lines_per_day_max", usual.lines_per_day),
+    }
+}
+
+/// Budgets that are not in the file are those of the design.
+fn read_budgets(fields: &mut Fields<'_>) -> Budgets {
+    let usual = Budgets::default();
+    let mut count = |field: &str, usual: u64| fields.optional_count(field).map_or(usual, u64::from);
+    let mut part = |end: &str, usual: Part| Part {
+        connections: count(&format!("connections_{end}"), usual.connections),
+        calls: count(&format!("calls_{end}"), usual.calls),
+        unfinished: count(&format!("unfinished_bytes_{end}"), usual.unfinished),
+        unread: count(&format!("unread_bytes_{end}"), usual.unread),
+        watches: count(&format!("watches_{end}"), usual.watches),
+        searches: count(&format!("searches_{end}"), usual.searches),
+    };
+    let organisation = part("per_organisation", usual.organisation);
+    let process = part("max", usual.process);
+    let mut rate = |field, usual| fields.optional_count(field).unwrap_or(usual);
+    Budgets {
+        organisation,
+        process,
+        calls_per_second: rate("calls_per_second", usual.calls_per_second),
+        calls_burst: rate("calls_burst", usual.calls_burst),
     }
 }
 

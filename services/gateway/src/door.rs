@@ -1,26 +1,33 @@
 //! The door: TCP in, mutual TLS 1.3, and what the peer's certificate says about it.
 //!
-//! Must never let a byte of a call through before the client certificate is verified, never let connections that are
-//! not the portal's take the room that is the portal's, and never log more of a failed handshake than the peer's
-//! address and the kind of fault.
+//! Must never let a byte of a call through before the client certificate is verified, and never log more of a failed
+//! handshake than the peer's address and the kind of fault, nor a line for each.
 
 pub mod admission;
+pub mod budgets;
 pub mod certificate;
+mod metered;
+mod proxy;
 pub mod reload;
 mod room;
+pub mod sums;
+mod unread;
 
 use crate::configuration::OinElement;
 use admission::Registry;
+use budgets::Ledger;
 use certificate::PeerCertificate;
 use reload::DoorKeys;
-use room::{Hall, Room};
+use room::{Entrance, Hall, Line, ONE_ANSWER_TIME, Room};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use sums::Sums;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -41,19 +48,57 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Guest {
     stream: TlsStream<TcpStream>,
-    certificate: PeerCertificate,
-    _place: OwnedSemaphorePermit,
+    visit: Visit,
+    /// What ends the connection; `None` when it was ended.
+    cut: Option<oneshot::Receiver<()>>,
+    _entrance: Entrance,
 }
+
+/// What every call of a connection knows of it.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// The peer's certificate.
+    pub certificate: PeerCertificate,
+    /// The connection.
+    pub(crate) line: Line,
+}
+
+/// How certificates and addresses are read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Which subject element carries the OIN.
+    pub oin_element: OinElement,
+    /// Proxies before the door: each connection from there begins with a PROXY header.
+    pub proxies: Vec<IpAddr>,
+}
+
+/// What the door needs beside its listener.
+struct Hallway {
+    keys: Arc<DoorKeys>,
+    reading: Reading,
+    room: Room,
+    faults: Faults,
+}
+
+/// Handshakes that failed, by the kind of fault.
+type Faults = Sums<String, IpAddr>;
 
 /// Accepts connections until the returned stream is dropped.
 pub fn accept(
     listener: TcpListener,
     keys: Arc<DoorKeys>,
-    oin_element: OinElement,
+    reading: Reading,
     registry: Arc<dyn Registry>,
+    ledger: Arc<Ledger>,
 ) -> ReceiverStream<std::io::Result<Guest>> {
     let (guests, waiting) = mpsc::channel(WAITING_MAX);
-    let room = Arc::new(Room::new(registry));
+    let hallway = Arc::new(Hallway {
+        keys,
+        reading,
+        room: Room::new(registry, ledger),
+        faults: Faults::new(),
+    });
+    tokio::spawn(tell_faults(Arc::clone(&hallway), guests.clone()));
     tokio::spawn(async move {
         let mut hall = Hall::default();
         loop {
@@ -64,65 +109,108 @@ pub fn accept(
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
+                    hallway.fault(format!("not accepted: {}", error.kind()), None);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let acceptor = TlsAcceptor::from(keys.server());
-            let (guests, room) = (guests.clone(), Arc::clone(&room));
-            let crowded_out = hall.enter();
+            let (guests, hallway) = (guests.clone(), Arc::clone(&hallway));
+            let crowded_out = hall.enter(address.ip());
             tokio::spawn(async move {
+                let mut address = address;
                 let greeted = tokio::select! {
                     biased;
-                    greeted = shake_hands(acceptor, stream, oin_element) => greeted,
+                    greeted = hallway.greet(stream, &mut address) => greeted,
                     _ = crowded_out => Err("crowded out by newer ones".to_owned()),
                 };
-                let (stream, certificate) = match greeted {
-                    Ok(greeted) => greeted,
-                    Err(fault) => {
-                        tracing::warn!(peer = %address, fault, "a TLS handshake failed");
-                        return;
-                    }
-                };
-                let Some(place) = room.place(&certificate) else {
-                    tracing::warn!(peer = %address, "there is no room for one more connection");
-                    return;
-                };
-                let guest = Guest {
-                    stream,
-                    certificate,
-                    _place: place,
-                };
-                // A closed channel means that the process is going down.
-                drop(guests.send(Ok(guest)).await);
+                match greeted {
+                    // A closed channel means that the process is going down.
+                    Ok(guest) => drop(guests.send(Ok(guest)).await),
+                    Err(fault) => hallway.fault(fault, Some(address.ip())),
+                }
             });
         }
     });
     ReceiverStream::new(waiting)
 }
 
-async fn shake_hands(
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
-    oin_element: OinElement,
-) -> Result<(TlsStream<TcpStream>, PeerCertificate), String> {
-    stream
-        .set_nodelay(true)
-        .map_err(|error| error.kind().to_string())?;
-    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream))
-        .await
-        .map_err(|_| "no handshake in time".to_owned())?
-        .map_err(|error| handshake_fault(&error))?;
-    let leaf = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(<[_]>::first)
-        .ok_or("no client certificate")?;
-    let certificate =
-        PeerCertificate::read(leaf, oin_element).ok_or("the client certificate cannot be read")?;
-    Ok((stream, certificate))
+/// Tells of handshakes that failed, in sums.
+async fn tell_faults(hallway: Arc<Hallway>, guests: mpsc::Sender<std::io::Result<Guest>>) {
+    loop {
+        tokio::select! {
+            () = guests.closed() => return,
+            () = tokio::time::sleep(sums::INTERVAL / 4) => {}
+        }
+        for (fault, address, times) in hallway.faults.due(Instant::now()) {
+            tracing::warn!(peer = %address, fault, times, "TLS handshakes failed; the last was this");
+        }
+    }
+}
+
+impl Hallway {
+    fn fault(&self, fault: String, address: Option<IpAddr>) {
+        let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        if self.faults.is_first(fault.clone(), address, Instant::now()) {
+            tracing::warn!(peer = %address, fault, "a TLS handshake failed");
+        }
+    }
+
+    /// From a new connection to a guest, in bounded time; `address` becomes what a listed proxy says.
+    async fn greet(
+        &self,
+        mut stream: TcpStream,
+        address: &mut SocketAddr,
+    ) -> Result<Guest, String> {
+        let greeted = tokio::time::timeout(HANDSHAKE_TIMEOUT, async {
+            if self.reading.proxies.contains(&address.ip())
+                && let Some(source) = proxy::source(&mut stream).await?
+            {
+                *address = source;
+            }
+            self.shake_hands(stream).await
+        });
+        let (stream, certificate) = greeted
+            .await
+            .map_err(|_| "no handshake in time".to_owned())??;
+        let entrance = self.room.enter(&certificate);
+        let entrance = entrance.ok_or("there is no room for one more connection")?;
+        let (line, cut) = Line::new(&entrance);
+        if !line.is_served() {
+            let line = line.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(ONE_ANSWER_TIME).await;
+                line.cut();
+            });
+        }
+        Ok(Guest {
+            stream,
+            visit: Visit { certificate, line },
+            cut: Some(cut),
+            _entrance: entrance,
+        })
+    }
+
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+    ) -> Result<(TlsStream<TcpStream>, PeerCertificate), String> {
+        stream
+            .set_nodelay(true)
+            .map_err(|error| error.kind().to_string())?;
+        let stream = TlsAcceptor::from(self.keys.server())
+            .accept(stream)
+            .await
+            .map_err(|error| handshake_fault(&error))?;
+        let leaf = stream
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(<[_]>::first)
+            .ok_or("no client certificate")?;
+        let certificate = PeerCertificate::read(leaf, self.reading.oin_element)
+            .ok_or("the client certificate cannot be read")?;
+        Ok((stream, certificate))
+    }
 }
 
 /// The kind of fault. rustls' words for certificate faults can quote names from the certificate, so
@@ -154,10 +242,10 @@ fn handshake_fault(error: &std::io::Error) -> String {
 }
 
 impl Connected for Guest {
-    type ConnectInfo = PeerCertificate;
+    type ConnectInfo = Visit;
 
-    fn connect_info(&self) -> PeerCertificate {
-        self.certificate.clone()
+    fn connect_info(&self) -> Visit {
+        self.visit.clone()
     }
 }
 
@@ -167,6 +255,15 @@ impl AsyncRead for Guest {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        let is_cut = match &mut self.cut {
+            Some(cut) => Pin::new(cut).poll(context).is_ready(),
+            None => true,
+        };
+        if is_cut {
+            self.cut = None;
+            // Nothing read means that the peer has gone: then the server goes too.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::configuration::Configuration;
 use crate::door::admission::{AdmissionLayer, Registry};
+use crate::door::budgets::Ledger;
 use crate::door::reload::{DoorError, DoorKeys};
 use crate::door::{self, CONNECTION_AGE_GRACE, CONNECTION_AGE_MAX};
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
 /// Calls at the same time on one connection.
-const STREAMS_MAX: u32 = 256;
+const STREAMS_MAX: u32 = 128;
+/// Octets that a peer may send on one stream, and on all streams of a connection together, before they are read.
+const WINDOW_BYTES: (u32, u32) = (128 * 1024, 256 * 1024);
 /// Largest set of request headers, in bytes.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// How often a silent connection is asked for a sign of life, and how long that may take.
@@ -168,11 +171,16 @@ pub async fn serve(
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     reload_on_hangup(Arc::clone(&keys))?;
+    let ledger = Ledger::new(configuration.budgets);
     let guests = door::accept(
         listener,
         keys,
-        configuration.oin_element,
+        door::Reading {
+            oin_element: configuration.oin_element,
+            proxies: configuration.proxies.clone(),
+        },
         Arc::clone(&registry),
+        Arc::clone(&ledger),
     );
 
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -196,10 +204,12 @@ pub async fn serve(
         .max_connection_age(CONNECTION_AGE_MAX)
         .max_connection_age_grace(CONNECTION_AGE_GRACE)
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES.0)
+        .initial_connection_window_size(WINDOW_BYTES.1)
         .http2_max_header_list_size(HEADERS_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
-        .layer(AdmissionLayer::new(registry))
+        .layer(AdmissionLayer::new(registry, ledger))
         .serve_with_incoming_shutdown(routes.routes(), guests, async move {
             stop(&mut told).await;
         });

@@ -24,6 +24,8 @@ pub const FIELD_PADDING_BYTES: usize = 256;
 pub const HOLDERS_MAX: usize = 8;
 /// Most controllers whose signatures come with a directory or a policy set.
 pub const CONTROLLERS_MAX: usize = 16;
+/// Most wrong fields that are told of one request.
+pub const VIOLATIONS_MAX: usize = 20;
 /// Most items in one batch (enrolment).
 pub const BATCH_ITEMS_MAX: usize = 1_000;
 /// Rows in a page when the caller names no number.

@@ -3,6 +3,7 @@
 //! The list is closed and equals `sluis.policy.v1.Reason` (a test compares them). A text must never
 //! hold personal data, and must always say what to do next.
 
+use crate::limits::VIOLATIONS_MAX;
 use std::fmt;
 
 /// The class of a reason: which gRPC status code carries it (google.rpc.Code, by its name).
@@ -342,6 +343,9 @@ reasons! {
     StopUnreadable, "STOP_UNREADABLE", 84, FailedPrecondition,
         "The gateway was put back from a backup, and something that your organisation had stopped and sent again cannot be read. Until the joint privacy officer decides about it, nothing of yours is done but stops. Ask that officer; then repeat with the same request id.",
         "De gateway is teruggezet uit een back-up, en iets wat uw organisatie had gestopt en opnieuw heeft gestuurd is niet te lezen. Tot de gezamenlijke privacyfunctionaris daarover beslist, kunt u alleen stoppen. Vraag het die functionaris; herhaal daarna met hetzelfde verzoeknummer.";
+    TooManyCalls, "TOO_MANY_CALLS", 85, ResourceExhausted,
+        "Your organisation has as many connections or calls open, sends or leaves unread as much, or calls as often, as one organisation may. Nothing was done. Wait as long as RetryInfo says; then repeat with the same request id.",
+        "Uw organisatie heeft zoveel verbindingen of aanroepen open, stuurt of laat zoveel ongelezen, of roept zo vaak aan, als één organisatie mag. Er is niets gebeurd. Wacht zo lang als RetryInfo zegt; herhaal daarna met hetzelfde verzoeknummer.";
 }
 
 impl fmt::Display for Reason {
@@ -390,9 +394,10 @@ impl Refusal {
         }
     }
 
-    /// A refusal of a request with wrong fields.
+    /// A refusal of a request with wrong fields, of which the first [`VIOLATIONS_MAX`] are told.
     #[must_use]
-    pub fn invalid(violations: Vec<Violation>) -> Self {
+    pub fn invalid(mut violations: Vec<Violation>) -> Self {
+        violations.truncate(VIOLATIONS_MAX);
         Self {
             reason: Reason::InvalidRequest,
             violations,

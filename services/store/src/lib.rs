@@ -42,5 +42,5 @@ pub use database::{Database, Work};
 pub use engine::{File, Role, Server, Settings};
 pub use error::Error;
 pub use opening::OpenFault;
-pub use turns::Queue;
+pub use turns::{Queue, Seat, Turns};
 pub use tx::Tx;

@@ -24,11 +24,11 @@ pub enum Queue {
 
 /// Where turns are waited for. Each seat has a value, which whoever has the seat may use.
 #[derive(Debug)]
-pub(crate) struct Turns<T: Default>(Arc<Mutex<Hall<T>>>);
+pub struct Turns<T: Default>(Arc<Mutex<Hall<T>>>);
 
 /// A turn: a seat until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat<T: Default> {
+pub struct Seat<T: Default> {
     value: T,
     queue: Queue,
     waited: u64,
@@ -72,7 +72,8 @@ struct Waiter<T: Default> {
 
 impl<T: Default> Turns<T> {
     /// So many seats, of which some are kept for what stops something; never all.
-    pub(crate) fn new(seats: usize, kept: usize) -> Self {
+    #[must_use]
+    pub fn new(seats: usize, kept: usize) -> Self {
         let kept = kept.min(seats.saturating_sub(1));
         let others = seats.saturating_sub(kept);
         Self(Arc::new(Mutex::new(Hall {
@@ -87,7 +88,10 @@ impl<T: Default> Turns<T> {
     }
 
     /// Waits for a turn. Whoever gives up waiting loses its place in the queue and keeps nobody.
-    pub(crate) async fn enter(&self, queue: Queue) -> Result<Seat<T>, Error> {
+    ///
+    /// # Errors
+    /// When there are no turns any more.
+    pub async fn enter(&self, queue: Queue) -> Result<Seat<T>, Error> {
         let (sender, seat) = oneshot::channel();
         self.hall().arrive(queue, sender);
         self.hand_out();
@@ -218,7 +222,8 @@ impl<T: Default> Seat<T> {
     }
 
     /// How many turns of others ended while it was waited for.
-    pub(crate) fn waited(&self) -> u64 {
+    #[must_use]
+    pub fn waited(&self) -> u64 {
         self.waited
     }
 

@@ -222,7 +222,7 @@ impl Counter {
             request: &request,
             known,
         };
-        let answer = self.serve_and_wake(call, &command).await?;
+        let answer = self.serve(call, &command).await?;
         let outcome = match answer.outcome {
             Outcome::Permitted(registered) => Outcome::Permitted(Registration {
                 sealed_subject: command.sealed_subject(self, call, &registered)?,

@@ -22,6 +22,7 @@ use rules::policy::{Action, Permit, Stage};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use store::handover::HandoverRow;
 use store::pseudonym::SubjectRow;
 use store::{Queue, Tx, Work};
@@ -186,10 +187,12 @@ impl Counter {
         if !self.in_force().follows_another(pair, &request.purpose) {
             return Ok(false);
         }
+        let told = Mutex::default();
         let room = Room {
             counter: self,
             call,
             in_force: self.in_force(),
+            told: &told,
         };
         self.database().read(&LookBack { room, request }).await
     }

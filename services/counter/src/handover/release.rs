@@ -19,6 +19,7 @@ use rules::id::{HandoverId, OrderId, RequestId};
 use rules::policy::{Action, Stage};
 use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
 use rules::reason::{Outcome, Reason, Refusal};
+use std::sync::Mutex;
 use store::Tx;
 
 /// Where in the order HANDOVER the recipient's pseudonym and the relation handle stand.
@@ -149,7 +150,7 @@ impl Counter {
                 converted: None,
                 refusal: None,
             };
-            return self.serve_and_wake(call, &command).await;
+            return self.serve(call, &command).await;
         };
         let conversion = ConversionRequest {
             order: request.order.clone(),
@@ -172,16 +173,18 @@ impl Counter {
                 refusal: Some(refusal),
             },
         };
-        self.serve_and_wake(call, &command).await
+        self.serve(call, &command).await
     }
 
     /// Looks ahead, reading only: the relation to convert for, or `None` when the command will be
     /// refused or is a repeat. What it sees is looked at again in the deciding transaction.
     async fn serve_check(&self, call: &Call, request: &Release) -> Result<Option<Relation>, Error> {
+        let told = Mutex::default();
         let room = Room {
             counter: self,
             call,
             in_force: self.in_force(),
+            told: &told,
         };
         self.database().read(&LookAhead { room, request }).await
     }

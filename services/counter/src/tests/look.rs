@@ -219,6 +219,7 @@ async fn each_organisation_has_one_queue_and_the_portals_stops_have_theirs() {
             counter: &office.counter,
             call: &call,
             in_force: office.counter.in_force(),
+            told: &Mutex::default(),
         };
         room.queue(stops)
     };

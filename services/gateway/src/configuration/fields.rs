@@ -119,6 +119,33 @@ impl<'a> Fields<'a> {
         count
     }
 
+    /// Reads a list of texts that may be absent, which is an empty one.
+    pub(super) fn optional_texts<T>(
+        &mut self,
+        field: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let Some(value) = self.table.remove(field) else {
+            return Some(Vec::new());
+        };
+        let texts = value.as_array().and_then(|list| {
+            let texts = list.iter().map(toml::Value::as_str);
+            texts.collect::<Option<Vec<_>>>()
+        });
+        let Some(texts) = texts else {
+            self.mistake(field, "is not a list of texts: write [\"…\", \"…\"]");
+            return None;
+        };
+        let parsed: Result<Vec<T>, String> = texts.into_iter().map(parse).collect();
+        match parsed {
+            Ok(parsed) => Some(parsed),
+            Err(wrong) => {
+                self.mistake(field, wrong);
+                None
+            }
+        }
+    }
+
     /// Reads a table that must be there.
     pub(super) fn table<T>(
         &mut self,

@@ -1,24 +1,33 @@
 //! From a verified certificate to a caller, for every single call: a desk that is revoked loses its
-//! next call, not its next connection.
+//! next call, not its next connection. And from a caller to a permit: what goes beyond a budget is refused here, before
+//! its body is read.
 //!
-//! Must never let a call reach a service without a caller, health and reflection included. A `Caller`
+//! Must never let a call reach a service without a caller and a permit, health and reflection included. A `Caller`
 //! is made here and nowhere else.
 
+use super::Visit;
+use super::budgets::{Budget, Ledger};
 use super::certificate::PeerCertificate;
+use super::metered::{Beyond, Incoming, Outgoing};
+use super::sums::Sums;
+use super::unread::Watchman;
 use crate::grpc::status::{self, Logged};
 use counter::Caller;
 use rules::directory::Directory;
+use rules::id::Oin;
 use rules::limits::DEADLINE_MILLIS_MAX;
 use rules::reason::{Outcome, Reason, Refusal};
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use wire::count::Uncounted;
 
 /// The longest that the server works on one call.
 const DEADLINE_MAX: Duration = Duration::from_millis(DEADLINE_MILLIS_MAX.unsigned_abs());
@@ -34,6 +43,11 @@ pub trait Registry: Send + Sync {
     /// Logs that a caller sent what could not be read, and gives the log line; roles without a log have
     /// none.
     fn unreadable(&self, _caller: Caller, _refusal: Refusal) -> Logging<'_> {
+        Box::pin(std::future::ready(None))
+    }
+
+    /// Logs that calls of this caller went beyond a budget, so many of them.
+    fn held_back(&self, _caller: Caller, _budget: &'static str, _times: u64) -> Logging<'_> {
         Box::pin(std::future::ready(None))
     }
 
@@ -65,15 +79,46 @@ pub fn caller_of(directory: &Directory, certificate: &PeerCertificate) -> Result
     }
 }
 
+/// What admission needs for every call.
+struct Gate {
+    registry: Arc<dyn Registry>,
+    ledger: Arc<Ledger>,
+    watchman: Watchman,
+    beyond: Sums<(Oin, Budget), Caller>,
+}
+
 /// Puts admission before every service.
 #[derive(Clone)]
-pub struct AdmissionLayer(Arc<dyn Registry>);
+pub struct AdmissionLayer(Arc<Gate>);
 
 impl AdmissionLayer {
-    /// Admission by this registry.
+    /// Admission by this registry, within these budgets.
     #[must_use]
-    pub fn new(registry: Arc<dyn Registry>) -> Self {
-        Self(registry)
+    pub fn new(registry: Arc<dyn Registry>, ledger: Arc<Ledger>) -> Self {
+        let gate = Arc::new(Gate {
+            registry,
+            ledger,
+            watchman: Watchman::default(),
+            beyond: Sums::new(),
+        });
+        tokio::spawn(look_after(Arc::downgrade(&gate)));
+        Self(gate)
+    }
+}
+
+/// Cuts off whoever does not read its answers, and tells in sums who went beyond a budget.
+async fn look_after(gate: Weak<Gate>) {
+    loop {
+        tokio::time::sleep(Watchman::INTERVAL).await;
+        let Some(gate) = gate.upgrade() else {
+            return;
+        };
+        gate.watchman.cut_off(Instant::now());
+        for ((oin, budget), caller, times) in gate.beyond.due(Instant::now()) {
+            let budget = budget.name();
+            tracing::warn!(%oin, budget, times, "calls went beyond a budget");
+            gate.registry.held_back(caller, budget, times).await;
+        }
     }
 }
 
@@ -82,7 +127,7 @@ impl<S> Layer<S> for AdmissionLayer {
 
     fn layer(&self, inner: S) -> Admission<S> {
         Admission {
-            registry: Arc::clone(&self.0),
+            gate: Arc::clone(&self.0),
             inner,
         }
     }
@@ -91,24 +136,65 @@ impl<S> Layer<S> for AdmissionLayer {
 /// A service behind admission.
 #[derive(Clone)]
 pub struct Admission<S> {
-    registry: Arc<dyn Registry>,
+    gate: Arc<Gate>,
     inner: S,
 }
 
-impl<S> Admission<S> {
-    /// Who calls; otherwise why nobody does, and with which certificate.
-    fn admit(
-        &self,
-        request: &mut Request<Body>,
-    ) -> Result<Caller, (Reason, Option<PeerCertificate>)> {
-        let certificate = request.extensions().get::<PeerCertificate>();
-        let certificate = certificate.ok_or((Reason::DeskUnknown, None))?;
-        let caller = self
-            .registry
-            .admit(certificate)
-            .map_err(|reason| (reason, Some(certificate.clone())))?;
-        request.extensions_mut().insert(caller.clone());
-        Ok(caller)
+/// Why a call goes no further.
+enum Halt {
+    /// Nobody calls.
+    Nobody(Reason, Option<PeerCertificate>),
+    /// Somebody calls who has no budget left.
+    Beyond(Caller, Budget),
+}
+
+impl Gate {
+    /// Who calls; otherwise why nobody does.
+    fn admit(&self, request: &mut Request<Body>) -> Result<(Caller, Visit), Halt> {
+        let visit = request.extensions().get::<Visit>().cloned();
+        let visit = visit.ok_or(Halt::Nobody(Reason::DeskUnknown, None))?;
+        let certificate = &visit.certificate;
+        let caller = self.registry.admit(certificate);
+        let caller = caller.map_err(|reason| Halt::Nobody(reason, Some(certificate.clone())))?;
+        if !visit.line.is_served() {
+            return Err(Halt::Beyond(caller, Budget::Connections));
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(certificate.clone());
+        extensions.insert(caller.clone());
+        Ok((caller, visit))
+    }
+
+    async fn halt(&self, halt: Halt) -> Status {
+        match halt {
+            Halt::Nobody(reason, certificate) => {
+                turn_away(self.registry.as_ref(), reason, certificate).await
+            }
+            Halt::Beyond(caller, budget) => self.hold_back(caller, budget).await,
+        }
+    }
+
+    /// Refuses what goes beyond a budget: the first of a minute has its line at once.
+    async fn hold_back(&self, caller: Caller, budget: Budget) -> Status {
+        let oin = caller.party.oin.clone();
+        let kind = (oin.clone(), budget);
+        let mut logged = None;
+        if self.beyond.is_first(kind, caller.clone(), Instant::now()) {
+            let budget = budget.name();
+            tracing::warn!(%oin, budget, "a call went beyond a budget");
+            logged = self.registry.held_back(caller, budget, 1).await;
+        }
+        status::refused(&Refusal::new(Reason::TooManyCalls), None, logged.as_ref())
+    }
+
+    /// Answers what the inner service could not read, in our words.
+    async fn reword(&self, refusal: Refusal, caller: Caller) -> Status {
+        tracing::info!(
+            reason = refusal.reason.code(),
+            "a message could not be read"
+        );
+        let logged = self.registry.unreadable(caller, refusal.clone()).await;
+        status::refused(&refusal, None, logged.as_ref())
     }
 }
 
@@ -128,17 +214,22 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let deadline = deadline(request.headers());
-        let registry = Arc::clone(&self.registry);
-        let caller = match self.admit(&mut request) {
-            Ok(caller) => caller,
-            Err((reason, certificate)) => {
-                return Box::pin(async move {
-                    Ok(turn_away(registry.as_ref(), reason, certificate)
-                        .await
-                        .into_http())
-                });
+        let gate = Arc::clone(&self.gate);
+        let admitted = gate.admit(&mut request).and_then(|(caller, visit)| {
+            match gate.ledger.begin(&caller, request.uri().path()) {
+                Ok(permit) => Ok((caller, visit, permit)),
+                Err(budget) => Err(Halt::Beyond(caller, budget)),
+            }
+        });
+        let (caller, visit, permit) = match admitted {
+            Ok(admitted) => admitted,
+            Err(halt) => {
+                return Box::pin(async move { Ok(gate.halt(halt).await.into_http()) });
             }
         };
+        let beyond = Beyond::default();
+        let counted = (Arc::clone(&permit), Arc::clone(&beyond));
+        let request = request.map(|body| Body::new(Incoming::new(body, counted.0, counted.1)));
         let served = self.inner.call(request);
         // Made here and not when first polled, so that it ends before tonic's own, which would answer
         // without details.
@@ -149,13 +240,18 @@ where
                 response = served => response?,
                 () = limit => return Ok(too_late().into_http()),
             };
-            let Some(reason) = unreadable(&response) else {
-                return Ok(response);
-            };
-            tracing::info!(reason = reason.code(), "a message could not be read");
-            let refusal = Refusal::new(reason);
-            let logged = registry.unreadable(caller, refusal.clone()).await;
-            Ok(status::refused(&refusal, None, logged.as_ref()).into_http())
+            if let Some(budget) = beyond.get() {
+                return Ok(gate.hold_back(caller, *budget).await.into_http());
+            }
+            if let Some(refusal) = unreadable(&response) {
+                return Ok(gate.reword(refusal, caller).await.into_http());
+            }
+            let (head, body) = response.into_parts();
+            if !permit.is_watch() {
+                gate.watchman.remember(&permit, &visit.line, Instant::now());
+            }
+            let body = Outgoing::new(body, permit).begin().await;
+            Ok(Response::from_parts(head, Body::new(body)))
         })
     }
 }
@@ -207,14 +303,26 @@ fn too_late() -> Status {
 
 /// tonic answers an unreadable or oversized message itself, without details and with the decoder's own
 /// words; those answers are replaced by ours.
-fn unreadable(response: &Response<Body>) -> Option<Reason> {
+fn unreadable(response: &Response<Body>) -> Option<Refusal> {
     let headers = response.headers();
     if headers.contains_key("grpc-status-details-bin") {
         return None;
     }
-    match Code::from_bytes(headers.get("grpc-status")?.as_bytes()) {
-        Code::OutOfRange => Some(Reason::MessageTooLarge),
-        Code::Internal => Some(Reason::InvalidRequest),
+    let code = Code::from_bytes(headers.get("grpc-status")?.as_bytes());
+    let status = response.extensions().get::<Status>();
+    let uncounted = status
+        .and_then(|status| status.source())
+        .and_then(|source| source.downcast_ref::<Uncounted>());
+    match (code, uncounted) {
+        (_, Some(Uncounted::TooMany { field, max })) => Some(Refusal::about(
+            Reason::InvalidRequest,
+            *field,
+            format!("is there more than {max} times"),
+        )),
+        (Code::OutOfRange, _) => Some(Refusal::new(Reason::MessageTooLarge)),
+        (Code::Internal, _) | (_, Some(Uncounted::Malformed)) => {
+            Some(Refusal::new(Reason::InvalidRequest))
+        }
         _ => None,
     }
 }

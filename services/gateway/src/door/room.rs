@@ -1,78 +1,142 @@
-//! How many connections there are: those that still shake hands, everybody's, and the portal's share.
+//! Which connections are let in: those that still shake hands, those that are served, and those that get one answer and
+//! go.
 //!
-//! Must never let in more than there is room for, and must never give the portal's share to anybody else: through it
-//! persons stop what stands.
+//! Must never let in more than there is room for, and must never let one that is only told why hold a place of others.
 
 use super::admission::Registry;
+use super::budgets::{Ledger, Place};
 use super::certificate::PeerCertificate;
-use rules::id::PeerKind;
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// Connections at the same time that have shaken hands, the portal's share not counted.
-const CONNECTIONS_MAX: usize = 4_096;
-/// Further ones, which are the portal's only.
-const PORTAL_CONNECTIONS_MAX: usize = 64;
-/// Connections that still shake hands. Of whom these are is not known yet: beyond that the oldest goes, because who is
-/// silent is old, and who shakes hands is soon done.
+/// Connections that still shake hands. Of whom these are is not known yet: beyond that one goes of the address with the
+/// most of them, the oldest, because who is silent is old, and who shakes hands is soon done.
 const SHAKING_MAX: usize = 1_024;
+/// Connections of certificates that stand for nobody: each gets one answer, which says why.
+const UNLISTED_MAX: usize = 16;
+/// Connections beyond an organisation's part: each gets one answer.
+const BEYOND_MAX: usize = 16;
+/// How long a connection stays that gets one answer.
+pub(super) const ONE_ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// Where connections are counted that have shaken hands.
 pub(super) struct Room {
     registry: Arc<dyn Registry>,
-    everybody: Arc<Semaphore>,
-    portal: Arc<Semaphore>,
+    ledger: Arc<Ledger>,
+    unlisted: Arc<Semaphore>,
+    beyond: Arc<Semaphore>,
+}
+
+/// How a connection was let in. It is counted until this is dropped.
+#[derive(Debug)]
+pub(super) enum Entrance {
+    /// It is served.
+    Served(#[expect(dead_code, reason = "held, never read")] Place),
+    /// It gets one answer.
+    OneAnswer(#[expect(dead_code, reason = "held, never read")] OwnedSemaphorePermit),
 }
 
 impl Room {
-    /// As much room as a process has.
-    pub(super) fn new(registry: Arc<dyn Registry>) -> Self {
-        Self::of(registry, CONNECTIONS_MAX, PORTAL_CONNECTIONS_MAX)
-    }
-
-    fn of(registry: Arc<dyn Registry>, everybody: usize, portal: usize) -> Self {
+    /// As much room as the budgets give.
+    pub(super) fn new(registry: Arc<dyn Registry>, ledger: Arc<Ledger>) -> Self {
         Self {
             registry,
-            everybody: Arc::new(Semaphore::new(everybody)),
-            portal: Arc::new(Semaphore::new(portal)),
+            ledger,
+            unlisted: Arc::new(Semaphore::new(UNLISTED_MAX)),
+            beyond: Arc::new(Semaphore::new(BEYOND_MAX)),
         }
     }
 
-    /// A place for a connection with this certificate, if there is one.
-    pub(super) fn place(&self, certificate: &PeerCertificate) -> Option<OwnedSemaphorePermit> {
-        let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().ok();
-        place(&self.everybody).or_else(|| {
-            let caller = self.registry.admit(certificate).ok()?;
-            (caller.kind == PeerKind::Portal).then(|| place(&self.portal))?
-        })
+    /// How a connection with this certificate is let in, if it is.
+    pub(super) fn enter(&self, certificate: &PeerCertificate) -> Option<Entrance> {
+        let one_answer = |of: &Arc<Semaphore>| {
+            let place = Arc::clone(of).try_acquire_owned().ok();
+            place.map(Entrance::OneAnswer)
+        };
+        match self.registry.admit(certificate) {
+            Ok(caller) => match self.ledger.connect(&caller) {
+                Some(place) => Some(Entrance::Served(place)),
+                None => one_answer(&self.beyond),
+            },
+            Err(_) => one_answer(&self.unlisted),
+        }
+    }
+}
+
+/// One connection, as its calls know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    is_served: bool,
+    cut: Arc<Mutex<Option<oneshot::Sender<()>>>>,
+}
+
+impl Line {
+    /// A line, and what says when it is cut.
+    pub(super) fn new(entrance: &Entrance) -> (Self, oneshot::Receiver<()>) {
+        let (cut, is_cut) = oneshot::channel();
+        let line = Self {
+            is_served: matches!(entrance, Entrance::Served(_)),
+            cut: Arc::new(Mutex::new(Some(cut))),
+        };
+        (line, is_cut)
+    }
+
+    /// Whether its calls are served; otherwise they are told why not.
+    pub(super) const fn is_served(&self) -> bool {
+        self.is_served
+    }
+
+    /// Ends the connection.
+    pub(super) fn cut(&self) {
+        let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cut) = cut.take() {
+            // Whoever has gone cannot be cut.
+            cut.send(()).unwrap_or_default();
+        }
     }
 }
 
 /// Where connections wait that still shake hands, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Hall(VecDeque<oneshot::Sender<()>>);
+pub(super) struct Hall(VecDeque<(IpAddr, oneshot::Sender<()>)>);
 
 impl Hall {
     /// One more comes in. What it gets ends when it is crowded out; it is out of the hall when it drops that.
-    pub(super) fn enter(&mut self) -> oneshot::Receiver<()> {
+    pub(super) fn enter(&mut self, address: IpAddr) -> oneshot::Receiver<()> {
         if self.0.len() >= SHAKING_MAX {
-            self.0.retain(|shaking| !shaking.is_closed());
+            self.0.retain(|(_, shaking)| !shaking.is_closed());
         }
-        if self.0.len() >= SHAKING_MAX {
-            self.0.pop_front();
+        if self.0.len() >= SHAKING_MAX
+            && let Some(oldest) = self.oldest_of_the_most()
+        {
+            self.0.remove(oldest);
         }
         let (stays, crowded_out) = oneshot::channel();
-        self.0.push_back(stays);
+        self.0.push_back((address, stays));
         crowded_out
+    }
+
+    fn oldest_of_the_most(&self) -> Option<usize> {
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for (address, _) in &self.0 {
+            let count = counts.entry(*address).or_default();
+            *count = count.saturating_add(1);
+        }
+        let (most, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        self.0.iter().position(|(address, _)| *address == most)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::budgets::{Budgets, Part};
     use super::*;
     use counter::Caller;
     use rules::clock::Timestamp;
+    use rules::id::PeerKind;
     use rules::reason::Reason;
     use std::collections::BTreeSet;
 
@@ -107,32 +171,94 @@ mod tests {
         }
     }
 
+    const OTHER: &str = "00000099000000002000";
+
+    fn is_served(entrance: Option<&Entrance>) -> Option<bool> {
+        entrance.map(|entrance| Line::new(entrance).0.is_served())
+    }
+
     #[test]
-    fn whoever_takes_all_the_room_leaves_the_portal_its_share() {
-        let room = Room::of(Arc::new(Everybody), 3, 2);
-        let place = |oin| room.place(&certificate(oin));
-        let mut partners: Vec<_> = (0..3).map(|_| place(Some(PARTNER)).unwrap()).collect();
-        for other in [Some(PARTNER), None] {
-            assert!(place(other).is_none(), "{other:?}");
-        }
-        let portals = [place(Some(PORTAL)).unwrap(), place(Some(PORTAL)).unwrap()];
-        assert!(place(Some(PORTAL)).is_none(), "its share has an end too");
-        drop(portals);
-        assert!(place(Some(PARTNER)).is_none(), "and stays its own");
+    fn whoever_takes_all_it_can_leaves_the_others_theirs() {
+        let few = |connections| Part {
+            connections,
+            ..Budgets::default().organisation
+        };
+        let budgets = Budgets {
+            organisation: few(3),
+            process: few(5),
+            ..Budgets::default()
+        };
+        let room = Room::new(Arc::new(Everybody), Ledger::new(budgets));
+        let enter = |oin| room.enter(&certificate(oin));
+        let mut partners: Vec<_> = (0..3).map(|_| enter(Some(PARTNER)).unwrap()).collect();
+        assert!(
+            partners
+                .iter()
+                .all(|one| is_served(Some(one)) == Some(true))
+        );
+        let told: Vec<_> = (0..BEYOND_MAX).map(|_| enter(Some(PARTNER))).collect();
+        assert!(
+            told.iter()
+                .all(|one| is_served(one.as_ref()) == Some(false))
+        );
+        assert!(enter(Some(PARTNER)).is_none(), "the rest hears nothing");
+        let others = [enter(Some(OTHER)), enter(Some(OTHER))];
+        assert!(
+            others
+                .iter()
+                .all(|one| is_served(one.as_ref()) == Some(true))
+        );
+        // All the process has is taken; what the portal needs to stop is not.
+        drop(told);
+        assert_eq!(is_served(enter(Some(OTHER)).as_ref()), Some(false));
+        assert_eq!(is_served(enter(Some(PORTAL)).as_ref()), Some(true));
         partners.pop();
-        assert!(place(Some(PARTNER)).is_some());
+        assert_eq!(is_served(enter(Some(PARTNER)).as_ref()), Some(true));
+    }
+
+    #[test]
+    fn whoever_is_nobody_gets_one_answer_and_holds_nobody_up() {
+        let room = Room::new(Arc::new(Everybody), Ledger::new(Budgets::default()));
+        let strangers: Vec<_> = (0..UNLISTED_MAX)
+            .map(|_| room.enter(&certificate(None)))
+            .collect();
+        assert!(
+            strangers
+                .iter()
+                .all(|one| is_served(one.as_ref()) == Some(false))
+        );
+        assert!(room.enter(&certificate(None)).is_none());
+        let partner = room.enter(&certificate(Some(PARTNER)));
+        assert_eq!(is_served(partner.as_ref()), Some(true));
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn one_address_crowds_out_itself() {
+        let mut hall = Hall::default();
+        let mut quiet = hall.enter(address(2));
+        let mut many: Vec<_> = (0..2 * SHAKING_MAX)
+            .map(|_| hall.enter(address(1)))
+            .collect();
+        assert!(quiet.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+        assert!(many[0].try_recv() == Err(oneshot::error::TryRecvError::Closed));
     }
 
     #[test]
     fn who_is_silent_is_crowded_out_by_who_shakes_hands() {
         let mut hall = Hall::default();
-        let mut silent: Vec<_> = (0..SHAKING_MAX).map(|_| hall.enter()).collect();
+        let mut silent: Vec<_> = (0..SHAKING_MAX).map(|_| hall.enter(address(1))).collect();
         assert!(silent[0].try_recv() == Err(oneshot::error::TryRecvError::Empty));
         // Those that are done make room, wherever they stand.
         silent.pop();
-        let next = hall.enter();
+        let next = hall.enter(address(1));
         assert!(silent[0].try_recv() == Err(oneshot::error::TryRecvError::Empty));
-        let mut later: Vec<_> = (0..SHAKING_MAX - 1).map(|_| hall.enter()).collect();
+        let mut later: Vec<_> = (0..SHAKING_MAX - 1)
+            .map(|_| hall.enter(address(1)))
+            .collect();
         for one in &mut silent {
             assert!(one.try_recv() == Err(oneshot::error::TryRecvError::Closed));
         }

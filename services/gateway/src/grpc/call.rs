@@ -80,7 +80,7 @@ where
 {
     let call = arrived(counter, &request)?;
     answer(counter, &call, request.into_inner(), async |command| {
-        counter.serve_and_wake(&call, &command).await
+        counter.serve(&call, &command).await
     })
     .await
 }

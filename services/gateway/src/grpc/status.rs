@@ -140,27 +140,12 @@ pub fn refused(refusal: &Refusal, request: Option<RequestId>, logged: Option<&Lo
     if !refusal.violations.is_empty() {
         details.push(bad_request(&refusal.violations));
     }
-    match reason.class() {
-        Class::FailedPrecondition => details.push(precondition_failure(reason)),
-        Class::Unavailable => details.push(any(
-            "RetryInfo",
-            &pb::RetryInfo {
-                retry_delay: Some(prost_types::Duration {
-                    seconds: match reason {
-                        Reason::Restoring => RESTORING_SECONDS,
-                        _ => RETRY_SECONDS,
-                    },
-                    nanos: 0,
-                }),
-            },
-        )),
-        Class::InvalidArgument
-        | Class::NotFound
-        | Class::AlreadyExists
-        | Class::PermissionDenied
-        | Class::ResourceExhausted
-        | Class::Aborted
-        | Class::Internal => {}
+    if reason.class() == Class::FailedPrecondition {
+        details.push(precondition_failure(reason));
+    }
+    if let Some(seconds) = retry_seconds(reason) {
+        let retry_delay = Some(prost_types::Duration { seconds, nanos: 0 });
+        details.push(any("RetryInfo", &pb::RetryInfo { retry_delay }));
     }
     for (locale, message) in [("nl", reason.dutch()), ("en", reason.english())] {
         details.push(any(
@@ -177,6 +162,15 @@ pub fn refused(refusal: &Refusal, request: Option<RequestId>, logged: Option<&Lo
         details,
     };
     Status::with_details(code, reason.english(), status.encode_to_vec().into())
+}
+
+/// How long a caller waits before it tries again, where trying again may help.
+fn retry_seconds(reason: Reason) -> Option<i64> {
+    match reason {
+        Reason::Restoring => Some(RESTORING_SECONDS),
+        Reason::TooManyCalls => Some(RETRY_SECONDS),
+        _ => (reason.class() == Class::Unavailable).then_some(RETRY_SECONDS),
+    }
 }
 
 const fn code(class: Class) -> Code {

@@ -5,6 +5,7 @@ use crate::configuration::{
     DatabaseSettings, LogFormat, LogLevel, LogSettings, OinElement, PortalSettings, Profile, Role,
     SignedPath, TlsFiles,
 };
+use crate::door::budgets::Budgets;
 use crate::door::certificate::PeerCertificate;
 use crate::grpc::directory::{Boxed, Directories, Standing};
 use client::connection::Connection;
@@ -148,6 +149,8 @@ fn configuration(listen: std::net::SocketAddr, tls: TlsFiles) -> Configuration {
         profile: Profile::Sandbox,
         listen,
         tls,
+        proxies: Vec::new(),
+        budgets: Budgets::default(),
         oin_element: OinElement::SerialNumber,
         key_file: PathBuf::new(),
         controllers: Vec::new(),

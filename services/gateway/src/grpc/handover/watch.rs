@@ -82,6 +82,7 @@ impl Watch {
     }
 
     async fn run(&mut self, items: &mpsc::Sender<Item>) -> Result<(), Status> {
+        let woken = self.counter.watch(&self.call.caller.party);
         let ends = Instant::now() + AGE_MAX;
         let mut beat = Instant::now() + HEARTBEAT_INTERVAL;
         // The first look checks the cursor, also when there is nothing to deliver.
@@ -118,7 +119,7 @@ impl Watch {
             let wait = Instant::now() + POLL_INTERVAL;
             tokio::select! {
                 () = tokio::time::sleep_until(wait.min(ends).min(beat)) => {}
-                () = self.counter.woken() => {}
+                () = woken.notified() => {}
                 () = items.closed() => return Ok(()),
                 () = serving::stop(&mut self.stopping) => {
                     return Err(status::refused(&Refusal::new(Reason::StreamEnded), None, None));

@@ -12,13 +12,14 @@ use client::paper::{
 use counter::counter::{Boxed, ContextWalk, ConversionRequest, Converted, KeyHolders, SealedShare};
 use counter::{Error, SignedPaper};
 use rules::directory::Directory;
-use rules::id::{DeskName, Oin};
+use rules::id::{DeskName, Oin, Tag};
 use rules::limits::MESSAGE_BYTES_MAX;
 use rules::pseudonym::Context;
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use store::{Queue, Turns};
 use tonic::transport::Channel;
 use vault::sign::VerifyingKey;
 use wire::pseudonym::v1 as message;
@@ -28,6 +29,8 @@ use wire::pseudonym::v1::key_holder_service_client::KeyHolderServiceClient;
 const HOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Orders in one call to a holder: with the vouchers of earlier hops they must fit in one message.
 const HOP_ITEMS_MAX: usize = 250;
+/// Calls to the key holders at the same time; who is next goes round the organisations.
+const HOPS_AT_ONCE: usize = 8;
 /// Name of the desk with which a holder signs.
 const HOLDER_DESK: &str = "holder";
 
@@ -36,6 +39,7 @@ pub struct Chain {
     holders: BTreeMap<Oin, Connection>,
     directory: RwLock<Arc<Directory>>,
     context_keys: ContextKeys,
+    turns: Turns<()>,
 }
 
 /// One holder in walking order: where it is and with which key it signs.
@@ -65,6 +69,7 @@ impl Chain {
             holders,
             directory: RwLock::new(directory),
             context_keys,
+            turns: Turns::new(HOPS_AT_ONCE, 0),
         }
     }
 
@@ -174,7 +179,10 @@ impl Chain {
             .collect();
         let mut holder = stub(stop.connection);
         let request = message::ConvertRequest { items };
+        let seat = self.turns.enter(queue_of(&travellers)).await?;
+        tracing::debug!(waited = seat.waited(), "has its turn at a key holder");
         let response = within(holder.convert(request), &stop.key.oin).await?;
+        drop(seat);
         if response.results.len() != travellers.len() {
             return Err(dishonest(&stop.key.oin, Reason::VoucherInvalid));
         }
@@ -362,6 +370,18 @@ pub fn holder_key(directory: &Directory, oin: &Oin) -> Option<HolderKey> {
         oin: oin.clone(),
         key: VerifyingKey::from_bytes(member.desk.signing_key),
     })
+}
+
+/// In which queue orders wait: that of the organisation that signed them, which is the caller's.
+fn queue_of(travellers: &[Traveller]) -> Queue {
+    let issuer = travellers
+        .first()
+        .map(|traveller| &traveller.order.paper().issuer);
+    let digest = vault::digest::sha256(issuer.map_or(b"", |issuer| issuer.as_str().as_bytes()));
+    let tag = digest
+        .first_chunk()
+        .and_then(|tag: &[u8; 16]| Tag::from_slice(tag));
+    tag.map_or(Queue::Own, Queue::Of)
 }
 
 fn set_out(place: usize, request: ConversionRequest) -> Result<Traveller, Reason> {

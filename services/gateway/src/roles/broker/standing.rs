@@ -24,7 +24,7 @@ use wire::directory::v1 as message;
 const UNREADABLE: &str = "UnreadableMessage";
 
 /// How long after a line about a stranger's certificate the next may be written.
-const STRANGER_INTERVAL_MILLIS: i64 = 1_000;
+const STRANGER_INTERVAL_MILLIS: i64 = 60_000;
 /// Strangers that are kept apart at the same time; beyond, only the process's own log tells of them.
 const STRANGERS_MAX: usize = 1_024;
 
@@ -61,6 +61,10 @@ impl Registry for BrokerStanding {
             };
             line_of(self.counter.refuse(&call, UNREADABLE, refusal).await)
         })
+    }
+
+    fn held_back(&self, caller: Caller, budget: &'static str, times: u64) -> Logging<'_> {
+        Box::pin(async move { line_of(self.counter.hold_back(caller, budget, times).await) })
     }
 
     fn turned_away(&self, certificate: PeerCertificate, refusal: Refusal) -> Logging<'_> {

@@ -1,0 +1,580 @@
+//! What an organisation may hold of a process at the same time, and how often it may call. Looked at before a body is
+//! read.
+//!
+//! Must never let what one organisation does use up another's part, and must never let anything but the portal's own
+//! stops use up what is kept for them.
+
+use counter::Caller;
+use rules::id::{Oin, PeerKind};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Who acts for everybody (the portal at the broker, the broker at a key holder) has so many times the part of one
+/// organisation.
+const CARRIER_PARTS: u32 = 8;
+
+/// So much may be held at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Connections.
+    pub connections: u64,
+    /// Calls in progress, from the first octet to the last that the caller has read; streams of a watch aside.
+    pub calls: u64,
+    /// Octets of requests that have come in of calls in progress.
+    pub unfinished: u64,
+    /// Octets of answers that the caller has not read.
+    pub unread: u64,
+    /// Streams of a watch.
+    pub watches: u64,
+    /// Searches of the log.
+    pub searches: u64,
+}
+
+impl Part {
+    /// What it comes to in memory at its worst, in octets: an octet that came in is held five times on its way through
+    /// TLS, HTTP/2, decoding and sealing, one that goes out three times, and a call that was begun may still be given
+    /// the largest answer. Measured by `tests/abuse`.
+    #[must_use]
+    pub const fn memory_bytes(&self) -> u64 {
+        const CONNECTION_BYTES: u64 = 512 * 1024;
+        const MESSAGE_BYTES: u64 = rules::limits::MESSAGE_BYTES_MAX as u64;
+        self.connections
+            .saturating_mul(CONNECTION_BYTES)
+            .saturating_add(self.unfinished.saturating_mul(5))
+            .saturating_add(self.unread.saturating_mul(3))
+            .saturating_add(self.calls.saturating_mul(MESSAGE_BYTES))
+    }
+}
+
+/// The budgets of a process. The defaults are for 500 to 1,000 clients and 50 calls a second (DESIGN section 1): an
+/// organisation alone may do what all of them together do on a day of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// Of one organisation.
+    pub organisation: Part,
+    /// Of all together. What the portal stops is not counted here: it has a part of its own.
+    pub process: Part,
+    /// Calls that one organisation may begin in a second, in the long run.
+    pub calls_per_second: u32,
+    /// Calls that it may begin at once after a quiet time.
+    pub calls_burst: u32,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self {
+            organisation: Part {
+                connections: 32,
+                calls: 64,
+                unfinished: 8 * MIB,
+                unread: 8 * MIB,
+                watches: 16,
+                searches: 4,
+            },
+            process: Part {
+                connections: 2_048,
+                calls: 512,
+                unfinished: 48 * MIB,
+                unread: 48 * MIB,
+                watches: 2_048,
+                searches: 16,
+            },
+            calls_per_second: 50,
+            calls_burst: 200,
+        }
+    }
+}
+
+/// Which budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Budget {
+    /// Connections.
+    Connections,
+    /// Calls in progress.
+    Calls,
+    /// Octets of unfinished requests.
+    Unfinished,
+    /// Octets of unread answers.
+    Unread,
+    /// Streams of a watch.
+    Watches,
+    /// Searches.
+    Searches,
+    /// Calls a second.
+    Rate,
+}
+
+impl Budget {
+    /// Its name, as in a configuration and in the process's log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Calls => "calls",
+            Self::Unfinished => "unfinished_bytes",
+            Self::Unread => "unread_bytes",
+            Self::Watches => "watches",
+            Self::Searches => "searches",
+            Self::Rate => "calls_per_second",
+        }
+    }
+
+    /// What of a part it is; of the rate, which is counted by time, nothing.
+    const fn of(self, part: &mut Part) -> Option<&mut u64> {
+        match self {
+            Self::Connections => Some(&mut part.connections),
+            Self::Calls => Some(&mut part.calls),
+            Self::Unfinished => Some(&mut part.unfinished),
+            Self::Unread => Some(&mut part.unread),
+            Self::Watches => Some(&mut part.watches),
+            Self::Searches => Some(&mut part.searches),
+            Self::Rate => None,
+        }
+    }
+}
+
+/// Searches of the log.
+const SEARCHES: &[&str] = &["/sluis.audit.v1.AuditService/SearchEntries"];
+/// Streams of a watch.
+const WATCHES: &[&str] = &["/sluis.handover.v1.HandoverService/WatchInbox"];
+/// What stops something, at the broker and at the portal.
+const STOPS: &[&str] = &[
+    "/sluis.consent.v1.ConsentService/WithdrawConsent",
+    "/sluis.consent.v1.ConsentService/NarrowConsent",
+    "/sluis.consent.v1.ConsentService/RegisterConsent",
+    "/sluis.handover.v1.HandoverService/ObjectToHandover",
+    "/sluis.portal.v1.PortalService/StopConsent",
+    "/sluis.portal.v1.PortalService/StopByCode",
+    "/sluis.portal.v1.PortalService/NarrowConsent",
+    "/sluis.portal.v1.PortalService/BlockOrganisation",
+    "/sluis.portal.v1.PortalService/Object",
+];
+
+/// Whose part it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    Organisation(Oin),
+    /// What is kept for the portal: its connections, and what it stops.
+    Kept,
+}
+
+/// Who holds something, and how many times the usual part it has.
+#[derive(Clone, Debug)]
+struct Holding {
+    owner: Owner,
+    parts: u32,
+}
+
+impl Holding {
+    /// Of this caller; or of what is kept for the portal.
+    fn of(caller: &Caller, is_kept: bool) -> Self {
+        Self {
+            owner: if is_kept {
+                Owner::Kept
+            } else {
+                Owner::Organisation(caller.party.oin.clone())
+            },
+            parts: match caller.kind {
+                PeerKind::Portal | PeerKind::Broker => CARRIER_PARTS,
+                _ => 1,
+            },
+        }
+    }
+}
+
+/// What one organisation holds, and how many calls it may begin at this moment.
+#[derive(Debug)]
+struct Account {
+    held: Part,
+    tokens: f64,
+    counted: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Accounts {
+    process: Part,
+    /// One for each organisation that ever came: they stand in the directory, so their number has an end.
+    of: HashMap<Owner, Account>,
+}
+
+/// Where it is counted who holds what.
+#[derive(Debug)]
+pub struct Ledger {
+    budgets: Budgets,
+    accounts: Mutex<Accounts>,
+}
+
+impl Ledger {
+    /// Nobody holds anything.
+    #[must_use]
+    pub fn new(budgets: Budgets) -> Arc<Self> {
+        Arc::new(Self {
+            budgets,
+            accounts: Mutex::default(),
+        })
+    }
+
+    /// A connection of this caller, if its part and the process's have room for one.
+    pub(super) fn connect(self: &Arc<Self>, caller: &Caller) -> Option<Place> {
+        let holding = Holding::of(caller, caller.kind == PeerKind::Portal);
+        let taken = self.take(&holding, &[(Budget::Connections, 1)]);
+        taken.is_ok().then(|| Place {
+            ledger: Arc::clone(self),
+            holding,
+        })
+    }
+
+    /// A call of this caller.
+    ///
+    /// # Errors
+    /// Which budget it would go beyond.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        caller: &Caller,
+        path: &str,
+    ) -> Result<Arc<Permit>, Budget> {
+        let is_stop = caller.kind == PeerKind::Portal && STOPS.contains(&path);
+        let holding = Holding::of(caller, is_stop);
+        let is_watch = WATCHES.contains(&path);
+        let is_search = SEARCHES.contains(&path);
+        self.take_token(&holding)?;
+        let kind = if is_watch {
+            Budget::Watches
+        } else {
+            Budget::Calls
+        };
+        // Who sends without end, or does not read, begins nothing more until it has.
+        self.take(
+            &holding,
+            &[
+                (kind, 1),
+                (Budget::Searches, u64::from(is_search)),
+                (Budget::Unfinished, 0),
+                (Budget::Unread, 0),
+            ],
+        )?;
+        Ok(Arc::new(Permit {
+            ledger: Arc::clone(self),
+            holding,
+            kind,
+            is_search,
+            unfinished: AtomicU64::new(0),
+            unread: AtomicU64::new(0),
+        }))
+    }
+
+    fn take_token(&self, holding: &Holding) -> Result<(), Budget> {
+        let parts = f64::from(holding.parts);
+        let burst = f64::from(self.budgets.calls_burst) * parts;
+        let rate = f64::from(self.budgets.calls_per_second) * parts;
+        let now = Instant::now();
+        let mut accounts = self.lock();
+        let account = accounts.of(&holding.owner, now);
+        let passed = now.saturating_duration_since(account.counted);
+        account.tokens = (account.tokens + passed.as_secs_f64() * rate).min(burst);
+        account.counted = now;
+        if account.tokens < 1.0 {
+            return Err(Budget::Rate);
+        }
+        account.tokens -= 1.0;
+        Ok(())
+    }
+
+    /// Takes all of these, or nothing when one would go beyond the part or the process's budget. Where nothing is
+    /// wanted, there must be room for something.
+    fn take(&self, holding: &Holding, wanted: &[(Budget, u64)]) -> Result<(), Budget> {
+        let mut budgets = self.budgets;
+        let mut accounts = self.lock();
+        for (budget, amount) in wanted {
+            let (Some(part), Some(process)) = (
+                budget.of(&mut budgets.organisation).copied(),
+                budget.of(&mut budgets.process).copied(),
+            ) else {
+                continue;
+            };
+            let part = part.saturating_mul(u64::from(holding.parts)).min(process);
+            let amount = if *budget == Budget::Searches {
+                *amount
+            } else {
+                (*amount).max(1)
+            };
+            let (held, of_all) = accounts.held(&holding.owner, *budget);
+            if held.saturating_add(amount) > part || of_all.saturating_add(amount) > process {
+                return Err(*budget);
+            }
+        }
+        for (budget, amount) in wanted {
+            accounts.change(&holding.owner, *budget, |held| held.saturating_add(*amount));
+        }
+        Ok(())
+    }
+
+    /// Takes so much that is there already, whatever the budget says.
+    fn take_anyhow(&self, holding: &Holding, budget: Budget, amount: u64) {
+        self.lock()
+            .change(&holding.owner, budget, |held| held.saturating_add(amount));
+    }
+
+    fn give_back(&self, holding: &Holding, budget: Budget, amount: u64) {
+        self.lock()
+            .change(&holding.owner, budget, |held| held.saturating_sub(amount));
+    }
+
+    /// What is held at this moment by all together, the portal's stops aside.
+    #[cfg(test)]
+    fn held(&self) -> Part {
+        self.lock().process
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Accounts> {
+        // Nothing that can panic runs while the lock is held.
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Accounts {
+    fn of(&mut self, owner: &Owner, now: Instant) -> &mut Account {
+        self.of.entry(owner.clone()).or_insert_with(|| Account {
+            held: Part::default(),
+            // More than any burst: it is brought down to that at the first look.
+            tokens: f64::MAX,
+            counted: now,
+        })
+    }
+
+    /// How much the owner holds, and how much all together do. What is stopped never waits for what others hold.
+    fn held(&mut self, owner: &Owner, budget: Budget) -> (u64, u64) {
+        let of_all = match owner {
+            Owner::Kept => 0,
+            Owner::Organisation(_) => budget.of(&mut self.process).copied().unwrap_or_default(),
+        };
+        let account = self.of.get_mut(owner);
+        let held = account.and_then(|account| budget.of(&mut account.held).copied());
+        (held.unwrap_or_default(), of_all)
+    }
+
+    fn change(&mut self, owner: &Owner, budget: Budget, change: impl Fn(u64) -> u64) {
+        let account = self.of(owner, Instant::now());
+        if let Some(held) = budget.of(&mut account.held) {
+            *held = change(*held);
+        }
+        if *owner == Owner::Kept {
+            return;
+        }
+        if let Some(held) = budget.of(&mut self.process) {
+            *held = change(*held);
+        }
+    }
+}
+
+/// A connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    ledger: Arc<Ledger>,
+    holding: Holding,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.ledger.give_back(&self.holding, Budget::Connections, 1);
+    }
+}
+
+/// What one call holds, until the caller has read the last of its answer.
+#[derive(Debug)]
+pub(super) struct Permit {
+    ledger: Arc<Ledger>,
+    holding: Holding,
+    kind: Budget,
+    is_search: bool,
+    unfinished: AtomicU64,
+    unread: AtomicU64,
+}
+
+impl Permit {
+    /// So many octets of the request came in.
+    ///
+    /// # Errors
+    /// When they go beyond the budget.
+    pub(super) fn came_in(&self, octets: usize) -> Result<(), Budget> {
+        let octets = octets as u64;
+        self.ledger
+            .take(&self.holding, &[(Budget::Unfinished, octets)])?;
+        self.unfinished.fetch_add(octets, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// So many octets of the answer wait for the caller.
+    pub(super) fn waits(&self, octets: usize) {
+        let octets = octets as u64;
+        self.ledger
+            .take_anyhow(&self.holding, Budget::Unread, octets);
+        self.unread.fetch_add(octets, Ordering::Relaxed);
+    }
+
+    /// So many of them went on.
+    pub(super) fn went_on(&self, octets: usize) {
+        let octets = octets as u64;
+        self.ledger.give_back(&self.holding, Budget::Unread, octets);
+        self.unread.fetch_sub(octets, Ordering::Relaxed);
+    }
+
+    /// Whether it is a stream that may wait for long.
+    pub(super) fn is_watch(&self) -> bool {
+        self.kind == Budget::Watches
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        for (budget, amount) in [
+            (self.kind, 1),
+            (Budget::Searches, u64::from(self.is_search)),
+            (Budget::Unfinished, *self.unfinished.get_mut()),
+            (Budget::Unread, *self.unread.get_mut()),
+        ] {
+            self.ledger.give_back(&self.holding, budget, amount);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    const PATH: &str = "/sluis.handover.v1.HandoverService/Prepare";
+
+    fn caller(number: u8, kind: PeerKind) -> Caller {
+        let oin = format!("000000990000000{number:02}000");
+        Caller {
+            party: format!("{oin}/main").parse().unwrap(),
+            desk: "desk".parse().unwrap(),
+            kind,
+            region: None,
+            rights: BTreeSet::new(),
+            signing_key: [0; 32],
+        }
+    }
+
+    fn small() -> Arc<Ledger> {
+        Ledger::new(Budgets {
+            organisation: Part {
+                connections: 2,
+                calls: 3,
+                unfinished: 1_000,
+                unread: 1_000,
+                watches: 2,
+                searches: 1,
+            },
+            process: Part {
+                connections: 3,
+                calls: 5,
+                unfinished: 1_500,
+                unread: 1_500,
+                watches: 3,
+                searches: 2,
+            },
+            calls_per_second: 10,
+            calls_burst: 1_000,
+        })
+    }
+
+    #[test]
+    fn one_organisation_gets_its_part_and_no_more_than_all_together() {
+        let (ledger, one) = (small(), caller(1, PeerKind::Uwv));
+        let other = caller(2, PeerKind::Gemeente);
+        let mut held: Vec<_> = (0..3).map(|_| ledger.begin(&one, PATH).unwrap()).collect();
+        assert_eq!(ledger.begin(&one, PATH).unwrap_err(), Budget::Calls);
+        held.extend((0..2).map(|_| ledger.begin(&other, PATH).unwrap()));
+        assert_eq!(ledger.begin(&other, PATH).unwrap_err(), Budget::Calls);
+        // What the portal stops does not wait for what others hold.
+        let portal = caller(3, PeerKind::Portal);
+        assert_eq!(ledger.begin(&portal, PATH).unwrap_err(), Budget::Calls);
+        for stop in STOPS {
+            assert!(ledger.begin(&portal, stop).is_ok(), "{stop}");
+            assert!(
+                ledger.begin(&one, stop).is_err(),
+                "a desk's come out of its part"
+            );
+        }
+        held.clear();
+        assert_eq!(ledger.held(), Part::default(), "everything comes back");
+        assert!(ledger.begin(&one, PATH).is_ok());
+    }
+
+    #[test]
+    fn searches_and_watches_have_budgets_of_their_own() {
+        let (ledger, one) = (small(), caller(1, PeerKind::Toezicht));
+        let search = ledger.begin(&one, SEARCHES[0]).unwrap();
+        assert_eq!(
+            ledger.begin(&one, SEARCHES[0]).unwrap_err(),
+            Budget::Searches
+        );
+        let watches = [(); 2].map(|()| ledger.begin(&one, WATCHES[0]).unwrap());
+        assert!(watches.iter().all(|watch| watch.is_watch()));
+        assert_eq!(ledger.begin(&one, WATCHES[0]).unwrap_err(), Budget::Watches);
+        assert!(ledger.begin(&one, PATH).is_ok());
+        drop(search);
+        assert!(ledger.begin(&one, SEARCHES[0]).is_ok());
+    }
+
+    #[test]
+    fn octets_are_taken_as_they_come_and_given_back_with_the_call() {
+        let (ledger, one) = (small(), caller(1, PeerKind::Uwv));
+        let call = ledger.begin(&one, PATH).unwrap();
+        assert!(call.came_in(1_000).is_ok());
+        assert_eq!(call.came_in(1).unwrap_err(), Budget::Unfinished);
+        assert_eq!(ledger.begin(&one, PATH).unwrap_err(), Budget::Unfinished);
+        let other = ledger.begin(&caller(2, PeerKind::Gemeente), PATH).unwrap();
+        assert_eq!(
+            other.came_in(501).unwrap_err(),
+            Budget::Unfinished,
+            "the process's"
+        );
+        drop(call);
+        assert!(other.came_in(501).is_ok());
+        let call = ledger.begin(&one, PATH).unwrap();
+        call.waits(5_000);
+        assert_eq!(ledger.begin(&one, PATH).unwrap_err(), Budget::Unread);
+        call.went_on(4_500);
+        assert!(ledger.begin(&one, PATH).is_ok());
+        drop((call, other));
+        assert_eq!(ledger.held(), Part::default());
+    }
+
+    #[test]
+    fn calls_come_in_bursts_and_then_at_a_rate() {
+        let ledger = Ledger::new(Budgets {
+            calls_per_second: 20,
+            calls_burst: 4,
+            ..Budgets::default()
+        });
+        let one = caller(1, PeerKind::Uwv);
+        for _ in 0..4 {
+            assert!(ledger.begin(&one, PATH).is_ok());
+        }
+        assert_eq!(ledger.begin(&one, PATH).unwrap_err(), Budget::Rate);
+        assert!(ledger.begin(&caller(2, PeerKind::Uwv), PATH).is_ok());
+        let carrier = caller(3, PeerKind::Broker);
+        for _ in 0..4 * CARRIER_PARTS {
+            assert!(ledger.begin(&carrier, PATH).is_ok());
+        }
+        std::thread::sleep(Duration::from_millis(60));
+        assert!(ledger.begin(&one, PATH).is_ok(), "a token in 50 ms");
+    }
+
+    #[test]
+    fn every_path_that_is_named_is_a_call() {
+        let text = String::from_utf8_lossy(wire::DESCRIPTORS);
+        for path in [SEARCHES, WATCHES, STOPS].concat() {
+            let (service, call) = path.trim_start_matches('/').split_once('/').unwrap();
+            let (_, service) = service.rsplit_once('.').unwrap();
+            assert!(text.contains(service) && text.contains(call), "{path}");
+        }
+    }
+}
