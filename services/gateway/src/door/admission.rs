@@ -1,8 +1,8 @@
 //! From a verified certificate to a caller, for every single call: a desk that is revoked loses its
 //! next call, not its next connection.
 //!
-//! Must never let a call reach a service without a caller, health and reflection included. A `Caller`
-//! is made here and nowhere else.
+//! Must never let a call reach a service without a caller, reflection included. A `Caller` is made here and nowhere
+//! else. Only whether the process serves is answered to any certificate of a right issuer: a probe is no desk.
 
 use super::certificate::PeerCertificate;
 use crate::grpc::status::{self, Logged};
@@ -20,6 +20,8 @@ use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+/// The one call that needs no desk; whoever follows health needs one.
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// The longest that the server works on one call.
 const DEADLINE_MAX: Duration = Duration::from_millis(DEADLINE_MILLIS_MAX.unsigned_abs());
 
@@ -131,6 +133,11 @@ where
         let registry = Arc::clone(&self.registry);
         let caller = match self.admit(&mut request) {
             Ok(caller) => caller,
+            Err((Reason::OinUnknown | Reason::DeskUnknown, Some(_)))
+                if request.uri().path() == HEALTH =>
+            {
+                return Box::pin(self.inner.call(request));
+            }
             Err((reason, certificate)) => {
                 return Box::pin(async move {
                     Ok(turn_away(registry.as_ref(), reason, certificate)
