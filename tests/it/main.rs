@@ -37,6 +37,7 @@ mod second;
 mod starting;
 mod statement;
 mod stops;
+mod switch_over;
 mod tabs;
 mod theft;
 mod timekeeper;

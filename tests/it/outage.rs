@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// The same client, which gives up after one attempt.
-fn once(client: &Client) -> Client {
+pub(crate) fn once(client: &Client) -> Client {
     client.with_retry(RetryPolicy {
         attempts_max: 1,
         ..RetryPolicy::default()
@@ -41,7 +41,7 @@ const PAYLOADS: &str = "SELECT COUNT(*) FROM payload";
 const PAGES: &str = "PRAGMA page_count";
 
 /// Enrols this many persons in one batch.
-async fn enrol_many(client: &Client, count: usize) -> Vec<PersonKey> {
+pub(crate) async fn enrol_many(client: &Client, count: usize) -> Vec<PersonKey> {
     let persons: Vec<_> = (0..count)
         .map(|n| (PersonKey::new(&format!("ww-{n}")).unwrap(), bsn(100 + n)))
         .collect();
@@ -50,13 +50,13 @@ async fn enrol_many(client: &Client, count: usize) -> Vec<PersonKey> {
     persons.into_iter().map(|(person, _)| person).collect()
 }
 
-async fn state(client: &Client, handover: &HandoverId) -> State {
+pub(crate) async fn state(client: &Client, handover: &HandoverId) -> State {
     let shown = client.show(handover).await.unwrap().handover.unwrap();
     State::from_number(shown.state).unwrap()
 }
 
 /// How often each handover was offered, as its recipient sees it.
-async fn offered(desk: &Client) -> BTreeMap<HandoverId, usize> {
+pub(crate) async fn offered(desk: &Client) -> BTreeMap<HandoverId, usize> {
     let mut seen = BTreeMap::new();
     let mut inbox = desk.inbox(Some(String::new()));
     while let Some(event) = inbox.next().await.unwrap() {

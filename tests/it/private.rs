@@ -20,19 +20,41 @@ pub(crate) struct PrivateServer(tempfile::TempDir);
 impl PrivateServer {
     /// Starts one.
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // Started by root it runs as another user, who must find its folder.
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let server = Self(folder);
-        server.script("start");
+        let server = Self::place();
+        server.script("start", &[]);
         server
     }
 
-    fn script(&self, verb: &str) {
+    /// Starts a standby that takes over all that `first` commits.
+    pub(crate) fn follow(first: &Self) -> Self {
+        let server = Self::place();
+        server.script("follow", &[first.folder()]);
+        server
+    }
+
+    /// Lets a standby take changes, and waits until it does.
+    pub(crate) fn promote(&self) {
+        self.script("promote", &[]);
+    }
+
+    /// Kills it with all its processes at once.
+    pub(crate) fn kill(&self) {
+        self.script("kill", &[]);
+    }
+
+    fn place() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Started by root it runs as another user, who must find its folder.
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        Self(folder)
+    }
+
+    fn script(&self, verb: &str, more: &[PathBuf]) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let done = Command::new(root.join("postgres"))
             .arg(verb)
             .arg(self.folder())
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .status();
@@ -112,7 +134,7 @@ impl PrivateServer {
 
 impl Drop for PrivateServer {
     fn drop(&mut self) {
-        self.script("stop");
+        self.script("stop", &[]);
     }
 }
 

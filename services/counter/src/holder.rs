@@ -297,6 +297,14 @@ impl Holder {
         Ok(Outcome::Permitted(version))
     }
 
+    /// That the database takes changes at this moment.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_database(&self) -> Result<(), store::Error> {
+        self.0.database.check().await
+    }
+
     /// Closes the database after the running calls.
     pub async fn close_database(&self) {
         self.0.database.close().await;

@@ -314,6 +314,14 @@ impl Portal {
         Ok(erased)
     }
 
+    /// That the database takes changes at this moment.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_database(&self) -> Result<(), store::Error> {
+        self.0.database.check().await
+    }
+
     /// Closes the database after the running calls.
     pub async fn close_database(&self) {
         self.0.database.close().await;

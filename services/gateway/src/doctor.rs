@@ -7,6 +7,7 @@ mod certificates;
 mod database;
 mod files;
 mod peers;
+mod process;
 mod waiting;
 
 use crate::cli::error::EXIT_USAGE;
@@ -177,6 +178,7 @@ async fn examine(path: &Path, configuration: &Configuration) -> Vec<Check> {
         }
     });
     checks.push(files::disk(configuration));
+    checks.push(in_time(process::NAME, process::look(configuration)).await);
     let directory = looked.directory.as_ref().ok();
     checks.extend(peers::look(configuration, directory).await);
     checks

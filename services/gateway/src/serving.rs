@@ -3,11 +3,14 @@
 //!
 //! Must never mount a service in front of admission, health and reflection included.
 
+pub mod health;
+
 use crate::configuration::Configuration;
 use crate::door::admission::{AdmissionLayer, Registry};
 use crate::door::budgets::Ledger;
 use crate::door::reload::{DoorError, DoorKeys};
 use crate::door::{self, CONNECTION_AGE_GRACE, CONNECTION_AGE_MAX};
+use health::Stored;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -18,7 +21,6 @@ use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Server;
-use tonic_health::ServingStatus;
 
 /// Calls at the same time on one connection.
 const STREAMS_MAX: u32 = 128;
@@ -163,6 +165,7 @@ pub async fn serve(
     configuration: &Configuration,
     registry: Arc<dyn Registry>,
     mounted: Mounted,
+    stored: Arc<dyn Stored>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     let keys = Arc::new(DoorKeys::load(&configuration.tls)?);
@@ -183,22 +186,25 @@ pub async fn serve(
         Arc::clone(&ledger),
     );
 
-    let (reporter, health) = tonic_health::server::health_reporter();
+    let (reporter, health_service) = tonic_health::server::health_reporter();
     let mut descriptions = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("grpc.health.v1.Health");
     for name in &mounted.names {
-        reporter
-            .set_service_status(*name, ServingStatus::Serving)
-            .await;
         descriptions = descriptions.with_service_name(*name);
     }
     let mut routes = mounted.routes;
     routes
-        .add_service(health)
+        .add_service(health_service)
         .add_service(descriptions.build_v1()?);
 
+    let telling = tokio::spawn(health::tell(
+        reporter,
+        mounted.names,
+        stored,
+        stopping.clone(),
+    ));
     let mut told = stopping.clone();
     let server = Server::builder()
         .max_connection_age(CONNECTION_AGE_MAX)
@@ -218,10 +224,15 @@ pub async fn serve(
         stop(&mut stopping).await;
         tokio::time::sleep(STOP_TIMEOUT).await;
     };
-    tokio::select! {
-        served = server => served?,
-        () = late => tracing::warn!("calls that were still running were cut off"),
-    }
+    let served = tokio::select! {
+        served = server => served,
+        () = late => {
+            tracing::warn!("calls that were still running were cut off");
+            Ok(())
+        }
+    };
+    telling.abort();
+    served?;
     tracing::info!("the door is closed");
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::engine::{
     File, Role, Server, Settings, connect_postgres, connect_sqlite, migrate, migrate_server,
     settings_of_session,
 };
+use crate::freshness::Freshness;
 use crate::opening::{OpenFault, of_file};
 use crate::restoration::Shut;
 use crate::schema::{check_schema, sqlite_migrations};
@@ -319,7 +320,7 @@ async fn write_server(
             }
         }
     }
-    let mut tx = Tx::postgres(writing, true);
+    let mut tx = Tx::postgres(writing, true, Freshness::default());
     Shutting { shut, role }.perform(&mut tx).await?;
     tx.commit().await?;
     target.close().await?;

@@ -5,7 +5,9 @@
 //! never answer it before its commit.
 
 use crate::engine::{self, File, Settings, settings_of_session};
+use crate::freshness::Freshness;
 use crate::group::Writer;
+use crate::sql::{Sql, sql};
 use crate::turns::{Queue, Seat, Turns};
 use crate::{Error, Role, Tx};
 use sqlx::postgres::Postgres;
@@ -49,6 +51,8 @@ const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// How long a command waits for its turn at a connection.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take to come and to begin: longer than the pool itself waits for one.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(7);
 /// One of so many connections to a server, and one at least, is for what stops something only.
 const CONNECTIONS_FOR_A_STOP: u32 = 10;
 
@@ -59,7 +63,10 @@ enum Pools {
         writer: Writer,
         readers: Pool<Sqlite>,
     },
-    Postgres(Pool<Postgres>),
+    Postgres {
+        pool: Pool<Postgres>,
+        freshness: Freshness,
+    },
 }
 
 /// Connections, and the turns at them.
@@ -89,7 +96,8 @@ impl<D: sqlx::Database> Pool<D> {
         let seat = tokio::time::timeout(TURN_TIMEOUT, self.turns.enter(job.queue()));
         let seat = seat.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         tell_turn(job, seat.waited());
-        Ok((seat, self.connections.begin_with(begin).await?))
+        let begun = tokio::time::timeout(BEGIN_TIMEOUT, self.connections.begin_with(begin)).await;
+        Ok((seat, begun.map_err(|_| sqlx::Error::PoolTimedOut)??))
     }
 }
 
@@ -229,9 +237,12 @@ impl Database {
                 }
             }
             Settings::Postgres(server) => {
-                let connections = engine::open_postgres(server, role).await?;
+                let (connections, freshness) = engine::open_postgres(server, role).await?;
                 let kept = server.connections_max / CONNECTIONS_FOR_A_STOP;
-                Pools::Postgres(Pool::new(connections, kept.max(1)))
+                Pools::Postgres {
+                    pool: Pool::new(connections, kept.max(1)),
+                    freshness,
+                }
             }
         };
         let begin = match role {
@@ -280,10 +291,12 @@ impl Database {
                     Ok((_seat, inner)) => run(Tx::sqlite(inner, false), job).await,
                     Err(error) => Err(error.into()),
                 },
-                Pools::Postgres(pool) => {
+                Pools::Postgres { pool, freshness } => {
                     let begin = if writes { self.begin } else { BEGIN_READING };
                     match pool.begin(job, begin).await {
-                        Ok((_seat, inner)) => run(Tx::postgres(inner, writes), job).await,
+                        Ok((_seat, inner)) => {
+                            run(Tx::postgres(inner, writes, freshness.clone()), job).await
+                        }
                         Err(error) => Err(error.into()),
                     }
                 }
@@ -306,6 +319,15 @@ impl Database {
                 other => return other,
             }
         }
+    }
+
+    /// That the database takes changes at this moment, on the way that commands take: locks a row that nobody
+    /// changes, as a command would.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.write(&Check).await
     }
 
     /// Brings what was erased to an end on the disk as well: SQLite keeps old pages in its journal until they are
@@ -337,8 +359,36 @@ impl Database {
                 writer.close().await;
                 readers.connections.close().await;
             }
-            Pools::Postgres(pool) => pool.connections.close().await,
+            Pools::Postgres { pool, .. } => pool.connections.close().await,
         }
+    }
+}
+
+/// Locks the row of the newest migration, which PostgreSQL refuses where it takes no changes; on SQLite the turn at the
+/// writer is the lock.
+const LOCK_NEWEST_MIGRATION: Sql =
+    sql!("SELECT version FROM _sqlx_migrations ORDER BY version DESC LIMIT 1", for update);
+
+/// The statements of this file, for the test that prepares each.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[LOCK_NEWEST_MIGRATION];
+
+struct Check;
+
+impl Work for Check {
+    type Output = ();
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "Check"
+    }
+
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<(), Error> {
+        tx.one(LOCK_NEWEST_MIGRATION, &[]).await.map(drop)
+    }
+
+    fn is_transient(error: &Error) -> bool {
+        error.is_transient()
     }
 }
 

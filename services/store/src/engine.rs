@@ -5,6 +5,7 @@
 //! into an error or a log.
 
 use crate::Error;
+use crate::freshness::Freshness;
 use crate::opening::{OpenFault, of_file, of_server};
 use crate::schema::{check_schema, must_migrate, postgres_migrations, sqlite_migrations};
 use rules::secret::Secret;
@@ -201,17 +202,23 @@ pub(crate) async fn open_sqlite(
     Ok((writer, readers))
 }
 
-pub(crate) async fn open_postgres(server: &Server, role: Role) -> Result<PgPool, Error> {
+/// The connections to a server, and since when they are fresh.
+pub(crate) async fn open_postgres(
+    server: &Server,
+    role: Role,
+) -> Result<(PgPool, Freshness), Error> {
     // A connection by itself first: a pool tries again until it only knows that it waited.
     let mut first = connect_postgres(server).await?;
     check_server(server, &mut first).await?;
     let found = postgres_migrations(server, &mut first).await?;
     check_schema(server, role, Role::on_postgres, &found)?;
     first.close().await?;
-    Ok(PgPoolOptions::new()
+    let freshness = Freshness::default();
+    let pool = PgPoolOptions::new()
         .max_connections(server.connections_max)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(postgres(server)?))
+        .acquire_timeout(ACQUIRE_TIMEOUT);
+    let pool = freshness.watch(pool).connect_lazy_with(postgres(server)?);
+    Ok((pool, freshness))
 }
 
 /// One connection that only reads a file, made as the program makes its own.

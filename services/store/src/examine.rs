@@ -3,6 +3,7 @@
 //! Must never write, and must never take a lock that a running role would wait for.
 
 use crate::engine::{Settings, check_server, connect_postgres, connect_sqlite};
+use crate::freshness::Freshness;
 use crate::schema::{check_schema, postgres_migrations, sqlite_migrations};
 use crate::{Error, Role, Server, Tx, Work};
 use rules::clock::Timestamp;
@@ -182,7 +183,8 @@ impl<'s> Examination<'s> {
             }
             Connection::Postgres(connection) => {
                 let begun = connection.begin_with("BEGIN READ ONLY").await;
-                Tx::postgres(begun.map_err(Error::from)?, false)
+                let begun = begun.map_err(Error::from)?;
+                Tx::postgres(begun, false, Freshness::default())
             }
         };
         let output = work.perform(&mut tx).await?;

@@ -15,6 +15,7 @@ pub mod errand;
 pub mod error;
 pub mod examine;
 pub mod feed;
+mod freshness;
 mod group;
 pub mod handover;
 pub mod holder;

@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::batch::Batch;
+use crate::freshness::Freshness;
 use crate::sql::{Arg, Row, Sql, query};
 use sqlx::postgres::Postgres;
 use sqlx::sqlite::{Sqlite, SqliteConnection};
@@ -36,6 +37,8 @@ enum Engine<'t> {
     Postgres {
         inner: Transaction<'t, Postgres>,
         writes: bool,
+        /// Of the connections in whose pool this one is.
+        freshness: Freshness,
     },
 }
 
@@ -97,10 +100,14 @@ macro_rules! on {
                 let done = turn.connection.$run(query::<Sqlite>(text, args)).await;
                 Done::Sqlite(done.map_err(Error::from)?)
             }
-            Engine::Postgres { inner, writes } => {
+            Engine::Postgres {
+                inner,
+                writes,
+                freshness,
+            } => {
                 let text = if *writes { $sql.locking } else { $sql.text };
-                let done = inner.$run(query::<Postgres>(text, args)).await;
-                Done::Postgres(done.map_err(Error::from)?)
+                let done = inner.$run(query::<Postgres>(text, args));
+                Done::Postgres(freshness.heed(done).await?)
             }
         }
     }};
@@ -131,8 +138,16 @@ impl<'t> Tx<'t> {
     }
 
     /// `writes` is false when the transaction only reads: then no row is locked.
-    pub(crate) fn postgres(inner: Transaction<'t, Postgres>, writes: bool) -> Self {
-        Self::new(Engine::Postgres { inner, writes })
+    pub(crate) fn postgres(
+        inner: Transaction<'t, Postgres>,
+        writes: bool,
+        freshness: Freshness,
+    ) -> Self {
+        Self::new(Engine::Postgres {
+            inner,
+            writes,
+            freshness,
+        })
     }
 
     /// Commits; gives how often it went to the database and back, its beginning and its end not counted.
@@ -154,7 +169,9 @@ impl<'t> Tx<'t> {
                 }
                 *turn.is_open = false;
             }
-            Engine::Postgres { inner, .. } => inner.commit().await?,
+            Engine::Postgres {
+                inner, freshness, ..
+            } => freshness.heed(inner.commit()).await?,
         }
         Ok(self.round_trips)
     }
@@ -201,9 +218,12 @@ impl<'t> Tx<'t> {
                     .execute(waiting.query::<Sqlite>(text))
                     .await?;
             }
-            Engine::Postgres { inner, .. } => {
+            Engine::Postgres {
+                inner, freshness, ..
+            } => {
                 let text = waiting.at_once();
-                inner.execute(waiting.query::<Postgres>(text)).await?;
+                let done = inner.execute(waiting.query::<Postgres>(text));
+                freshness.heed(done).await?;
             }
         }
         Ok(())

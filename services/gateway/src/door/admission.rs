@@ -2,8 +2,9 @@
 //! next call, not its next connection. And from a caller to a permit: what goes beyond a budget is refused here, before
 //! its body is read.
 //!
-//! Must never let a call reach a service without a caller and a permit, health and reflection included. A `Caller`
-//! is made here and nowhere else.
+//! Must never let a call reach a service without a caller and a permit, reflection included. A `Caller` is made here
+//! and nowhere else. Only whether the process serves is answered to any certificate of a right issuer: a probe is no
+//! desk.
 
 use super::Visit;
 use super::budgets::{Budget, Ledger};
@@ -29,6 +30,8 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use wire::count::Uncounted;
 
+/// The one call that needs no desk; whoever follows health needs one.
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// The longest that the server works on one call.
 const DEADLINE_MAX: Duration = Duration::from_millis(DEADLINE_MILLIS_MAX.unsigned_abs());
 
@@ -223,6 +226,11 @@ where
         });
         let (caller, visit, permit) = match admitted {
             Ok(admitted) => admitted,
+            Err(Halt::Nobody(Reason::OinUnknown | Reason::DeskUnknown, Some(_)))
+                if request.uri().path() == HEALTH =>
+            {
+                return Box::pin(self.inner.call(request));
+            }
             Err(halt) => {
                 return Box::pin(async move { Ok(gate.halt(halt).await.into_http()) });
             }

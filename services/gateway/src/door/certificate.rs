@@ -7,7 +7,7 @@ use rules::clock::Timestamp;
 use rules::id::Oin;
 use rustls::pki_types::CertificateDer;
 use x509_parser::oid_registry::{Oid, asn1_rs::oid};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 /// A peer's certificate after the handshake has verified it. Travels with every call of its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,21 @@ pub fn validity(der: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
         moment(validity.not_before.timestamp()),
         moment(validity.not_after.timestamp()),
     ))
+}
+
+/// The first name by which a server with this certificate can be called; `None` when there is none.
+#[must_use]
+pub fn server_name(der: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    names
+        .value
+        .general_names
+        .iter()
+        .find_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        })
 }
 
 fn subject_oin(certificate: &X509Certificate<'_>, element: OinElement) -> Option<Oin> {

@@ -101,7 +101,8 @@ pub async fn run(
     let work = tokio::spawn(async move {
         own_work::run(&worker, &mut own, &chain, &days, told).await;
     });
-    let served = serving::serve(configuration, registry, mounted, stopping).await;
+    let stored = Arc::<Counter>::clone(&counter);
+    let served = serving::serve(configuration, registry, mounted, stored, stopping).await;
     // A fault of the server ends the broker's own work as well; nothing is half-written by that.
     work.abort();
     drop(work.await);

@@ -62,7 +62,8 @@ pub async fn run(
             DirectoryServiceServer<_>,
             Directories::new(standing)
         ));
-    let served = serving::serve(configuration, registry, mounted, stopping).await;
+    let stored = Arc::new(holder.clone());
+    let served = serving::serve(configuration, registry, mounted, stored, stopping).await;
     holder.close_database().await;
     Ok(served?)
 }

@@ -115,7 +115,8 @@ pub async fn run(
         )),
         tokio::spawn(errands::follow_copies(portal.clone(), stopping.clone())),
     ];
-    let served = serving::serve(configuration, registry, mounted, stopping).await;
+    let stored = Arc::new(portal.clone());
+    let served = serving::serve(configuration, registry, mounted, stored, stopping).await;
     refresh.abort();
     feed.abort();
     for task in tasks {

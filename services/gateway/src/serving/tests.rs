@@ -15,8 +15,10 @@ use rules::id::{Oin, Party, PeerKind};
 use rules::reason::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::Status;
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 use wire::directory::v1 as message;
@@ -79,6 +81,24 @@ impl Standing for OneOrganisation {
         Box::pin(std::future::ready(Ok(
             message::ImportDirectoryResponse::default(),
         )))
+    }
+}
+
+/// A database that takes changes, or not.
+#[derive(Default)]
+struct Shelf {
+    is_stuck: AtomicBool,
+}
+
+impl Stored for Shelf {
+    fn check_database(&self) -> Boxed<'_, Result<(), store::Error>> {
+        let is_stuck = self.is_stuck.load(Ordering::Relaxed);
+        let said = if is_stuck {
+            Err(store::Error::OnlyReads)
+        } else {
+            Ok(())
+        };
+        Box::pin(std::future::ready(said))
     }
 }
 
@@ -167,6 +187,7 @@ fn configuration(listen: std::net::SocketAddr, tls: TlsFiles) -> Configuration {
 struct House {
     authority: Authority,
     address: String,
+    shelf: Arc<Shelf>,
     stop: watch::Sender<bool>,
     served: tokio::task::JoinHandle<Result<(), ServeError>>,
 }
@@ -185,12 +206,16 @@ impl House {
             DirectoryServiceServer<_>,
             Directories::new(Arc::new(OneOrganisation))
         ));
+        let shelf = Arc::<Shelf>::default();
+        let stored = Arc::<Shelf>::clone(&shelf);
         let served = tokio::spawn(async move {
-            serve(&configuration, Arc::new(OneOrganisation), mounted, stopping).await
+            let registry = Arc::new(OneOrganisation);
+            serve(&configuration, registry, mounted, stored, stopping).await
         });
         Self {
             authority,
             address: listen.to_string(),
+            shelf,
             stop,
             served,
         }
@@ -255,12 +280,23 @@ async fn only_known_desks_of_the_right_issuer_come_in() {
     assert_eq!(house.health(&known).await.expect("serving"), 1);
 
     let unknown = house.authority.issue("unknown", UNKNOWN);
-    let refused = house
-        .health(&unknown)
+    let issuer = house.authority.files("server").issuer;
+    let channel = house.connect(&unknown, &issuer).channel();
+    let refused = DirectoryServiceClient::new(channel.clone())
+        .who_am_i(message::WhoAmIRequest {})
         .await
         .expect_err("no such organisation");
     assert_eq!(reason(&refused), "OIN_UNKNOWN");
     assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    assert_eq!(
+        house.health(&unknown).await.expect("a probe is no desk"),
+        ServingStatus::Serving as i32
+    );
+    let refused = HealthClient::new(channel)
+        .watch(HealthCheckRequest::default())
+        .await
+        .expect_err("who stays is a desk");
+    assert_eq!(reason(&refused), "OIN_UNKNOWN");
 
     let stranger = Authority::new(&house.authority.folder, "stranger").issue("forged", KNOWN);
     let refused = house.health(&stranger).await.expect_err("another issuer");
@@ -305,5 +341,57 @@ async fn what_the_door_says_of_a_caller_and_what_it_does_not_serve() {
         .await
         .expect_err("not mounted");
     assert_eq!(refused.code(), tonic::Code::Unimplemented);
+    house.close().await;
+}
+
+/// Waits until health says this of the process and of its services.
+async fn check_health(house: &House, own: &TlsFiles, expected: ServingStatus) {
+    let channel = house
+        .connect(own, &house.authority.files("server").issuer)
+        .channel();
+    for service in [health::WHOLE, "sluis.directory.v1.DirectoryService"] {
+        let asked = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let begun = std::time::Instant::now();
+        loop {
+            let answer = HealthClient::new(channel.clone())
+                .check(asked.clone())
+                .await;
+            if answer.expect("an answer").into_inner().status() == expected {
+                break;
+            }
+            let is_late = begun.elapsed() > Duration::from_secs(6);
+            assert!(!is_late, "`{service}` is never {expected:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_follows_the_database_and_the_end_of_the_process() {
+    let house = House::open("health").await;
+    let known = house.authority.issue("known", KNOWN);
+    house.health(&known).await.expect("serving");
+    check_health(&house, &known, ServingStatus::Serving).await;
+    house.shelf.is_stuck.store(true, Ordering::Relaxed);
+    check_health(&house, &known, ServingStatus::NotServing).await;
+    house.shelf.is_stuck.store(false, Ordering::Relaxed);
+    check_health(&house, &known, ServingStatus::Serving).await;
+
+    let channel = house
+        .connect(&known, &house.authority.files("server").issuer)
+        .channel();
+    let followed = HealthClient::new(channel)
+        .watch(HealthCheckRequest::default())
+        .await;
+    let mut followed = followed.expect("a desk follows").into_inner();
+    let mut next = async || followed.message().await.expect("no fault");
+    let status =
+        |said: Option<tonic_health::pb::HealthCheckResponse>| said.map(|said| said.status());
+    assert_eq!(status(next().await), Some(ServingStatus::Serving));
+    house.stop.send_replace(true);
+    assert_eq!(status(next().await), Some(ServingStatus::NotServing));
+    assert_eq!(status(next().await), None, "nobody who looks is waited for");
     house.close().await;
 }

@@ -11,6 +11,7 @@ pub(super) const BROKER: &[&[Sql]] = &[
     crate::audit::STATEMENTS,
     crate::consent::STATEMENTS,
     crate::consequence::STATEMENTS,
+    crate::database::STATEMENTS,
     crate::directory::STATEMENTS,
     crate::feed::STATEMENTS,
     crate::handover::STATEMENTS,
@@ -69,7 +70,7 @@ async fn check(role: Role, all: PrepareAll, count: usize) {
 
 #[tokio::test]
 async fn every_statement_of_the_broker_can_be_prepared() {
-    check(Role::Broker, PrepareAll(BROKER), 133).await;
+    check(Role::Broker, PrepareAll(BROKER), 134).await;
 }
 
 #[tokio::test]
