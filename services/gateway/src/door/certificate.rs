@@ -6,8 +6,9 @@ use crate::configuration::OinElement;
 use rules::clock::Timestamp;
 use rules::id::Oin;
 use rustls::pki_types::CertificateDer;
+use std::net::IpAddr;
 use x509_parser::oid_registry::{Oid, asn1_rs::oid};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 /// A peer's certificate after the handshake has verified it. Travels with every call of its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,29 @@ pub fn validity(der: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
         moment(validity.not_before.timestamp()),
         moment(validity.not_after.timestamp()),
     ))
+}
+
+/// The first name under which a certificate's owner serves, a DNS name or an IP address; `None` when it has none.
+#[must_use]
+pub fn server_name(der: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    names
+        .value
+        .general_names
+        .iter()
+        .find_map(|name| match name {
+            // Of names with a joker any will do.
+            GeneralName::DNSName(name) => Some(name.replacen('*', "door", 1)),
+            GeneralName::IPAddress(octets) => {
+                if let Ok(octets) = <[u8; 4]>::try_from(*octets) {
+                    return Some(IpAddr::from(octets).to_string());
+                }
+                let octets = <[u8; 16]>::try_from(*octets).ok()?;
+                Some(IpAddr::from(octets).to_string())
+            }
+            _ => None,
+        })
 }
 
 fn subject_oin(certificate: &X509Certificate<'_>, element: OinElement) -> Option<Oin> {

@@ -3,11 +3,12 @@
 use super::*;
 use crate::configuration::{
     DatabaseSettings, LogFormat, LogLevel, LogSettings, OinElement, PortalSettings, Profile, Role,
-    SignedPath, TlsFiles,
+    SignedPath,
 };
 use crate::door::certificate::PeerCertificate;
 use crate::grpc::directory::{Boxed, Directories, Standing};
 use client::connection::Connection;
+use client::credentials::{LiveCredentials, TlsFiles};
 use counter::Caller;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rules::id::{Oin, Party, PeerKind};
@@ -183,7 +184,9 @@ impl House {
             Directories::new(Arc::new(OneOrganisation))
         ));
         let served = tokio::spawn(async move {
-            serve(&configuration, Arc::new(OneOrganisation), mounted, stopping).await
+            let credentials = LiveCredentials::open(&configuration.tls)?;
+            let registry = Arc::new(OneOrganisation);
+            serve(&configuration, credentials, registry, mounted, stopping).await
         });
         Self {
             authority,
