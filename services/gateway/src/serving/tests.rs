@@ -307,3 +307,26 @@ async fn what_the_door_says_of_a_caller_and_what_it_does_not_serve() {
     assert_eq!(refused.code(), tonic::Code::Unimplemented);
     house.close().await;
 }
+
+#[tokio::test]
+async fn what_was_renewed_is_shown_at_the_next_call_and_a_call_that_goes_on_goes_on() {
+    let house = House::open("renewed").await;
+    let known = house.authority.issue("known", KNOWN);
+    house.health(&known).await.expect("serving");
+    let credentials = LiveCredentials::open(&known).expect("credentials");
+    let way = Connection::new(&credentials, "localhost", &house.address).expect("a way");
+    let ask = HealthCheckRequest::default;
+    let watch = HealthClient::new(way.channel()).watch(ask()).await;
+    let mut watch = watch.expect("watched").into_inner();
+    watch.message().await.expect("serving");
+
+    // Another number on the same files: the door says which certificate it was shown.
+    house.authority.issue("known", UNKNOWN);
+    credentials.renew().await;
+    let refused = HealthClient::new(way.channel()).check(ask()).await;
+    assert_eq!(reason(&refused.expect_err("unknown")), "OIN_UNKNOWN");
+    let ended = tokio::time::timeout(Duration::from_millis(300), watch.message()).await;
+    assert!(ended.is_err(), "the call that went on has ended");
+    drop((watch, way));
+    house.close().await;
+}
