@@ -169,11 +169,18 @@ fn what_is_wrong_with_a_file_is_said_with_the_file() {
         format!("{}{damaged}{}", chain.root, chain.root),
         &words,
     );
-    let nothing = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    let line = |word: &str| format!("-----{word} CERTIFICATE-----\n");
+    let nothing = format!("{}MAA=\n{}", line("BEGIN"), line("END"));
     let words = ["issuer's certificate 2 in `", "not a certificate of X.509"];
     look(issuers, format!("{}{nothing}", chain.root), &words);
+}
 
-    // Whatever protects a key by a password.
+#[test]
+fn a_key_that_a_password_protects_is_said_to_be_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let chain = Chain::new();
+    let key = "key.pem";
     let secret = "pass:geheim";
     for arguments in [
         &["pkcs8", "-topk8", "-in", key, "-passout", secret][..],

@@ -57,9 +57,9 @@ pub(super) fn key(path: &Path, octets: &[u8]) -> Result<PrivateKeyDer<'static>, 
         Ok(key) => return Ok(key),
         Err(cause) => cause,
     };
-    let text = String::from_utf8_lossy(octets);
     // PKCS#8 has a label for it (RFC 7468 section 11), older forms a line (RFC 1421 section 4.6.1.1).
-    if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("4,ENCRYPTED") {
+    let is_labelled = labels(octets).contains("ENCRYPTED PRIVATE KEY");
+    if is_labelled || String::from_utf8_lossy(octets).contains("4,ENCRYPTED") {
         return Err(CredentialError::Password {
             path: path.to_owned(),
         });

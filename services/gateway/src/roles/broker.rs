@@ -178,11 +178,9 @@ async fn start(
     let key_file = files::key_file(&configuration.key_file, KeyRole::Broker)?;
     let database = open(settings).await?;
     let controllers = controllers(configuration);
-    let (in_force, first) = if let Some(in_force) = stored(&database, &controllers).await? {
-        (in_force, None)
-    } else {
-        let (in_force, first) = first_start(configuration, settings, &controllers)?;
-        (in_force, Some(first))
+    let (in_force, first) = match stored(&database, &controllers).await? {
+        Some(in_force) => (in_force, None),
+        None => first_start(configuration, settings, &controllers)?,
     };
     let promise = SigningKey::from_seed(key_file.require(SecretName::SigningSeed)?);
     let operator = operator(configuration, credentials, &in_force, &promise)?;
@@ -316,7 +314,7 @@ fn first_start(
     configuration: &Configuration,
     settings: &BrokerSettings,
     controllers: &[counter::counter::Controller],
-) -> Result<(InForce, FirstFiles), StartError> {
+) -> Result<(InForce, Option<FirstFiles>), StartError> {
     let directory = Signed {
         content: files::read(&configuration.directory.path)?,
         signatures: signatures(&configuration.directory.signatures)?,
@@ -329,7 +327,7 @@ fn first_start(
     let verified = verify_directory(controllers, &directory).map_err(refused("directory"))?;
     let bundle = verify_policy_set(controllers, &policy).map_err(refused("policy set"))?;
     let in_force = InForce::new(verified, &directory, bundle)?;
-    Ok((in_force, FirstFiles { directory, policy }))
+    Ok((in_force, Some(FirstFiles { directory, policy })))
 }
 
 /// The broker's own desk: its certificate is in the directory as the broker, and its promise key is

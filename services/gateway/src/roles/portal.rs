@@ -68,13 +68,7 @@ pub async fn run(
     let controllers = controllers(configuration);
     let first = first_directory(configuration, &controllers)?;
     let caller = own_desk(configuration, &credentials, &first)?;
-    let client = client(
-        configuration,
-        &credentials,
-        settings,
-        &caller,
-        controllers.clone(),
-    )?;
+    let client = client(configuration, &credentials, settings, &caller)?;
     let mut stopped = stopping.clone();
     tokio::select! {
         () = serving::stop(&mut stopped) => return Ok(()),
@@ -307,7 +301,6 @@ fn client(
     credentials: &Arc<LiveCredentials>,
     settings: &PortalSettings,
     caller: &Caller,
-    controllers: Vec<Controller>,
 ) -> Result<Client, StartError> {
     let key_file = files::key_file(&configuration.key_file, KeyRole::Portal)?;
     let commitments = configuration
@@ -330,7 +323,7 @@ fn client(
         )?,
         identity: Identity::from_key_file(caller.party.clone(), caller.desk.clone(), &key_file)?,
         trust: Trust {
-            controllers,
+            controllers: controllers(configuration),
             commitments,
         },
         store: Store::open(
