@@ -17,7 +17,8 @@ const SERIAL_NUMBER: &[u64] = &[2, 5, 4, 5];
 /// The authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    /// Its own certificate, PEM.
+    pub(crate) pem: String,
 }
 
 /// What a certificate is to say.

@@ -6,6 +6,7 @@
 mod agreement;
 mod authority;
 mod backup;
+mod certificates;
 mod cli;
 mod consent;
 mod controllers;

@@ -28,7 +28,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const WHO: usize = 40;
 
 /// A person who is logged in at the portal.
-struct Front {
+pub(crate) struct Front {
     portal: PortalServiceClient<Channel>,
     session: Vec<u8>,
 }
@@ -95,7 +95,7 @@ impl Front {
         answer.unwrap().into_inner()
     }
 
-    async fn states(&mut self) -> Vec<ConsentState> {
+    pub(crate) async fn states(&mut self) -> Vec<ConsentState> {
         let overview = self.overview().await;
         let consents = overview.consents.iter();
         consents
@@ -112,7 +112,7 @@ impl Front {
         answer.unwrap().into_inner().blocks
     }
 
-    async fn block(&mut self, oin: &str) -> message::BlockOrganisationResponse {
+    pub(crate) async fn block(&mut self, oin: &str) -> message::BlockOrganisationResponse {
         let request = message::BlockOrganisationRequest {
             session: self.session.clone(),
             request_id: request_id(),
@@ -125,7 +125,7 @@ impl Front {
 }
 
 /// A stage on which everybody runs, with a person who is logged in and said yes, and a handover on its way.
-async fn stage() -> (Scene<Laid>, Front, HandoverId) {
+pub(crate) async fn stage() -> (Scene<Laid>, Front, HandoverId) {
     let laid = Laid::open().await;
     let scene = Scene::on(laid).await;
     let mut front = Front::log_in(&scene.house).await;
@@ -141,7 +141,7 @@ async fn state(scene: &Scene<Laid>, id: &HandoverId) -> i32 {
 }
 
 /// Waits until nothing that the person asked for is still to be done.
-async fn until_done(front: &mut Front) {
+pub(crate) async fn until_done(front: &mut Front) {
     let begun = Instant::now();
     while front.overview().await.still_to_do_count > 0 {
         assert!(begun.elapsed() < DONE_WITHIN, "it is never done");

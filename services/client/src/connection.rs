@@ -2,13 +2,14 @@
 //!
 //! Must never fall back to a connection without both certificates checked, and never log what travels.
 
+use crate::credentials::{CredentialError, Credentials, LiveCredentials, TlsFiles};
 use crate::error::causes;
 use hyper_util::rt::TokioIo;
 use rules::limits::DEADLINE_MILLIS_MAX;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::net::Ipv6Addr;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -24,59 +25,38 @@ pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The deadline of every call.
 pub const DEADLINE: Duration = Duration::from_millis(DEADLINE_MILLIS_MAX.unsigned_abs());
 
-/// Protocol name of HTTP/2 in the TLS handshake (RFC 7301).
-const ALPN_HTTP2: &[u8] = b"h2";
-
-/// Why a connection cannot be made from these files.
+/// Why a connection cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    /// A PEM file cannot be read.
-    #[error("the {what} cannot be read from `{}`: {source}; it must be a PEM file", path.display())]
-    File {
-        /// Which file: certificate, private key or issuer.
-        what: &'static str,
-        /// Where it was looked for.
-        path: PathBuf,
-        /// What the reader said.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// A PEM file is there but holds nothing of its kind.
-    #[error("`{}` holds no {what}", path.display())]
-    Empty {
-        /// What was looked for.
-        what: &'static str,
-        /// Where.
-        path: PathBuf,
-    },
-    /// Certificate, key and issuer do not go together.
-    #[error("certificate, key and issuer cannot be used together: {0}")]
-    Tls(#[from] rustls::Error),
-    /// The issuer's certificate is no root.
-    #[error("the issuer's certificate cannot serve as a root: {0}")]
-    Issuer(rustls::Error),
+    /// The certificate files cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     /// The server name is neither a DNS name nor an IP address.
-    #[error("the server name is neither a DNS name nor an IP address")]
-    ServerName,
+    #[error(
+        "the server name `{0}` is neither a DNS name nor an IP address (without brackets or port)"
+    )]
+    ServerName(String),
     /// The address is not `host:port`.
-    #[error("the address is not host:port")]
-    Address,
+    #[error("the address `{0}` is not host:port; an IPv6 address stands in brackets: [::1]:7443")]
+    Address(String),
 }
 
-/// A way to one gateway, and everything needed to use it again after it breaks.
+/// A way to one gateway, and everything needed to use it again after it breaks or its certificate is renewed.
 ///
 /// Cloning is cheap and shares the connection.
 #[derive(Clone)]
 pub struct Connection {
-    channel: Channel,
-    pub(crate) way: Way,
+    pub(crate) way: Arc<Way>,
+    /// The channel, and the credentials that it began with.
+    channel: Arc<RwLock<(Arc<Credentials>, Channel)>>,
 }
 
 /// Where to connect and with what.
-#[derive(Clone)]
 pub(crate) struct Way {
-    pub(crate) address: Arc<str>,
-    pub(crate) server_name: ServerName<'static>,
-    pub(crate) configuration: Arc<rustls::ClientConfig>,
+    pub(crate) address: String,
+    server_name: ServerName<'static>,
+    credentials: Arc<LiveCredentials>,
+    endpoint: Endpoint,
 }
 
 impl std::fmt::Debug for Connection {
@@ -89,7 +69,8 @@ impl Connection {
     /// A connection with this desk's `certificate` (chain, leaf first) and private `key`, to a server
     /// whose certificate is from `issuer` and names `server_name`, at `address` (`host:port`).
     ///
-    /// Nothing is sent yet: the connection is made at the first call and again whenever it breaks.
+    /// Nothing is sent yet: the connection is made at the first call and again whenever it breaks. The files are
+    /// followed: what is renewed there is used for the next call.
     ///
     /// # Errors
     ///
@@ -101,76 +82,95 @@ impl Connection {
         server_name: &str,
         address: &str,
     ) -> Result<Self, ConnectionError> {
-        let chain = certificates("certificate", certificate)?;
-        let private = PrivateKeyDer::from_pem_file(key)
-            .map_err(|source| file_error("private key", key, source))?;
-        let roots = certificates("issuer's certificate", issuer)?;
-        Self::from_parts(chain, private, roots, server_name, address)
+        let files = TlsFiles {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            issuer: issuer.to_owned(),
+        };
+        Self::new(&LiveCredentials::open(&files)?, server_name, address)
     }
 
-    /// The same from parts that are in memory already (the gateway's own walk to the key holders).
+    /// The same with credentials that a process shares among its connections.
     ///
     /// # Errors
     ///
-    /// When the parts do not go together, or a name is not one.
-    pub fn from_parts(
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-        issuers: Vec<CertificateDer<'static>>,
+    /// When a name is not one.
+    pub fn new(
+        credentials: &Arc<LiveCredentials>,
         server_name: &str,
         address: &str,
     ) -> Result<Self, ConnectionError> {
-        let mut roots = rustls::RootCertStore::empty();
-        for issuer in issuers {
-            roots.add(issuer).map_err(ConnectionError::Issuer)?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut configuration = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)?;
-        configuration.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
-        let way = Way {
-            address: address.into(),
+        let way = Arc::new(Way {
+            address: address.to_owned(),
             server_name: ServerName::try_from(server_name.to_owned())
-                .map_err(|_| ConnectionError::ServerName)?,
-            configuration: Arc::new(configuration),
-        };
-        let channel = channel(&way, server_name)?;
-        Ok(Self { channel, way })
+                .map_err(|_| ConnectionError::ServerName(server_name.to_owned()))?,
+            credentials: Arc::clone(credentials),
+            endpoint: endpoint(server_name, address)?,
+        });
+        let first = (credentials.current(), way.channel());
+        Ok(Self {
+            way,
+            channel: Arc::new(RwLock::new(first)),
+        })
     }
 
     /// A connection without TLS to a server of this process, for tests of what lies above the connection.
     #[cfg(test)]
     pub(crate) fn plain(address: std::net::SocketAddr) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let configuration = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        let way = Way {
-            address: address.to_string().into(),
-            server_name: ServerName::IpAddress(address.ip().into()),
-            configuration: Arc::new(configuration),
+        let files = TlsFiles {
+            certificate: "".into(),
+            key: "".into(),
+            issuer: "".into(),
         };
+        let credentials = Arc::new(LiveCredentials::of(files, Credentials::none()));
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let channel = (credentials.current(), endpoint.connect_lazy());
         Self {
-            channel: endpoint.connect_lazy(),
-            way,
+            way: Arc::new(Way {
+                address: address.to_string(),
+                server_name: ServerName::IpAddress(address.ip().into()),
+                credentials,
+                endpoint,
+            }),
+            channel: Arc::new(RwLock::new(channel)),
         }
     }
 
-    /// The channel, for a generated stub.
+    /// The channel for a generated stub. Ask for it at each call: once the certificate files were renewed it is
+    /// another one, and calls that go on end on the old one.
     #[must_use]
     pub fn channel(&self) -> Channel {
-        self.channel.clone()
+        let now = self.way.credentials.current();
+        {
+            let held = self.channel.read().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(&held.0, &now) {
+                return held.1.clone();
+            }
+        }
+        let mut held = self.channel.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&held.0, &now) {
+            *held = (now, self.way.channel());
+        }
+        held.1.clone()
     }
 
     /// `host:port` of the gateway.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.way.address
+    }
+
+    /// The certificate that the other side shows on a connection of its own, on which nothing is asked.
+    ///
+    /// # Errors
+    ///
+    /// When it is away, or its certificate is not from a trusted issuer, not valid now or of another name.
+    pub async fn shown_certificate(&self) -> std::io::Result<CertificateDer<'static>> {
+        let stream = self.way.connect().await?;
+        let shown = stream.get_ref().1.peer_certificates();
+        shown
+            .and_then(|chain| chain.first().cloned())
+            .ok_or_else(|| std::io::Error::other("it shows no certificate"))
     }
 }
 
@@ -184,88 +184,74 @@ macro_rules! stub {
 }
 pub(crate) use stub;
 
-fn certificates(
-    what: &'static str,
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, ConnectionError> {
-    let read: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|source| file_error(what, path, source))?;
-    if read.is_empty() {
-        return Err(ConnectionError::Empty {
-            what,
-            path: path.to_owned(),
-        });
-    }
-    Ok(read)
+/// Host and port of an address; an IPv6 address stands in brackets.
+#[must_use]
+pub fn host_and_port(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let literal = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let good = match literal {
+        Some(literal) => literal.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains([':', '[', ']']),
+    };
+    Some((literal.unwrap_or(host), port.parse().ok()?)).filter(|_| good)
 }
 
-fn file_error(
-    what: &'static str,
-    path: &Path,
-    source: rustls::pki_types::pem::Error,
-) -> ConnectionError {
-    let path = path.to_owned();
-    if matches!(source, rustls::pki_types::pem::Error::NoItemsFound) {
-        ConnectionError::Empty { what, path }
+/// Where the channel goes. The endpoint's own scheme is plain, because the way is what makes TLS; the origin says
+/// https, because that is what travels.
+fn endpoint(server_name: &str, address: &str) -> Result<Endpoint, ConnectionError> {
+    let wrong_address = || ConnectionError::Address(address.to_owned());
+    host_and_port(address).ok_or_else(wrong_address)?;
+    let authority = if server_name.parse::<Ipv6Addr>().is_ok() {
+        format!("[{server_name}]")
     } else {
-        ConnectionError::File { what, path, source }
-    }
-}
-
-/// The lazy channel. The endpoint's own scheme is plain, because the connector below is what makes
-/// TLS; the origin says https, because that is what travels.
-fn channel(way: &Way, server_name: &str) -> Result<Channel, ConnectionError> {
-    if way
-        .address
-        .rsplit_once(':')
-        .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-    {
-        return Err(ConnectionError::Address);
-    }
+        server_name.to_owned()
+    };
     let origin = Uri::builder()
         .scheme("https")
-        .authority(server_name)
+        .authority(authority)
         .path_and_query("/")
         .build()
-        .map_err(|_| ConnectionError::ServerName)?;
-    let endpoint = Endpoint::from_shared(format!("http://{}", way.address))
-        .map_err(|_| ConnectionError::Address)?
+        .map_err(|_| ConnectionError::ServerName(server_name.to_owned()))?;
+    Ok(Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|_| wrong_address())?
         .origin(origin)
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(DEADLINE)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_while_idle(true);
-    let way = way.clone();
-    Ok(
-        endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
-            let way = way.clone();
-            async move {
-                let stream = tokio::time::timeout(CONNECT_TIMEOUT, way.connect())
-                    .await
-                    .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-                Ok::<_, std::io::Error>(TokioIo::new(stream))
-            }
-        })),
-    )
+        .keep_alive_while_idle(true))
 }
 
 impl Way {
-    /// Connects and shakes hands.
-    pub(crate) async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(&*self.address).await?;
-        self.shake_hands(stream).await
+    /// A fresh lazy channel.
+    fn channel(self: &Arc<Self>) -> Channel {
+        let way = Arc::clone(self);
+        self.endpoint
+            .connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+                let way = Arc::clone(&way);
+                async move { Ok::<_, std::io::Error>(TokioIo::new(way.connect().await?)) }
+            }))
     }
 
-    /// Shakes hands over a stream that is there already.
+    /// Connects and shakes hands, in time.
+    pub(crate) async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        let connect = async {
+            let stream = TcpStream::connect(&*self.address).await?;
+            self.shake_hands(stream).await
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, connect)
+            .await
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+    }
+
+    /// Shakes hands over a stream that is there already, with the credentials of now.
     pub(crate) async fn shake_hands(
         &self,
         stream: TcpStream,
     ) -> std::io::Result<TlsStream<TcpStream>> {
         stream.set_nodelay(true)?;
-        TlsConnector::from(Arc::clone(&self.configuration))
+        TlsConnector::from(self.credentials.current().client())
             .connect(self.server_name.clone(), stream)
             .await
     }

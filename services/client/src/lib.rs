@@ -9,6 +9,7 @@
 pub mod check;
 mod client;
 pub mod connection;
+pub mod credentials;
 pub mod directory;
 pub mod error;
 pub mod identity;
@@ -28,6 +29,7 @@ pub use client::{
     StandingConsent, Summary, Watch,
 };
 pub use connection::{Connection, ConnectionError};
+pub use credentials::{CredentialError, Credentials, LiveCredentials, TlsFiles};
 pub use directory::{Controller, DirectoryCopy, DirectoryError};
 pub use error::{ClientError, ProtocolError, Refused, TransportError};
 pub use identity::{Identity, Trust};

@@ -12,6 +12,8 @@ pub use database::DatabaseSettings;
 pub use fields::Mistake;
 
 use crate::door::budgets::{Budgets, Part};
+use client::connection::host_and_port;
+use client::credentials::TlsFiles;
 use counter::Limits;
 use counter::holder::QuotaLimits;
 use fields::Fields;
@@ -125,17 +127,6 @@ pub struct Controller {
     pub name: String,
     /// Its Ed25519 public key.
     pub public_key: [u8; 32],
-}
-
-/// The three files of the door.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Own certificate chain, leaf first (PEM).
-    pub certificate: PathBuf,
-    /// Its private key (PEM).
-    pub key: PathBuf,
-    /// The issuers whose certificates are let in (PEM).
-    pub issuer: PathBuf,
 }
 
 /// How strict a process is about its surroundings.
@@ -532,11 +523,9 @@ fn read_log(fields: &mut Fields<'_>) -> Option<LogSettings> {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-            Ok(text.to_owned())
-        }
-        _ => Err("is not host:port".to_owned()),
+    match host_and_port(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("is not host:port, an IPv6 address in brackets: [::1]:7443".to_owned()),
     }
 }
 

@@ -165,6 +165,7 @@ async fn examine(path: &Path, configuration: &Configuration) -> Vec<Check> {
         files::door_key(configuration),
     ];
     checks.extend(certificates::validity(configuration, now));
+    checks.push(certificates::shown(configuration).await);
     let looked = database::look(configuration, now).await;
     checks.push(certificates::known(
         configuration,

@@ -10,14 +10,13 @@ use crate::arguments::{
 use crate::backup;
 use crate::configuration::{Configuration, Role};
 use crate::doctor;
-use crate::door::reload::DoorKeys;
 use crate::files::{self, FileError};
 use crate::grpc::status::causes;
 use crate::logging;
 use crate::policies::{self, PolicyCommandError, Words};
 use crate::reopen;
 use crate::roles::{broker, holder, portal};
-use client::{Connection, ConnectionError};
+use client::{Connection, ConnectionError, Credentials};
 use rules::hex;
 use rules::secret::Secret;
 use serde_json::{Value, json};
@@ -144,7 +143,7 @@ pub(crate) fn read_key_file(configuration: &Configuration) -> Result<KeyFile, Fi
 
 /// Reads the other files that the configuration names.
 pub(crate) fn read_files(configuration: &Configuration) -> Result<(), Fault> {
-    DoorKeys::load(&configuration.tls)?;
+    Credentials::load(&configuration.tls)?;
     files::signatures(&configuration.directory.signatures)?;
     let policies = match &configuration.role {
         Role::Broker(settings) => Some(&settings.policies),

@@ -8,10 +8,10 @@ pub mod portal;
 pub mod trust;
 
 use crate::configuration::ConfigurationError;
-use crate::door::reload::DoorError;
 use crate::files::FileError;
 use crate::serving::ServeError;
 use client::connection::ConnectionError;
+use client::credentials::CredentialError;
 use rules::id::Oin;
 use rules::reason::{Reason, Refusal};
 use vault::keyfile::KeyFileError;
@@ -85,9 +85,9 @@ pub enum StartError {
     /// The portal's directory is not good.
     #[error("the directory is not good")]
     Directory(#[from] client::directory::DirectoryError),
-    /// The door's files are not good.
-    #[error("the door cannot be made")]
-    Door(#[from] DoorError),
+    /// Certificate, key or issuers are not good.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     /// The key holder cannot start.
     #[error("the key holder cannot start: {0}")]
     KeyHolder(#[from] counter::holder::StartError),

@@ -10,6 +10,7 @@ use crate::door::admission::{AdmissionLayer, Registry};
 use crate::door::budgets::Ledger;
 use crate::door::reload::{DoorError, DoorKeys};
 use crate::door::{self, CONNECTION_AGE_GRACE, CONNECTION_AGE_MAX};
+use client::credentials::{CredentialError, LiveCredentials, TlsFiles};
 use health::Stored;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(35);
 /// Why a role cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The door's files are not good.
+    /// Certificate, key or issuers are not good.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+    /// The door cannot be made of them.
     #[error("the door cannot be made")]
     Door(#[from] DoorError),
     /// The address is taken or not ours.
@@ -84,24 +88,21 @@ pub async fn stop(told: &mut watch::Receiver<bool>) {
     drop(told.wait_for(|stop| *stop).await);
 }
 
-/// Reads the door's files again on SIGHUP; bad new files leave the old ones in use.
-fn reload_on_hangup(keys: Arc<DoorKeys>) -> Result<(), ServeError> {
+/// The process's certificate, key and issuers, for its door and for its own calls; SIGHUP has them read anew. Bad new
+/// files leave the old ones in use.
+///
+/// # Errors
+/// When the files are not good, or the system's signals cannot be heard.
+pub fn credentials(files: &TlsFiles) -> Result<Arc<LiveCredentials>, ServeError> {
+    let credentials = LiveCredentials::open(files)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signal)?;
+    let live = Arc::clone(&credentials);
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            match keys.reload() {
-                Ok(()) => tracing::info!("certificate, key and issuer were read anew"),
-                Err(error) => {
-                    let causes = crate::grpc::status::causes(&error);
-                    tracing::error!(
-                        causes,
-                        "the new certificate files are not good; the old stay"
-                    );
-                }
-            }
+            live.renew().await;
         }
     });
-    Ok(())
+    Ok(credentials)
 }
 
 /// Services with their names, as they are mounted.
@@ -163,17 +164,17 @@ macro_rules! limited {
 /// When the door cannot be opened or the server fails.
 pub async fn serve(
     configuration: &Configuration,
+    credentials: Arc<LiveCredentials>,
     registry: Arc<dyn Registry>,
     mounted: Mounted,
     stored: Arc<dyn Stored>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
-    let keys = Arc::new(DoorKeys::load(&configuration.tls)?);
+    let keys = Arc::new(DoorKeys::new(credentials)?);
     let address = configuration.listen;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
-    reload_on_hangup(Arc::clone(&keys))?;
     let ledger = Ledger::new(configuration.budgets);
     let guests = door::accept(
         listener,

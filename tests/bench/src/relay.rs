@@ -2,8 +2,9 @@
 //!
 //! Must never do anything that a relay without privacy would not do.
 
+use client::credentials::{LiveCredentials, TlsFiles};
 use counter::Caller;
-use gateway::configuration::{OinElement, TlsFiles};
+use gateway::configuration::OinElement;
 use gateway::door::admission::Registry;
 use gateway::door::budgets::{Budgets, Ledger};
 use gateway::door::certificate::PeerCertificate;
@@ -152,7 +153,7 @@ pub(crate) async fn serve(folder: &Path, database: &str) {
         .await
         .expect("a database");
     let home = folder.join("processes").join("broker");
-    let keys = DoorKeys::load(&TlsFiles {
+    let credentials = LiveCredentials::open(&TlsFiles {
         certificate: home.join("certificate.pem"),
         key: home.join("certificate.key.pem"),
         issuer: folder.join("ca.pem"),
@@ -160,6 +161,7 @@ pub(crate) async fn serve(folder: &Path, database: &str) {
     .expect("the broker's certificate");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     println!("{}", listener.local_addr().expect("its address"));
+    let keys = DoorKeys::new(credentials).expect("a door");
     let keys = Arc::new(keys);
     let guests = accept(
         listener,

@@ -2,17 +2,18 @@
 //!
 //! Must never open a private key: the door's own check has done that.
 
-use super::{Check, age};
+use super::{Check, age, peers};
 use crate::configuration::{Configuration, Role};
 use crate::door::admission::caller_of;
-use crate::door::certificate::{PeerCertificate, validity as dates};
-use crate::door::reload::Identity;
+use crate::door::certificate::{PeerCertificate, server_name, validity as dates};
 use crate::grpc::status::causes;
+use client::credentials::Credentials;
 use rules::clock::Timestamp;
 use rules::directory::Directory;
 use rules::id::PeerKind;
 use rules::limits::DAY_MILLIS;
 use rustls::pki_types::CertificateDer;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Days before its end at which a certificate should be renewed, and at which it must be.
 const CERTIFICATE_DAYS_WARNING: i64 = 30;
@@ -22,18 +23,18 @@ const CERTIFICATE_DAYS_FAULT: i64 = 3;
 pub(super) fn validity(configuration: &Configuration, now: Timestamp) -> [Check; 2] {
     let tls = &configuration.tls;
     let (own, issuers) = ("certificate", "issuers");
-    match Identity::load(tls) {
-        Ok(identity) => [
+    match Credentials::load(tls) {
+        Ok(credentials) => [
             judge(
                 own,
                 &tls.certificate.display().to_string(),
-                &identity.chain,
+                &credentials.chain,
                 now,
             ),
             judge(
                 issuers,
                 &tls.issuer.display().to_string(),
-                &identity.issuers,
+                &credentials.issuers,
                 now,
             ),
         ],
@@ -77,6 +78,57 @@ fn judge(name: &str, place: &str, file: &[CertificateDer<'_>], now: Timestamp) -
     }
 }
 
+/// Whether the process that runs shows the certificate that is in the file: it calls others with the same one.
+pub(super) async fn shown(configuration: &Configuration) -> Check {
+    let name = "certificate in use";
+    let Ok(credentials) = Credentials::load(&configuration.tls) else {
+        return Check::not_applicable(name, "not looked at: the own certificate cannot be read");
+    };
+    let own = credentials.chain.first();
+    let named = own.and_then(|own| Some((own, server_name(own)?)));
+    let Some((own, server_name)) = named else {
+        return Check::not_applicable(name, "not looked at: the own certificate names no server");
+    };
+    let address = door_address(configuration.listen);
+    let file = configuration.tls.certificate.display();
+    let way = match peers::connection(configuration, (&address, &server_name)) {
+        Ok(way) => way,
+        Err(error) => return Check::fault(name, causes(&error), "see `certificate`"),
+    };
+    let remedy = "send the process SIGHUP; if that does not help, its log says why";
+    match way.shown_certificate().await {
+        Ok(shown) if shown == *own => Check::ok(
+            name,
+            format!("the process at {address} shows that of {file}"),
+        ),
+        Ok(shown) => {
+            let until = dates(&shown).map(|(_, ends)| format!(", until {ends}"));
+            let until = until.unwrap_or_default();
+            let text = format!("the process at {address} shows another than {file}{until}");
+            Check::warning(name, text, remedy)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Check::not_applicable(name, format!("no process listens at {address}"))
+        }
+        Err(error) => {
+            let seen = causes(&error);
+            let text = format!("the process at {address} shows none that is good: {seen}");
+            Check::warning(name, text, remedy)
+        }
+    }
+}
+
+/// Where the own door is reached from this machine.
+fn door_address(mut listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    listen.to_string()
+}
+
 /// Whether the directory knows the own certificate, as that of this role.
 pub(super) fn known(
     configuration: &Configuration,
@@ -96,9 +148,9 @@ pub(super) fn known(
         Role::Holder(_) => PeerKind::Holder,
         Role::Portal(_) => PeerKind::Portal,
     };
-    let identity = Identity::load(&configuration.tls).ok();
-    let certificate = identity.and_then(|identity| {
-        let leaf = identity.chain.first()?;
+    let credentials = Credentials::load(&configuration.tls).ok();
+    let certificate = credentials.and_then(|credentials| {
+        let leaf = credentials.chain.first()?;
         PeerCertificate::read(leaf, configuration.oin_element)
     });
     let Some(certificate) = certificate else {

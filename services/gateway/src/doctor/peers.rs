@@ -11,7 +11,7 @@ use crate::configuration::{
 use crate::door::admission::caller_of;
 use crate::grpc::status::causes;
 use crate::roles::trust;
-use client::connection::Connection;
+use client::connection::{Connection, ConnectionError};
 use rules::clock::{Clock as _, Timestamp};
 use rules::directory::Directory;
 use rules::id::{Oin, PeerKind};
@@ -97,8 +97,9 @@ async fn certificate(
     holder: &HolderAddress,
     directory: &Directory,
 ) -> Result<Oin, String> {
-    let connector = trust::connector(configuration).map_err(|error| causes(&error))?;
-    let shown = trust::show(&connector, holder, configuration).await;
+    let way = connection(configuration, (&holder.address, &holder.server_name));
+    let way = way.map_err(|error| causes(&error))?;
+    let shown = trust::show(&way, configuration.oin_element).await;
     let shown = shown.map_err(|error| causes(&error))?;
     let caller = caller_of(directory, &shown)
         .map_err(|reason| format!("the directory does not know its certificate: {reason}"))?;
@@ -143,21 +144,28 @@ struct Peer {
     answered: Timestamp,
 }
 
-/// Goes to a role's door step by step; what went wrong and what to do when it does not open.
-async fn reach(
+/// The way to a door, with the role's own certificate.
+pub(super) fn connection(
     configuration: &Configuration,
     (address, server_name): (&str, &str),
-) -> Result<Peer, (String, String)> {
+) -> Result<Connection, ConnectionError> {
     let tls = &configuration.tls;
-    let connection = Connection::from_files(
+    Connection::from_files(
         &tls.certificate,
         &tls.key,
         &tls.issuer,
         server_name,
         address,
-    );
-    let connection =
-        connection.map_err(|error| (causes(&error), "see `certificate`".to_owned()))?;
+    )
+}
+
+/// Goes to a role's door step by step; what went wrong and what to do when it does not open.
+async fn reach(
+    configuration: &Configuration,
+    (address, server_name): (&str, &str),
+) -> Result<Peer, (String, String)> {
+    let connection = connection(configuration, (address, server_name))
+        .map_err(|error| (causes(&error), "see `certificate`".to_owned()))?;
     let asked = SystemClock.now();
     match connection.connect_check().await {
         Ok(answer) => Ok(Peer {

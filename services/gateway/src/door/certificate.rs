@@ -6,6 +6,7 @@ use crate::configuration::OinElement;
 use rules::clock::Timestamp;
 use rules::id::Oin;
 use rustls::pki_types::CertificateDer;
+use std::net::IpAddr;
 use x509_parser::oid_registry::{Oid, asn1_rs::oid};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
@@ -54,7 +55,7 @@ pub fn validity(der: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
     ))
 }
 
-/// The first name by which a server with this certificate can be called; `None` when there is none.
+/// The first name under which a certificate's owner serves, a DNS name or an IP address; `None` when it has none.
 #[must_use]
 pub fn server_name(der: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
@@ -64,7 +65,15 @@ pub fn server_name(der: &CertificateDer<'_>) -> Option<String> {
         .general_names
         .iter()
         .find_map(|name| match name {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            // Of names with a joker any will do.
+            GeneralName::DNSName(name) => Some(name.replacen('*', "door", 1)),
+            GeneralName::IPAddress(octets) => {
+                if let Ok(octets) = <[u8; 4]>::try_from(*octets) {
+                    return Some(IpAddr::from(octets).to_string());
+                }
+                let octets = <[u8; 16]>::try_from(*octets).ok()?;
+                Some(IpAddr::from(octets).to_string())
+            }
             _ => None,
         })
 }

@@ -16,7 +16,6 @@ use crate::clock::SystemClock;
 use crate::configuration::{BrokerSettings, Configuration, Profile};
 use crate::door::admission::{Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
-use crate::door::reload::Identity;
 use crate::files;
 use crate::grpc::audit::Audits;
 use crate::grpc::consent::Consents;
@@ -32,6 +31,7 @@ use crate::limited;
 use crate::serving::{self, Mounted};
 use chain::Chain;
 use client::connection::Connection;
+use client::credentials::LiveCredentials;
 use context_keys::ContextKeys;
 use counter::counter::InForce;
 use counter::directory::{
@@ -41,7 +41,7 @@ use counter::{Caller, Counter, Keys, Settings};
 use day_keys::DayKeyFolder;
 use own_context::Opening;
 use rules::clock::Clock;
-use rules::id::PeerKind;
+use rules::id::{Oin, PeerKind};
 use rules::policy::PolicyBundle;
 use rules::reason::{Outcome, Reason};
 use standing::BrokerStanding;
@@ -79,10 +79,11 @@ pub async fn run(
     settings: &BrokerSettings,
 ) -> Result<(), StartError> {
     let stopping = serving::stopping()?;
+    let credentials = serving::credentials(&configuration.tls)?;
     let mut stopped = stopping.clone();
     let started = tokio::select! {
         () = serving::stop(&mut stopped) => return Ok(()),
-        started = start(configuration, settings) => started?,
+        started = start(configuration, &credentials, settings) => started?,
     };
     let Started {
         counter,
@@ -102,7 +103,15 @@ pub async fn run(
         own_work::run(&worker, &mut own, &chain, &days, told).await;
     });
     let stored = Arc::<Counter>::clone(&counter);
-    let served = serving::serve(configuration, registry, mounted, stored, stopping).await;
+    let served = serving::serve(
+        configuration,
+        credentials,
+        registry,
+        mounted,
+        stored,
+        stopping,
+    )
+    .await;
     // A fault of the server ends the broker's own work as well; nothing is half-written by that.
     work.abort();
     drop(work.await);
@@ -171,25 +180,25 @@ struct Started {
 
 async fn start(
     configuration: &Configuration,
+    credentials: &Arc<LiveCredentials>,
     settings: &BrokerSettings,
 ) -> Result<Started, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let key_file = files::key_file(&configuration.key_file, KeyRole::Broker)?;
     let database = open(settings).await?;
     let controllers = controllers(configuration);
-    let (in_force, first) = if let Some(in_force) = stored(&database, &controllers).await? {
-        (in_force, None)
-    } else {
-        let (in_force, first) = first_start(configuration, settings, &controllers)?;
-        (in_force, Some(first))
+    let (in_force, first) = match stored(&database, &controllers).await? {
+        Some(in_force) => (in_force, None),
+        None => first_start(configuration, settings, &controllers)?,
     };
     let promise = SigningKey::from_seed(key_file.require(SecretName::SigningSeed)?);
-    let operator = operator(configuration, &in_force, &promise)?;
-    let trust_level = trust_level(configuration, settings, &in_force).await?;
+    let operator = operator(configuration, credentials, &in_force, &promise)?;
+    let holders = connections(credentials, settings)?;
+    let trust_level = trust_level(configuration, settings, &holders, &in_force).await?;
     let directory = Arc::new(in_force.directory.clone());
     let own_database = Arc::new(open(settings).await?);
     let chain = Arc::new(Chain::new(
-        connections(configuration, settings)?,
+        holders,
         Arc::clone(&directory),
         ContextKeys::new(
             own_database,
@@ -314,7 +323,7 @@ fn first_start(
     configuration: &Configuration,
     settings: &BrokerSettings,
     controllers: &[counter::counter::Controller],
-) -> Result<(InForce, FirstFiles), StartError> {
+) -> Result<(InForce, Option<FirstFiles>), StartError> {
     let directory = Signed {
         content: files::read(&configuration.directory.path)?,
         signatures: signatures(&configuration.directory.signatures)?,
@@ -327,18 +336,19 @@ fn first_start(
     let verified = verify_directory(controllers, &directory).map_err(refused("directory"))?;
     let bundle = verify_policy_set(controllers, &policy).map_err(refused("policy set"))?;
     let in_force = InForce::new(verified, &directory, bundle)?;
-    Ok((in_force, FirstFiles { directory, policy }))
+    Ok((in_force, Some(FirstFiles { directory, policy })))
 }
 
 /// The broker's own desk: its certificate is in the directory as the broker, and its promise key is
 /// that desk's.
 fn operator(
     configuration: &Configuration,
+    credentials: &LiveCredentials,
     in_force: &InForce,
     promise: &SigningKey,
 ) -> Result<Caller, StartError> {
-    let identity = Identity::load(&configuration.tls)?;
-    let certificate = identity
+    let credentials = credentials.current();
+    let certificate = credentials
         .chain
         .first()
         .and_then(|leaf| PeerCertificate::read(leaf, configuration.oin_element))
@@ -361,9 +371,10 @@ fn operator(
 async fn trust_level(
     configuration: &Configuration,
     settings: &BrokerSettings,
+    holders: &BTreeMap<Oin, Connection>,
     in_force: &InForce,
 ) -> Result<u32, StartError> {
-    let level = trust::level(configuration, &settings.holders, &in_force.directory).await?;
+    let level = trust::level(holders, &in_force.directory, configuration.oin_element).await?;
     tracing::info!(trust_level = level, "operators among the key holders");
     if level >= 2 {
         return Ok(level);
@@ -379,21 +390,14 @@ async fn trust_level(
 }
 
 fn connections(
-    configuration: &Configuration,
+    credentials: &Arc<LiveCredentials>,
     settings: &BrokerSettings,
-) -> Result<BTreeMap<rules::id::Oin, Connection>, StartError> {
-    let tls = &configuration.tls;
+) -> Result<BTreeMap<Oin, Connection>, StartError> {
     settings
         .holders
         .iter()
         .map(|holder| {
-            let connection = Connection::from_files(
-                &tls.certificate,
-                &tls.key,
-                &tls.issuer,
-                &holder.server_name,
-                &holder.address,
-            )?;
+            let connection = Connection::new(credentials, &holder.server_name, &holder.address)?;
             Ok((holder.oin.clone(), connection))
         })
         .collect()

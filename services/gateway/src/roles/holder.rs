@@ -9,13 +9,13 @@ use crate::clock::SystemClock;
 use crate::configuration::{Configuration, HolderSettings};
 use crate::door::admission::{Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
-use crate::door::reload::Identity;
 use crate::files;
 use crate::grpc::directory::{Boxed, Directories, Standing, caller, signatures};
 use crate::grpc::key_holder::{KeyHolders, WireForms, fault};
 use crate::grpc::status;
 use crate::limited;
 use crate::serving::{self, Mounted};
+use client::credentials::Credentials;
 use counter::Caller;
 use counter::directory::{ControllerSignature, Signed};
 use counter::holder::{Holder, Parts, Pinned};
@@ -43,6 +43,7 @@ pub async fn run(
     settings: &HolderSettings,
 ) -> Result<(), StartError> {
     let stopping = serving::stopping()?;
+    let credentials = serving::credentials(&configuration.tls)?;
     let holder = assemble(configuration, settings).await?;
     tracing::info!(
         trust_level = holder.trust_level(),
@@ -63,7 +64,15 @@ pub async fn run(
             Directories::new(standing)
         ));
     let stored = Arc::new(holder.clone());
-    let served = serving::serve(configuration, registry, mounted, stored, stopping).await;
+    let served = serving::serve(
+        configuration,
+        credentials,
+        registry,
+        mounted,
+        stored,
+        stopping,
+    )
+    .await;
     holder.close_database().await;
     Ok(served?)
 }
@@ -142,8 +151,8 @@ fn pinned(configuration: &Configuration) -> Result<Pinned, StartError> {
 }
 
 fn own_certificate(configuration: &Configuration) -> Result<PeerCertificate, StartError> {
-    let identity = Identity::load(&configuration.tls)?;
-    identity
+    let credentials = Credentials::load(&configuration.tls)?;
+    credentials
         .chain
         .first()
         .and_then(|leaf| PeerCertificate::read(leaf, configuration.oin_element))

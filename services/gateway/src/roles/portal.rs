@@ -11,7 +11,6 @@ use crate::clock::SystemClock;
 use crate::configuration::{Configuration, PortalSettings, Profile};
 use crate::door::admission::{Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
-use crate::door::reload::Identity as DoorIdentity;
 use crate::files;
 use crate::grpc::directory::{Boxed, Directories, Standing, need_operator};
 use crate::grpc::portal::Portals;
@@ -20,6 +19,7 @@ use crate::limited;
 use crate::serving::{self, Mounted};
 use broker::RemoteBroker;
 use client::connection::Connection;
+use client::credentials::LiveCredentials;
 use client::directory::{Controller, DirectoryCopy, DirectoryError};
 use client::identity::{Identity, Trust};
 use client::store::Store;
@@ -64,10 +64,11 @@ pub async fn run(
     settings: &PortalSettings,
 ) -> Result<(), StartError> {
     let stopping = serving::stopping()?;
+    let credentials = serving::credentials(&configuration.tls)?;
     let controllers = controllers(configuration);
     let first = first_directory(configuration, &controllers)?;
-    let caller = own_desk(configuration, &first)?;
-    let client = client(configuration, settings, &caller, controllers.clone())?;
+    let caller = own_desk(configuration, &credentials, &first)?;
+    let client = client(configuration, &credentials, settings, &caller)?;
     let mut stopped = stopping.clone();
     tokio::select! {
         () = serving::stop(&mut stopped) => return Ok(()),
@@ -116,7 +117,15 @@ pub async fn run(
         tokio::spawn(errands::follow_copies(portal.clone(), stopping.clone())),
     ];
     let stored = Arc::new(portal.clone());
-    let served = serving::serve(configuration, registry, mounted, stored, stopping).await;
+    let served = serving::serve(
+        configuration,
+        credentials,
+        registry,
+        mounted,
+        stored,
+        stopping,
+    )
+    .await;
     refresh.abort();
     feed.abort();
     for task in tasks {
@@ -273,10 +282,11 @@ fn first_directory(
 /// The portal's own desk, as the directory knows its certificate.
 fn own_desk(
     configuration: &Configuration,
+    credentials: &LiveCredentials,
     directory: &DirectoryCopy,
 ) -> Result<Caller, StartError> {
-    let identity = DoorIdentity::load(&configuration.tls)?;
-    let certificate = identity
+    let credentials = credentials.current();
+    let certificate = credentials
         .chain
         .first()
         .and_then(|leaf| PeerCertificate::read(leaf, configuration.oin_element))
@@ -297,11 +307,10 @@ fn own_desk(
 
 fn client(
     configuration: &Configuration,
+    credentials: &Arc<LiveCredentials>,
     settings: &PortalSettings,
     caller: &Caller,
-    controllers: Vec<Controller>,
 ) -> Result<Client, StartError> {
-    let tls = &configuration.tls;
     let key_file = files::key_file(&configuration.key_file, KeyRole::Portal)?;
     let commitments = configuration
         .commitments
@@ -316,16 +325,14 @@ fn client(
     let random = Arc::new(SystemChance::new());
     let crypter = Crypter::new(&key_file.rest_keys());
     Ok(Client::new(ClientParts {
-        connection: Connection::from_files(
-            &tls.certificate,
-            &tls.key,
-            &tls.issuer,
+        connection: Connection::new(
+            credentials,
             &settings.broker_server_name,
             &settings.broker_address,
         )?,
         identity: Identity::from_key_file(caller.party.clone(), caller.desk.clone(), &key_file)?,
         trust: Trust {
-            controllers,
+            controllers: controllers(configuration),
             commitments,
         },
         store: Store::open(

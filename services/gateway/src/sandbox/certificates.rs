@@ -77,8 +77,8 @@ impl Authority {
         desk: &DeskRole,
         folder: &Path,
     ) -> Result<Issued, SandboxError> {
-        let mut parameters =
-            CertificateParams::new(vec![SERVER_NAME.to_owned(), "127.0.0.1".to_owned()])?;
+        let names = [SERVER_NAME, "127.0.0.1", "::1"].map(ToOwned::to_owned);
+        let mut parameters = CertificateParams::new(names)?;
         let mut name = DistinguishedName::new();
         name.push(DnType::CountryName, "NL");
         name.push(DnType::OrganizationName, organisation.title);
@@ -97,6 +97,8 @@ impl Authority {
             ExtendedKeyUsagePurpose::ClientAuth,
             ExtendedKeyUsagePurpose::ServerAuth,
         ];
+        parameters.is_ca = IsCa::ExplicitNoCa;
+        parameters.use_authority_key_identifier_extension = true;
         limit_in_time(&mut parameters, self.now);
         let key = KeyPair::generate()?;
         let certificate = parameters.signed_by(&key, &self.issuer)?;

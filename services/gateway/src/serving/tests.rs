@@ -3,12 +3,13 @@
 use super::*;
 use crate::configuration::{
     DatabaseSettings, LogFormat, LogLevel, LogSettings, OinElement, PortalSettings, Profile, Role,
-    SignedPath, TlsFiles,
+    SignedPath,
 };
 use crate::door::budgets::Budgets;
 use crate::door::certificate::PeerCertificate;
 use crate::grpc::directory::{Boxed, Directories, Standing};
 use client::connection::Connection;
+use client::credentials::{LiveCredentials, TlsFiles};
 use counter::Caller;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rules::id::{Oin, Party, PeerKind};
@@ -209,8 +210,17 @@ impl House {
         let shelf = Arc::<Shelf>::default();
         let stored = Arc::<Shelf>::clone(&shelf);
         let served = tokio::spawn(async move {
+            let credentials = LiveCredentials::open(&configuration.tls)?;
             let registry = Arc::new(OneOrganisation);
-            serve(&configuration, registry, mounted, stored, stopping).await
+            serve(
+                &configuration,
+                credentials,
+                registry,
+                mounted,
+                stored,
+                stopping,
+            )
+            .await
         });
         Self {
             authority,
@@ -393,5 +403,27 @@ async fn health_follows_the_database_and_the_end_of_the_process() {
     house.stop.send_replace(true);
     assert_eq!(status(next().await), Some(ServingStatus::NotServing));
     assert_eq!(status(next().await), None, "nobody who looks is waited for");
+}
+
+#[tokio::test]
+async fn what_was_renewed_is_shown_at_the_next_call_and_a_call_that_goes_on_goes_on() {
+    let house = House::open("renewed").await;
+    let known = house.authority.issue("known", KNOWN);
+    house.health(&known).await.expect("serving");
+    let credentials = LiveCredentials::open(&known).expect("credentials");
+    let way = Connection::new(&credentials, "localhost", &house.address).expect("a way");
+    let ask = HealthCheckRequest::default;
+    let watch = HealthClient::new(way.channel()).watch(ask()).await;
+    let mut watch = watch.expect("watched").into_inner();
+    watch.message().await.expect("serving");
+
+    // Another number on the same files: the door says which certificate it was shown.
+    house.authority.issue("known", UNKNOWN);
+    credentials.renew().await;
+    let refused = HealthClient::new(way.channel()).watch(ask()).await;
+    assert_eq!(reason(&refused.expect_err("unknown")), "OIN_UNKNOWN");
+    let ended = tokio::time::timeout(Duration::from_millis(300), watch.message()).await;
+    assert!(ended.is_err(), "the call that went on has ended");
+    drop((watch, way));
     house.close().await;
 }
