@@ -31,6 +31,14 @@ pub trait Registry: Send + Sync {
     /// `CERTIFICATE_REVOKED`, `OIN_UNKNOWN` or `DESK_UNKNOWN`.
     fn admit(&self, certificate: &PeerCertificate) -> Result<Caller, Reason>;
 
+    /// Whether this caller may make this call at all (`/package.Service/Method`): asked before a body is read.
+    ///
+    /// # Errors
+    /// `RIGHT_MISSING`.
+    fn may_call(&self, _caller: &Caller, _path: &str) -> Result<(), Reason> {
+        Ok(())
+    }
+
     /// Logs that a caller sent what could not be read, and gives the log line; roles without a log have
     /// none.
     fn unreadable(&self, _caller: Caller, _refusal: Refusal) -> Logging<'_> {
@@ -106,6 +114,10 @@ impl<S> Admission<S> {
         let caller = self
             .registry
             .admit(certificate)
+            .and_then(|caller| {
+                self.registry.may_call(&caller, request.uri().path())?;
+                Ok(caller)
+            })
             .map_err(|reason| (reason, Some(certificate.clone())))?;
         request.extensions_mut().insert(caller.clone());
         Ok(caller)
