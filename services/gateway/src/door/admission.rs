@@ -43,6 +43,14 @@ pub trait Registry: Send + Sync {
     /// `CERTIFICATE_REVOKED`, `OIN_UNKNOWN` or `DESK_UNKNOWN`.
     fn admit(&self, certificate: &PeerCertificate) -> Result<Caller, Reason>;
 
+    /// Whether this caller may make this call at all (`/package.Service/Method`): asked before a body is read.
+    ///
+    /// # Errors
+    /// `RIGHT_MISSING`.
+    fn may_call(&self, _caller: &Caller, _path: &str) -> Result<(), Reason> {
+        Ok(())
+    }
+
     /// Logs that a caller sent what could not be read, and gives the log line; roles without a log have
     /// none.
     fn unreadable(&self, _caller: Caller, _refusal: Refusal) -> Logging<'_> {
@@ -149,6 +157,8 @@ enum Halt {
     Nobody(Reason, Option<PeerCertificate>),
     /// Somebody calls who has no budget left.
     Beyond(Caller, Budget),
+    /// Somebody calls whom this is not for.
+    Forbidden(Reason),
 }
 
 impl Gate {
@@ -174,6 +184,7 @@ impl Gate {
                 turn_away(self.registry.as_ref(), reason, certificate).await
             }
             Halt::Beyond(caller, budget) => self.hold_back(caller, budget).await,
+            Halt::Forbidden(reason) => turn_away(self.registry.as_ref(), reason, None).await,
         }
     }
 
@@ -219,10 +230,14 @@ where
         let deadline = deadline(request.headers());
         let gate = Arc::clone(&self.gate);
         let admitted = gate.admit(&mut request).and_then(|(caller, visit)| {
-            match gate.ledger.begin(&caller, request.uri().path()) {
-                Ok(permit) => Ok((caller, visit, permit)),
-                Err(budget) => Err(Halt::Beyond(caller, budget)),
-            }
+            let path = request.uri().path();
+            let permit = match gate.ledger.begin(&caller, path) {
+                Ok(permit) => permit,
+                Err(budget) => return Err(Halt::Beyond(caller, budget)),
+            };
+            let may = gate.registry.may_call(&caller, path);
+            may.map_err(Halt::Forbidden)?;
+            Ok((caller, visit, permit))
         });
         let (caller, visit, permit) = match admitted {
             Ok(admitted) => admitted,

@@ -19,11 +19,13 @@ use client::credentials::Credentials;
 use counter::Caller;
 use counter::directory::{ControllerSignature, Signed};
 use counter::holder::{Holder, Parts, Pinned};
+use rules::directory::Right;
 use rules::id::{Oin, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason};
 use rules::secret::Secret;
 use std::sync::Arc;
 use store::Database;
+use tonic::server::NamedService;
 use tonic::{Request, Status};
 use vault::context::HolderCommitment;
 use vault::holder::{HolderKeys, HolderSecrets};
@@ -190,6 +192,27 @@ struct HolderStanding {
 impl Registry for HolderStanding {
     fn admit(&self, certificate: &PeerCertificate) -> Result<Caller, Reason> {
         caller_of(&self.holder.directory(), certificate)
+    }
+
+    /// The key holders' service answers a broker and nobody else: a partner that could ask a holder itself would go
+    /// round the log. A directory comes in by a desk with the right to bring one.
+    fn may_call(&self, caller: &Caller, path: &str) -> Result<(), Reason> {
+        let (service, method) = path
+            .strip_prefix('/')
+            .and_then(|path| path.split_once('/'))
+            .unwrap_or_default();
+        let may = if service == <KeyHolderServiceServer<KeyHolders> as NamedService>::NAME {
+            caller.kind == PeerKind::Broker
+        } else if method == "ImportDirectory" {
+            caller.rights.contains(&Right::Operator)
+        } else {
+            true
+        };
+        if may {
+            Ok(())
+        } else {
+            Err(Reason::RightMissing)
+        }
     }
 }
 
