@@ -76,7 +76,7 @@ impl Stage {
         laid.start_all().await;
         let identity = laid.identity("uwv");
         identity.client().unwrap().open_context().await.unwrap();
-        let attacker = Peer::of(&identity, &laid.address("broker"));
+        let attacker = Peer::of(&identity, &identity.broker_address);
         let files = (&*nobody.certificate, &*nobody.key, &*identity.issuer);
         let stranger = Peer::with(files, &identity.broker_server_name, &attacker.address);
         let scene = Scene::on(laid).await;

@@ -244,11 +244,6 @@ impl Laid {
         std::fs::write(path, text.replacen(from, to, 1)).unwrap();
     }
 
-    /// Where a server listens.
-    pub(crate) fn address(&self, name: &str) -> String {
-        self.server(name).address.clone()
-    }
-
     /// The number of a server's process.
     pub(crate) fn pid(&self, name: &str) -> u32 {
         self.server(name).child.as_ref().unwrap().id()

@@ -2,6 +2,7 @@
 //!
 //! Must never open a private key: the door's own check has done that.
 
+use super::process::reachable;
 use super::{Check, age, peers};
 use crate::configuration::{Configuration, Role};
 use crate::door::admission::caller_of;
@@ -13,7 +14,6 @@ use rules::directory::Directory;
 use rules::id::PeerKind;
 use rules::limits::DAY_MILLIS;
 use rustls::pki_types::CertificateDer;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Days before its end at which a certificate should be renewed, and at which it must be.
 const CERTIFICATE_DAYS_WARNING: i64 = 30;
@@ -89,7 +89,7 @@ pub(super) async fn shown(configuration: &Configuration) -> Check {
     let Some((own, server_name)) = named else {
         return Check::not_applicable(name, "not looked at: the own certificate names no server");
     };
-    let address = door_address(configuration.listen);
+    let address = reachable(configuration.listen).to_string();
     let file = configuration.tls.certificate.display();
     let way = match peers::connection(configuration, (&address, &server_name)) {
         Ok(way) => way,
@@ -116,17 +116,6 @@ pub(super) async fn shown(configuration: &Configuration) -> Check {
             Check::warning(name, text, remedy)
         }
     }
-}
-
-/// Where the own door is reached from this machine.
-fn door_address(mut listen: SocketAddr) -> String {
-    if listen.ip().is_unspecified() {
-        listen.set_ip(match listen.ip() {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        });
-    }
-    listen.to_string()
 }
 
 /// Whether the directory knows the own certificate, as that of this role.

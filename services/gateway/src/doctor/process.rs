@@ -3,11 +3,11 @@
 //!
 //! Must never make a call that is logged: health is not.
 
-use super::Check;
+use super::{Check, peers};
 use crate::configuration::Configuration;
 use crate::door::certificate::server_name;
-use crate::door::reload::Identity;
 use client::connection::Connection;
+use client::credentials::Credentials;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::TcpStream;
 use tonic_health::pb::HealthCheckRequest;
@@ -49,7 +49,7 @@ pub(super) async fn look(configuration: &Configuration) -> Check {
 }
 
 /// Where a process that listens everywhere is reached from here.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let mut address = listen;
     if listen.ip().is_unspecified() {
         address.set_ip(match listen {
@@ -61,17 +61,9 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 fn connection(configuration: &Configuration, address: SocketAddr) -> Option<Connection> {
-    let identity = Identity::load(&configuration.tls).ok()?;
-    let name = server_name(identity.chain.first()?)?;
-    let address = address.to_string();
-    Connection::from_parts(
-        identity.chain,
-        identity.key,
-        identity.issuers,
-        &name,
-        &address,
-    )
-    .ok()
+    let credentials = Credentials::load(&configuration.tls).ok()?;
+    let name = server_name(credentials.chain.first()?)?;
+    peers::connection(configuration, (&address.to_string(), &name)).ok()
 }
 
 #[cfg(test)]
