@@ -18,7 +18,7 @@ use admission::Registry;
 use budgets::Ledger;
 use certificate::PeerCertificate;
 use reload::DoorKeys;
-use room::{Entrance, Hall, Line, ONE_ANSWER_TIME, Room};
+use room::{Entrance, Hall, Line, ONE_ANSWER_TIMES, Room};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -176,11 +176,7 @@ impl Hallway {
         let entrance = entrance.ok_or("there is no room for one more connection")?;
         let (line, cut) = Line::new(&entrance);
         if !line.is_served() {
-            let line = line.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(ONE_ANSWER_TIME).await;
-                line.cut();
-            });
+            line.cut_after(ONE_ANSWER_TIMES.0);
         }
         Ok(Guest {
             stream,

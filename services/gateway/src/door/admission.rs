@@ -96,6 +96,7 @@ struct Gate {
     ledger: Arc<Ledger>,
     watchman: Watchman,
     beyond: Sums<(Oin, Budget), Caller>,
+    refused: Sums<Reason, ()>,
 }
 
 /// Puts admission before every service.
@@ -111,6 +112,7 @@ impl AdmissionLayer {
             ledger,
             watchman: Watchman::default(),
             beyond: Sums::new(),
+            refused: Sums::new(),
         });
         tokio::spawn(look_after(Arc::downgrade(&gate)));
         Self(gate)
@@ -125,6 +127,10 @@ async fn look_after(gate: Weak<Gate>) {
             return;
         };
         gate.watchman.cut_off(Instant::now());
+        for (reason, (), times) in gate.refused.due(Instant::now()) {
+            let reason = reason.code();
+            tracing::info!(reason, times, "calls were refused at the door");
+        }
         for ((oin, budget), caller, times) in gate.beyond.due(Instant::now()) {
             let budget = budget.name();
             tracing::warn!(%oin, budget, times, "calls went beyond a budget");
@@ -159,6 +165,8 @@ enum Halt {
     Beyond(Caller, Budget),
     /// Somebody calls whom this is not for.
     Forbidden(Reason),
+    /// The connection had its one answer.
+    Answered,
 }
 
 impl Gate {
@@ -166,6 +174,9 @@ impl Gate {
     fn admit(&self, request: &mut Request<Body>) -> Result<(Caller, Visit), Halt> {
         let visit = request.extensions().get::<Visit>().cloned();
         let visit = visit.ok_or(Halt::Nobody(Reason::DeskUnknown, None))?;
+        if !visit.line.is_served() && !visit.line.take_answer() {
+            return Err(Halt::Answered);
+        }
         let certificate = &visit.certificate;
         let caller = self.registry.admit(certificate);
         let caller = caller.map_err(|reason| Halt::Nobody(reason, Some(certificate.clone())))?;
@@ -180,11 +191,10 @@ impl Gate {
 
     async fn halt(&self, halt: Halt) -> Status {
         match halt {
-            Halt::Nobody(reason, certificate) => {
-                turn_away(self.registry.as_ref(), reason, certificate).await
-            }
+            Halt::Nobody(reason, certificate) => self.turn_away(reason, certificate).await,
             Halt::Beyond(caller, budget) => self.hold_back(caller, budget).await,
-            Halt::Forbidden(reason) => turn_away(self.registry.as_ref(), reason, None).await,
+            Halt::Forbidden(reason) => self.turn_away(reason, None).await,
+            Halt::Answered => Status::unavailable("this connection had its answer"),
         }
     }
 
@@ -199,6 +209,21 @@ impl Gate {
             logged = self.registry.held_back(caller, budget, 1).await;
         }
         status::refused(&Refusal::new(Reason::TooManyCalls), None, logged.as_ref())
+    }
+
+    async fn turn_away(&self, reason: Reason, certificate: Option<PeerCertificate>) -> Status {
+        if self.refused.is_first(reason, (), Instant::now()) {
+            tracing::info!(reason = reason.code(), "a call was refused at the door");
+        }
+        let refusal = Refusal::new(reason);
+        let logged = match certificate {
+            Some(certificate) => {
+                let told = self.registry.turned_away(certificate, refusal.clone());
+                told.await
+            }
+            None => None,
+        };
+        status::refused(&refusal, None, logged.as_ref())
     }
 
     /// Answers what the inner service could not read, in our words.
@@ -277,20 +302,6 @@ where
             Ok(Response::from_parts(head, Body::new(body)))
         })
     }
-}
-
-async fn turn_away(
-    registry: &dyn Registry,
-    reason: Reason,
-    certificate: Option<PeerCertificate>,
-) -> Status {
-    tracing::info!(reason = reason.code(), "a call was refused at the door");
-    let refusal = Refusal::new(reason);
-    let logged = match certificate {
-        Some(certificate) => registry.turned_away(certificate, refusal.clone()).await,
-        None => None,
-    };
-    status::refused(&refusal, None, logged.as_ref())
 }
 
 /// The caller's deadline, thirty seconds at most.

@@ -8,6 +8,7 @@ use super::budgets::{Ledger, Place};
 use super::certificate::PeerCertificate;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -19,8 +20,9 @@ const SHAKING_MAX: usize = 1_024;
 const UNLISTED_MAX: usize = 16;
 /// Connections beyond an organisation's part: each gets one answer.
 const BEYOND_MAX: usize = 16;
-/// How long a connection stays that gets one answer.
-pub(super) const ONE_ANSWER_TIME: Duration = Duration::from_secs(2);
+/// How long a connection stays that gets one answer, before and after it.
+pub(super) const ONE_ANSWER_TIMES: (Duration, Duration) =
+    (Duration::from_secs(2), Duration::from_millis(200));
 
 /// Where connections are counted that have shaken hands.
 pub(super) struct Room {
@@ -70,6 +72,8 @@ impl Room {
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     is_served: bool,
+    /// Whether one that gets one answer had it.
+    is_answered: Arc<AtomicBool>,
     cut: Arc<Mutex<Option<oneshot::Sender<()>>>>,
 }
 
@@ -79,6 +83,7 @@ impl Line {
         let (cut, is_cut) = oneshot::channel();
         let line = Self {
             is_served: matches!(entrance, Entrance::Served(_)),
+            is_answered: Arc::default(),
             cut: Arc::new(Mutex::new(Some(cut))),
         };
         (line, is_cut)
@@ -87,6 +92,25 @@ impl Line {
     /// Whether its calls are served; otherwise they are told why not.
     pub(super) const fn is_served(&self) -> bool {
         self.is_served
+    }
+
+    /// Takes the one answer of a connection that is not served; whether it was there to be taken. The connection ends
+    /// soon.
+    pub(super) fn take_answer(&self) -> bool {
+        if self.is_answered.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.cut_after(ONE_ANSWER_TIMES.1);
+        true
+    }
+
+    /// Ends the connection after a while.
+    pub(super) fn cut_after(&self, time: Duration) {
+        let line = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            line.cut();
+        });
     }
 
     /// Ends the connection.
