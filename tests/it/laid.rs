@@ -192,10 +192,14 @@ impl Laid {
         server.kill();
     }
 
+    /// The process of a server that runs.
+    pub(crate) fn process(&self, name: &str) -> u32 {
+        self.server(name).child.as_ref().unwrap().id()
+    }
+
     /// Tells a server to read its certificate files again.
     pub(crate) fn hang_up(&self, name: &str) {
-        let child = self.server(name).child.as_ref().unwrap();
-        let id = child.id().to_string();
+        let id = self.process(name).to_string();
         let sent = Command::new("kill").args(["-HUP", &id]).status();
         assert!(sent.unwrap().success());
     }

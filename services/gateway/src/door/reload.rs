@@ -3,6 +3,7 @@
 //! Must never let a bad new file take the place of a good old one.
 
 use crate::configuration::TlsFiles;
+use crate::files::{FileError, check_private};
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -27,6 +28,9 @@ pub enum DoorError {
         /// What the reader said.
         source: rustls::pki_types::pem::Error,
     },
+    /// The private key may be read by others.
+    #[error(transparent)]
+    Key(#[from] FileError),
     /// A PEM file holds nothing of its kind.
     #[error("`{}` holds no {what}", path.display())]
     Empty {
@@ -104,9 +108,9 @@ impl DoorKeys {
     /// Reads the files.
     ///
     /// # Errors
-    /// When a file cannot be read or the parts do not go together.
+    /// When a file cannot be read, the parts do not go together, or others may read the key.
     pub fn load(files: &TlsFiles) -> Result<Self, DoorError> {
-        let server = Identity::load(files)?.server()?;
+        let server = server(files)?;
         Ok(Self {
             files: files.clone(),
             server: RwLock::new(Arc::new(server)),
@@ -119,7 +123,7 @@ impl DoorKeys {
     /// # Errors
     /// When the new files are not good; the old ones stay.
     pub fn reload(&self) -> Result<(), DoorError> {
-        let server = Identity::load(&self.files)?.server()?;
+        let server = server(&self.files)?;
         *self.server.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(server);
         Ok(())
     }
@@ -128,6 +132,11 @@ impl DoorKeys {
     pub fn server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn server(files: &TlsFiles) -> Result<ServerConfig, DoorError> {
+    check_private(&files.key)?;
+    Identity::load(files)?.server()
 }
 
 fn certificates(
