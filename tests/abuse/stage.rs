@@ -100,7 +100,7 @@ impl Stage {
     /// Lets an attack go on while a desk works and a person stops something.
     pub(crate) async fn suffer(&self, attack: &Attack, times: usize) -> Told {
         tokio::time::sleep(REST).await;
-        let broker = self.laid().pid("broker");
+        let broker = self.laid().process("broker");
         let before = resident(broker, "VmRSS");
         std::fs::write(format!("/proc/{broker}/clear_refs"), "5").unwrap();
         let log_before = self.laid().log("broker").len();

@@ -9,6 +9,7 @@ use rcgen::{
     PublicKeyData as _, date_time_ymd,
 };
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// The attribute `serialNumber` of a subject (X.520, 2.5.4.5), which carries the OIN.
@@ -95,6 +96,7 @@ impl Authority {
         };
         std::fs::write(&issued.certificate, certificate.pem()).unwrap();
         std::fs::write(&issued.key, key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&issued.key, PermissionsExt::from_mode(0o600)).unwrap();
         issued
     }
 }

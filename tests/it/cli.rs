@@ -6,6 +6,7 @@
 mod days;
 mod mistakes;
 mod printed;
+mod unwritten;
 mod verbs;
 
 use crate::house::{House, program};

@@ -225,12 +225,13 @@ async fn a_clock_that_is_wrong_is_found() {
 async fn a_key_that_others_may_read_and_one_that_is_too_old_are_found() {
     let mut laid = Laid::open().await;
     let home = laid.home("broker").to_owned();
-    for (file, name) in [
-        ("keys.toml", "key file"),
-        ("certificate.key.pem", "door key"),
+    for (file, name, follow) in [
+        ("keys.toml", "key file", &[][..]),
+        ("certificate.key.pem", "door key", &["configuration"]),
     ] {
         set_mode(&home.join(file), 0o640);
-        check(&laid, "broker", name, "fault", &[file, "run chmod 600"]).await;
+        let words = [file, "run chmod 600"];
+        check_with(&laid, "broker", name, "fault", &words, follow).await;
         set_mode(&home.join(file), 0o600);
     }
     let touched = Command::new("touch")

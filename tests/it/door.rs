@@ -241,16 +241,19 @@ async fn a_good_certificate_alone_opens_nothing_and_the_officer_sees_who_tried()
     let officer = laid.officer();
     for (issued, reason, oin) in &cases {
         let connection = issued.connect(&laid);
+        let own = hex::encode(&issued.spki_sha256);
+        assert!(serves(&connection).await, "a probe is no desk");
+        let found = turned_away(&officer, oin).await;
+        assert!(found.iter().all(|(_, key)| *key != own), "it left a line");
         let status = who_am_i(&connection).await.unwrap_err();
         assert_eq!(reason_of(&status), *reason);
         assert_eq!(status.code(), tonic::Code::PermissionDenied);
-        assert!(!serves(&connection).await, "health is behind the door too");
         let found = turned_away(&officer, oin).await;
         assert!(!found.is_empty(), "{reason} has its line under {oin}");
         for (line, fingerprint) in &found {
             assert_eq!(line.code, *reason);
             assert_eq!(line.decision, "refused");
-            assert_eq!(*fingerprint, hex::encode(&issued.spki_sha256));
+            assert_eq!(*fingerprint, own);
         }
     }
     // The registered key in a certificate of its own organisation, from another issuer of the group.

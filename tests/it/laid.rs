@@ -192,9 +192,14 @@ impl Laid {
         server.kill();
     }
 
+    /// The process of a server that runs.
+    pub(crate) fn process(&self, name: &str) -> u32 {
+        self.server(name).child.as_ref().unwrap().id()
+    }
+
     /// Tells a server to read its certificate files again.
     pub(crate) fn hang_up(&self, name: &str) {
-        let id = self.pid(name).to_string();
+        let id = self.process(name).to_string();
         let sent = Command::new("kill").args(["-HUP", &id]).status();
         assert!(sent.unwrap().success());
     }
@@ -242,11 +247,6 @@ impl Laid {
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.contains(from), "{from} is not in the configuration");
         std::fs::write(path, text.replacen(from, to, 1)).unwrap();
-    }
-
-    /// The number of a server's process.
-    pub(crate) fn pid(&self, name: &str) -> u32 {
-        self.server(name).child.as_ref().unwrap().id()
     }
 
     /// The folder of a server's own files.

@@ -46,3 +46,4 @@ mod told;
 mod turns;
 mod unreadable;
 mod watch;
+mod where_it_runs;

@@ -23,24 +23,21 @@ mod verbs;
 pub use arguments::{Verb, Who};
 
 use error::CliError;
-use output::{Answer, line, note, print};
+use output::{Answer, end, line, note, print};
 use session::Session;
 use std::process::ExitCode;
 use wire::policy::v1::ExplainDecisionRequest;
 
-/// Does one verb as one identity. Exit codes: 0 done, 1 refused, 2 wrong use, 3 not reachable.
+/// Does one verb as one identity. Exit codes: 0 done, 1 refused, 2 wrong use, 3 not reachable, 4 done but
+/// the answer not written.
 pub async fn run(who: &Who, verb: &Verb) -> ExitCode {
     match answer(who, verb).await {
-        Ok(answer) => {
-            print(&answer, who.json);
-            ExitCode::SUCCESS
-        }
+        Ok(answer) => end(print(&answer, who.json), ExitCode::SUCCESS),
         Err(error) => {
-            if who.json {
-                line(&error.json().to_string());
-            } else {
-                note(&error.text());
+            if who.json && line(&error.json().to_string()).is_ok() {
+                return error.exit_code();
             }
+            note(&error.text());
             error.exit_code()
         }
     }

@@ -4,8 +4,8 @@
 //! this library, and not once more in each program that calls it.
 
 use crate::arguments::OperatorVerb;
-use crate::cli::{self, Verb, Who};
-use crate::{operator, sandbox};
+use crate::cli::{self, Verb, Who, output};
+use crate::{memory, operator, sandbox};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
@@ -34,7 +34,13 @@ enum Command {
 #[must_use]
 #[tokio::main]
 pub async fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    memory::leave_no_core();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) if told.use_stderr() => told.exit(),
+        // Help or the version, which was asked for.
+        Err(told) => return output::end(output::settle(told.print()), ExitCode::SUCCESS),
+    };
     if !matches!(arguments.command, Command::Desk(_))
         && let Some(flag) = arguments.who.flag_of_a_desk()
     {

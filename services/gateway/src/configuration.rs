@@ -12,6 +12,7 @@ pub use database::DatabaseSettings;
 pub use fields::Mistake;
 
 use crate::door::budgets::{Budgets, Part};
+use crate::files::toml_fault;
 use client::connection::host_and_port;
 use client::credentials::TlsFiles;
 use counter::Limits;
@@ -219,11 +220,13 @@ pub enum ConfigurationError {
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("the configuration file `{}` is not TOML: {message}", path.display())]
+    #[error("{}:{line}: {message}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// In which line, from 1.
+        line: usize,
+        /// What is wrong there.
         message: String,
     },
     /// The file has mistakes; all of them.
@@ -253,12 +256,14 @@ impl Configuration {
             path: path.to_owned(),
             source,
         })?;
-        let table: toml::Table =
-            text.parse()
-                .map_err(|error: toml::de::Error| ConfigurationError::Toml {
-                    path: path.to_owned(),
-                    message: error.message().to_owned(),
-                })?;
+        let table: toml::Table = text.parse().map_err(|error| {
+            let (line, message) = toml_fault(&text, &error);
+            ConfigurationError::Toml {
+                path: path.to_owned(),
+                line,
+                message,
+            }
+        })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         read(table, folder).map_err(|mistakes| ConfigurationError::Mistakes {
             path: path.to_owned(),

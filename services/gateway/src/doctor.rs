@@ -11,9 +11,11 @@ mod process;
 mod waiting;
 
 use crate::cli::error::EXIT_USAGE;
+use crate::cli::output::{Answer, end, fail, print};
 use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role};
 use crate::grpc::status::causes;
+use crate::memory;
 use rules::clock::{Clock as _, Timestamp};
 use rules::limits::{DAY_MILLIS, HOUR_MILLIS, MINUTE_MILLIS};
 use serde_json::{Value, json};
@@ -125,35 +127,27 @@ pub async fn run(path: &Path, json: bool) -> ExitCode {
         Ok(configuration) => configuration,
         Err(error) => {
             let text = causes(&error);
-            if json {
-                println!("{}", json!({ "error": text }));
-            }
-            eprintln!("sluis: {text}");
+            let value = json!({ "error": text });
+            fail(&format!("sluis: {text}"), json.then_some(&value));
             return ExitCode::from(EXIT_USAGE);
         }
     };
     let checks = examine(path, &configuration).await;
     let count = |outcome| checks.iter().filter(|one| one.outcome == outcome).count();
     let (warnings, faults) = (count(Outcome::Warning), count(Outcome::Fault));
-    if json {
-        let checks: Vec<Value> = checks.iter().map(Check::json).collect();
-        let report = json!({
-            "role": configuration.role.name(),
-            "checks": checks,
-            "warnings": warnings,
-            "faults": faults,
-        });
-        println!("{report}");
-    } else {
-        for check in &checks {
-            println!("{}", check.line());
-        }
-        println!(
-            "{} checks; faults: {faults}, warnings: {warnings}",
-            checks.len()
-        );
-    }
-    ExitCode::from(u8::from(faults > 0))
+    let mut lines: Vec<String> = checks.iter().map(Check::line).collect();
+    lines.push(format!(
+        "{} checks; faults: {faults}, warnings: {warnings}",
+        checks.len()
+    ));
+    let report = json!({
+        "role": configuration.role.name(),
+        "checks": checks.iter().map(Check::json).collect::<Vec<Value>>(),
+        "warnings": warnings,
+        "faults": faults,
+    });
+    let printed = print(&Answer::new(lines.join("\n"), report), json);
+    end(printed, ExitCode::from(u8::from(faults > 0)))
 }
 
 /// All checks, in the order in which a role needs what they look at.
@@ -178,11 +172,26 @@ async fn examine(path: &Path, configuration: &Configuration) -> Vec<Check> {
             Check::not_applicable("day keys", "only a broker has them")
         }
     });
+    checks.push(files::own_files(configuration));
     checks.push(files::disk(configuration));
+    checks.push(memory());
     checks.push(in_time(process::NAME, process::look(configuration)).await);
     let directory = looked.directory.as_ref().ok();
     checks.extend(peers::look(configuration, directory).await);
     checks
+}
+
+/// Whether keys may reach a disk that memory is swapped to, with the limits of whoever runs this.
+fn memory() -> Check {
+    let name = "memory";
+    if memory::may_lock() {
+        return Check::ok(name, "a role started like this locks its memory");
+    }
+    if !memory::is_swapped() {
+        return Check::ok(name, "this machine does not swap");
+    }
+    let text = "a role started like this cannot lock its memory, and this machine swaps: keys may reach the disk";
+    Check::warning(name, text, memory::REMEDY)
 }
 
 /// The check that `work` gives, or that it took too long.

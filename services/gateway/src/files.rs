@@ -6,7 +6,7 @@ use rules::hex;
 use rules::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use vault::keyfile::{KeyFile, KeyFileError, Role};
@@ -15,7 +15,11 @@ use vault::sign::SigningKey;
 /// Only the owner reads and writes.
 const SECRET_MODE: u32 = 0o600;
 /// The bits that a secret file must not have.
-pub(crate) const OTHERS_MASK: u32 = 0o077;
+const OTHERS_MASK: u32 = 0o077;
+/// The bits that a secret file of root must not have, which a group of the process may read.
+const ROOT_OTHERS_MASK: u32 = 0o037;
+/// What the names begin with that a mount of Kubernetes keeps for itself: each file is there twice more below them.
+const OF_THE_MOUNT: &str = "..";
 /// Most files in a policies folder.
 const POLICY_FILES_MAX: usize = 1_000;
 /// Deepest folder in a policies folder.
@@ -39,7 +43,11 @@ pub enum FileError {
         path: PathBuf,
     },
     /// Others than its owner may read it.
-    #[error("`{}` may be read by others than its owner; run chmod 600 on it", path.display())]
+    #[error(
+        "`{}` may be read by others than its owner; run chmod 600 on it, or have it belong to root, with mode 0440 \
+         and a group of this process",
+        path.display()
+    )]
     Open {
         /// Which.
         path: PathBuf,
@@ -51,6 +59,16 @@ pub enum FileError {
         path: PathBuf,
         /// What was expected.
         expected: &'static str,
+    },
+    /// It is not TOML, or not of the form that it must have.
+    #[error("{}:{line}: {message}", path.display())]
+    Toml {
+        /// Which.
+        path: PathBuf,
+        /// In which line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
     },
     /// A key file lacks a secret, or has one too many.
     #[error("the key file `{}` cannot be used: {source}", path.display())]
@@ -79,6 +97,20 @@ pub struct SignatureFile {
     /// The signatures.
     #[serde(default)]
     pub signature: Vec<SignatureLine>,
+}
+
+/// In which line of a TOML text a fault is, from 1, and what it is, with the key that it is about.
+pub(crate) fn toml_fault(text: &str, error: &toml::de::Error) -> (usize, String) {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or_default();
+    let line = before.matches('\n').count();
+    let key = text.lines().nth(line).and_then(|line| line.split_once('='));
+    let message = match (error.message(), key) {
+        ("duplicate key", Some((key, _))) => format!("duplicate key `{}`", key.trim()),
+        (message, Some((key, _))) => format!("`{}`: {message}", key.trim()),
+        (message, None) => message.to_owned(),
+    };
+    (line.saturating_add(1), message)
 }
 
 /// Reads a file.
@@ -166,7 +198,14 @@ pub fn signatures(path: &Path) -> Result<Vec<(String, Vec<u8>)>, FileError> {
         expected: "[[signature]] with controller and signature (128 hexadecimal digits)",
     };
     let text = String::from_utf8(read(path)?).map_err(|_| wrong())?;
-    let file: SignatureFile = toml::from_str(&text).map_err(|_| wrong())?;
+    let file: SignatureFile = toml::from_str(&text).map_err(|error| {
+        let (line, message) = toml_fault(&text, &error);
+        FileError::Toml {
+            path: path.to_owned(),
+            line,
+            message,
+        }
+    })?;
     file.signature
         .into_iter()
         .map(|line| {
@@ -188,7 +227,8 @@ pub fn write_signatures(path: &Path, file: &SignatureFile) -> Result<(), FileErr
     std::fs::write(path, text).map_err(|source| io(path, source))
 }
 
-/// Reads a policies folder: every file with its path inside the folder, sorted.
+/// Reads a policies folder: every file with its path inside the folder, sorted. What a mount keeps for itself is passed
+/// over.
 ///
 /// # Errors
 /// When a folder or file cannot be read, or there are too many.
@@ -216,6 +256,9 @@ fn collect(
             .file_name()
             .into_string()
             .map_err(|_| wrong("a name in UTF-8"))?;
+        if name.starts_with(OF_THE_MOUNT) {
+            continue;
+        }
         let name = format!("{prefix}{name}");
         if path.is_dir() {
             if depth == POLICY_DEPTH_MAX {
@@ -237,19 +280,87 @@ fn collect(
 /// # Errors
 /// When others may read it, or it cannot be read.
 pub(crate) fn secret(path: &Path) -> Result<Secret<String>, FileError> {
-    let details = std::fs::metadata(path).map_err(|source| io(path, source))?;
-    if details.permissions().mode() & OTHERS_MASK != 0 {
-        return Err(FileError::Open {
-            path: path.to_owned(),
-        });
-    }
+    check_private(path)?;
     let text = std::fs::read_to_string(path).map_err(|source| io(path, source))?;
     Ok(Secret::new(text))
+}
+
+/// That only its owner may read a file, or, where root owns it, the process's own group.
+///
+/// # Errors
+/// When others may read it, or it is not there.
+pub(crate) fn check_private(path: &Path) -> Result<(), FileError> {
+    let details = std::fs::metadata(path).map_err(|source| io(path, source))?;
+    if is_private(details.mode(), details.uid(), details.gid()) {
+        Ok(())
+    } else {
+        Err(FileError::Open {
+            path: path.to_owned(),
+        })
+    }
+}
+
+/// Whether a file of this mode, owner and group can be read by its owner alone; a file of root also by a group of this
+/// process, which root put it in for that (the Secret volumes of Kubernetes know no other way).
+fn is_private(mode: u32, owner: u32, group: u32) -> bool {
+    use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
+    if mode & OTHERS_MASK == 0 {
+        return true;
+    }
+    let is_of_another_root = Uid::from_raw(owner).is_root() && !geteuid().is_root();
+    let group = Gid::from_raw(group);
+    let is_own = || getegid() == group || getgroups().is_ok_and(|groups| groups.contains(&group));
+    mode & ROOT_OTHERS_MASK == 0 && is_of_another_root && is_own()
 }
 
 fn io(path: &Path, source: std::io::Error) -> FileError {
     FileError::Io {
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_toml(text: &str, expected: (usize, &str)) {
+        let error = text.parse::<toml::Table>().expect_err("a fault");
+        let (line, message) = toml_fault(text, &error);
+        assert_eq!(line, expected.0, "{message}");
+        assert!(message.starts_with(expected.1), "{message}");
+    }
+
+    #[test]
+    fn a_fault_in_a_file_has_its_line_and_its_key() {
+        check_toml(
+            "a = 1\n\nlisten = 2\nlisten = 3\n",
+            (4, "duplicate key `listen`"),
+        );
+        check_toml("a = 1\nprofile = \"sand\nb = 2\n", (2, "`profile`: "));
+        check_toml("a = 1\n[tls\nkey = 2\n", (2, ""));
+        check_toml("a = 1\n[tls]\n[tls]\n", (3, ""));
+        check_toml("a = \n", (1, "`a`: "));
+    }
+
+    #[test]
+    fn a_secret_of_root_may_be_read_by_a_group_of_the_process() {
+        let (own, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        let (own, group) = (own.as_raw(), group.as_raw());
+        for mode in [0o100_600, 0o100_400] {
+            assert!(is_private(mode, own, group) && is_private(mode, 0, group));
+        }
+        for mode in [0o644, 0o640, 0o604, 0o440] {
+            assert!(!is_private(mode, own, group), "an own file: {mode:o}");
+        }
+        // Root reads what it likes: for it nothing needs to be open.
+        let is_root = own == 0;
+        for mode in [0o440, 0o640] {
+            assert_eq!(is_private(mode, 0, group), !is_root, "{mode:o}");
+            assert!(!is_private(mode, 0, u32::MAX - 7), "a group of others");
+        }
+        for mode in [0o444, 0o460, 0o644, 0o660] {
+            assert!(!is_private(mode, 0, group), "{mode:o}");
+        }
     }
 }

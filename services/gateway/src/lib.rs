@@ -3,6 +3,12 @@
 //!
 //! Must never decide: it reads what comes in, asks the counter, and says what the counter said.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads; cli::output prints"
+)]
+
 pub mod arguments;
 mod backup;
 pub mod cli;
@@ -14,6 +20,7 @@ pub mod door;
 pub mod files;
 pub mod grpc;
 pub mod logging;
+mod memory;
 pub mod operator;
 pub mod policies;
 mod reopen;

@@ -26,15 +26,18 @@ pub fn begin(settings: LogSettings) {
     let targets = filter::Targets::new()
         .with_default(LevelFilter::WARN)
         .with_targets(own);
+    // A log that nobody takes any more ends no call: what went wrong with it would be said where it went wrong.
     let lines = match settings.format {
         LogFormat::Json => tracing_subscriber::fmt::layer()
             .json()
             .with_writer(std::io::stderr)
+            .log_internal_errors(false)
             .with_filter(targets)
             .boxed(),
         LogFormat::Text => tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_writer(std::io::stderr)
+            .log_internal_errors(false)
             .with_filter(targets)
             .boxed(),
     };

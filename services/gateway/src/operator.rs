@@ -8,11 +8,14 @@ use crate::arguments::{
     OperatorDesk, OperatorVerb, PolicyVerb,
 };
 use crate::backup;
+use crate::cli::error::EXIT_UNWRITTEN;
+use crate::cli::output::{Answer, Reader, end, fail, note, print};
 use crate::configuration::{Configuration, Role};
 use crate::doctor;
 use crate::files::{self, FileError};
 use crate::grpc::status::causes;
 use crate::logging;
+use crate::memory;
 use crate::policies::{self, PolicyCommandError, Words};
 use crate::reopen;
 use crate::roles::{broker, holder, portal};
@@ -29,6 +32,7 @@ use vault::sign::SigningKey;
 
 /// Does what was asked and says how it went.
 pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
+    let mut keys = None;
     let answer = match verb {
         OperatorVerb::Doctor(file) => return doctor::run(&file.config, json).await,
         OperatorVerb::Serve {
@@ -39,53 +43,36 @@ pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
         OperatorVerb::Backup(verb) => backup(verb).await,
         OperatorVerb::Door(verb) => door(verb).await,
         OperatorVerb::Config(ConfigVerb::Check(file)) => check(&file.config),
-        OperatorVerb::Keys(KeysVerb::New { role, out }) => new_keys(role, &out),
+        OperatorVerb::Keys(KeysVerb::New { role, out }) => {
+            let made = new_keys(role, &out);
+            made.inspect(|_| keys = Some(out))
+        }
         OperatorVerb::Policy(verb) => policy(verb).await.map_err(Fault::from),
     };
     match answer {
-        Ok(answer) => {
-            answer.print(json);
-            ExitCode::SUCCESS
-        }
+        Ok(answer) => match (print(&answer, json), keys) {
+            (Ok(Reader::Gone), Some(keys)) => forget(&keys, EXIT_NO_READER),
+            (Err(_), Some(keys)) => forget(&keys, EXIT_UNWRITTEN),
+            (printed, _) => end(printed, ExitCode::SUCCESS),
+        },
         Err(error) => {
             let text = causes(error.as_ref());
-            if json {
-                println!("{}", json!({ "error": text }));
-            }
-            eprintln!("sluis: {text}");
+            let value = json!({ "error": text });
+            fail(&format!("sluis: {text}"), json.then_some(&value));
             ExitCode::FAILURE
         }
     }
 }
 
+/// Exit code: what was to be read by somebody was read by nobody; as a shell tells of a process that SIGPIPE ended.
+const EXIT_NO_READER: u8 = 141;
+
 pub(crate) type Fault = Box<dyn std::error::Error>;
-
-/// What a command has to say, for people and for programs.
-struct Answer {
-    text: String,
-    value: Value,
-}
-
-impl Answer {
-    fn new(text: impl Into<String>, value: Value) -> Self {
-        Self {
-            text: text.into(),
-            value,
-        }
-    }
-
-    fn print(&self, json: bool) {
-        if json {
-            println!("{}", self.value);
-        } else if !self.text.is_empty() {
-            println!("{}", self.text.trim_end());
-        }
-    }
-}
 
 async fn serve(path: &Path, until_input_ends: bool) -> Result<Answer, Fault> {
     let configuration = Configuration::load(path)?;
     logging::begin(configuration.log);
+    memory::lock();
     if until_input_ends {
         end_with_input();
     }
@@ -189,6 +176,19 @@ fn new_keys(owner: KeyOwner, out: &Path) -> Result<Answer, Fault> {
         halves.push(("commitment", hex::encode(&keys.commitment().bytes())));
     }
     Ok(public_halves(&halves))
+}
+
+/// Removes keys again of which nobody has seen the public halves: no verb says them a second time.
+fn forget(keys: &Path, code: u8) -> ExitCode {
+    let what = match std::fs::remove_file(keys) {
+        Ok(()) => "is removed again; run the command once more",
+        Err(_) => "is of no use; remove it, and run the command once more",
+    };
+    note(&format!(
+        "sluis: the public halves could not be written to standard output, so `{}` {what}",
+        keys.display()
+    ));
+    ExitCode::from(code)
 }
 
 fn public_halves(halves: &[(&str, String)]) -> Answer {

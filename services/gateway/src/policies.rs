@@ -61,6 +61,17 @@ pub fn load(folder: &Path) -> Result<PolicyBundle, PolicyCommandError> {
     PolicyBundle::load(&files::policies(folder)?, &sha256).map_err(PolicyCommandError::Bundle)
 }
 
+/// The files of a policies folder as they are signed and sent, from a folder that is in order.
+///
+/// # Errors
+/// With every mistake.
+pub fn signed(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, PolicyCommandError> {
+    let mut files = files::policies(folder)?;
+    PolicyBundle::load(&files, &sha256).map_err(PolicyCommandError::Bundle)?;
+    files.retain(|(path, _)| PolicyBundle::is_signed_path(path));
+    Ok(files)
+}
+
 /// What `policy check` found to be in order.
 #[derive(Debug, serde::Serialize)]
 pub struct Checked {
@@ -222,10 +233,7 @@ pub async fn activate(
     folder: &Path,
     signatures: &Path,
 ) -> Result<String, PolicyCommandError> {
-    load(folder)?;
-    let mut files = files::policies(folder)?;
-    files.retain(|(path, _)| PolicyBundle::is_signed_path(path));
-    let files = files
+    let files = signed(folder)?
         .into_iter()
         .map(|(path, content)| wire::policy::v1::PolicyFile { path, content })
         .collect();

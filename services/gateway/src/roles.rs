@@ -9,6 +9,7 @@ pub mod trust;
 
 use crate::configuration::ConfigurationError;
 use crate::files::FileError;
+use crate::policies::PolicyCommandError;
 use crate::serving::ServeError;
 use client::connection::ConnectionError;
 use client::credentials::CredentialError;
@@ -33,6 +34,9 @@ pub enum StartError {
     /// A file that the configuration names is not good.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The policies folder is not in order.
+    #[error("the policies folder cannot be used")]
+    Policies(#[from] PolicyCommandError),
     /// The key file lacks a secret.
     #[error("the key file cannot be used: {0}")]
     KeyFile(#[from] KeyFileError),

@@ -24,7 +24,7 @@ mod tell;
 mod year;
 
 use crate::cli::error::CliError;
-use crate::cli::output::{Answer, line, note, print};
+use crate::cli::output::{Answer, Unwritten, end, fail, note, print};
 use crate::clock::SystemClock;
 use clap::Args;
 use client::{ClientError, ConnectionError};
@@ -149,6 +149,9 @@ pub(crate) enum SandboxError {
     /// What came out is not what the play needs.
     #[error("{0}")]
     Unexpected(String),
+    /// Standard output did not take the report.
+    #[error(transparent)]
+    Unwritten(#[from] Unwritten),
     /// The counts differ.
     #[error("the counts differ from the source:\n  {}", .0.join("\n  "))]
     Counts(Vec<String>),
@@ -165,11 +168,10 @@ pub async fn run(arguments: Arguments, as_json: bool) -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(SandboxError::Unwritten(unwritten)) => end(Err(unwritten), ExitCode::SUCCESS),
         Err(error) => {
-            if as_json {
-                line(&serde_json::json!({ "error": error.to_string() }).to_string());
-            }
-            note(&format!("\nsandbox: {error}"));
+            let value = serde_json::json!({ "error": error.to_string() });
+            fail(&format!("\nsandbox: {error}"), as_json.then_some(&value));
             ExitCode::FAILURE
         }
     }
@@ -185,7 +187,7 @@ async fn play(arguments: &Arguments, as_json: bool) -> Result<(), SandboxError> 
     let ground = Ground::lay(&arguments.folder, postgres, SystemClock.now())?;
     ground.wipe_schemas().await?;
     if arguments.lay {
-        print(&stay::by_hand(&ground.plans), as_json);
+        print(&stay::by_hand(&ground.plans), as_json)?;
         return Ok(());
     }
     let mut servers = ground.start(&progress).await?;
@@ -208,7 +210,7 @@ async fn play(arguments: &Arguments, as_json: bool) -> Result<(), SandboxError> 
         object.insert("story".to_owned(), played.story.json());
     }
     let text = format!("{}{}", played.story.text(), played.outcome.text(&year));
-    print(&Answer::new(text, json), as_json);
+    print(&Answer::new(text, json), as_json)?;
     if !differences.is_empty() {
         return Err(SandboxError::Counts(differences));
     }

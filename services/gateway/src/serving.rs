@@ -10,6 +10,7 @@ use crate::door::admission::{AdmissionLayer, Registry};
 use crate::door::budgets::Ledger;
 use crate::door::reload::{DoorError, DoorKeys};
 use crate::door::{self, CONNECTION_AGE_GRACE, CONNECTION_AGE_MAX};
+use crate::files::check_private;
 use client::credentials::{CredentialError, LiveCredentials, TlsFiles};
 use health::Stored;
 use std::sync::Arc;
@@ -170,6 +171,7 @@ pub async fn serve(
     stored: Arc<dyn Stored>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
+    check_private(&configuration.tls.key).map_err(DoorError::from)?;
     let keys = Arc::new(DoorKeys::new(credentials)?);
     let address = configuration.listen;
     let listener = TcpListener::bind(address)

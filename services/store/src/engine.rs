@@ -15,6 +15,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use std::time::Duration;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections for looking things up on SQLite; writing has one of its own.
 const READERS_MAX: u32 = 4;
+/// The mode of a new file: only its owner reads it, whatever the process's mask.
+const FILE_MODE: u32 = 0o600;
 /// How long a command waits for a connection to PostgreSQL.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may take to let a first connection in.
@@ -124,6 +127,7 @@ pub async fn migrate(settings: &Settings, role: Role) -> Result<(), Error> {
     match settings {
         Settings::Sqlite(file) => {
             let refused = |source| Error::open(file, of_file(&file.path, &source), source);
+            make(file);
             let options = sqlite(file).create_if_missing(true);
             let mut connection = options.connect().await.map_err(refused)?;
             let probed = sqlx::raw_sql(PROBE_WRITING).execute(&mut connection).await;
@@ -141,6 +145,14 @@ pub async fn migrate(settings: &Settings, role: Role) -> Result<(), Error> {
         Settings::Postgres(server) => migrate_server(server, role).await?,
     }
     Ok(())
+}
+
+/// Makes an empty file that only its owner reads, where there is none; what SQLite puts beside it has the same mode. What
+/// keeps it from being made keeps SQLite from opening it, which says why.
+fn make(file: &File) {
+    let mut new = std::fs::OpenOptions::new();
+    new.write(true).create_new(true).mode(FILE_MODE);
+    drop(new.open(&file.path));
 }
 
 /// The same on a server.

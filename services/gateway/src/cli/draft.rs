@@ -7,8 +7,13 @@ use super::identity::Identity;
 use rules::id::{HandoverId, Label};
 use rules::secret::Secret;
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use vault::rest::Place;
+
+/// Only its owner reads a draft.
+const MODE: u32 = 0o600;
 
 /// Values to be sealed, by label.
 pub(crate) type Values = Vec<(Label, Secret<Vec<u8>>)>;
@@ -40,7 +45,10 @@ pub(crate) fn keep(
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(fault)?;
     }
-    std::fs::write(&path, sealed).map_err(fault)
+    let mut file = std::fs::File::options();
+    file.write(true).create(true).truncate(true).mode(MODE);
+    let mut file = file.open(&path).map_err(fault)?;
+    file.write_all(&sealed).map_err(fault)
 }
 
 /// The dossier that was kept for a handover.

@@ -15,6 +15,9 @@ pub const EXIT_USAGE: u8 = 2;
 /// Exit code: the gateway could not be reached.
 pub const EXIT_UNREACHABLE: u8 = 3;
 
+/// Exit code: done, but standard output did not take the answer whole.
+pub const EXIT_UNWRITTEN: u8 = 4;
+
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -59,6 +62,9 @@ pub enum CliError {
         /// What to do about it.
         remedy: String,
     },
+    /// Standard output did not take what came in.
+    #[error(transparent)]
+    Unwritten(#[from] super::output::Unwritten),
     /// The connection cannot be set up from the files.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -88,6 +94,7 @@ impl CliError {
             }
             Self::Client(ClientError::Transport(_) | ClientError::Waiting { .. })
             | Self::Check(_) => EXIT_UNREACHABLE,
+            Self::Unwritten(_) => EXIT_UNWRITTEN,
             _ => EXIT_USAGE,
         })
     }
@@ -166,6 +173,7 @@ impl CliError {
             Self::Client(ClientError::Protocol(_)) => "does-not-verify",
             Self::Client(ClientError::Transport(_) | ClientError::Waiting { .. })
             | Self::Check(_) => "unreachable",
+            Self::Unwritten(_) => "unwritten",
             _ => "usage",
         }
     }

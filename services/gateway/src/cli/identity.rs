@@ -4,6 +4,7 @@
 
 use super::error::CliError;
 use crate::clock::SystemClock;
+use crate::files::toml_fault;
 use client::{
     Client, ClientError, ClientParts, Connection, ConnectionError, Controller, RetryPolicy, Store,
     Trust,
@@ -102,9 +103,10 @@ impl Identity {
             path: path.clone(),
             source,
         })?;
-        toml::from_str(&text).map_err(|error| CliError::Toml {
-            path,
-            message: error.message().to_owned(),
+        toml::from_str(&text).map_err(|error| {
+            let (line, message) = toml_fault(&text, &error);
+            let message = format!("line {line}: {message}");
+            CliError::Toml { path, message }
         })
     }
 

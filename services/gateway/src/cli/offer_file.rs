@@ -3,6 +3,7 @@
 //! Must never fill in a purpose or a basis.
 
 use super::error::CliError;
+use crate::files::toml_fault;
 use rules::id::{Basis, Label, Purpose};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -40,15 +41,9 @@ impl OfferFile {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let line = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map(|before| before.matches('\n').count().saturating_add(1));
-            match line {
-                Some(line) => format!("line {line}: {}", error.message()),
-                None => error.message().to_owned(),
-            }
+        toml::from_str(text).map_err(|error| {
+            let (line, message) = toml_fault(text, &error);
+            format!("line {line}: {message}")
         })
     }
 }

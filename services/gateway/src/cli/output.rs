@@ -1,9 +1,12 @@
 //! What a command prints: short lines and tables for people, one JSON value for programs.
 //!
-//! Must never be used for anything but the answer itself; progress and errors go to standard error.
+//! Must never be used for anything but the answer itself (progress and errors go to standard error), and must never let
+//! half an answer pass for a whole one.
 
+use super::error::EXIT_UNWRITTEN;
 use serde_json::Value;
 use std::io::Write as _;
+use std::process::ExitCode;
 
 /// An answer in both forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,19 +27,76 @@ impl Answer {
     }
 }
 
-/// Prints one answer. A reader that went away is no fault of the command.
-pub fn print(answer: &Answer, as_json: bool) {
-    let text = if as_json {
-        answer.json.to_string()
+/// Who reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody, or a file.
+    There,
+    /// Nobody any more: the pipe is closed.
+    Gone,
+}
+
+/// Standard output took an answer in part or not at all.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what was asked for is done, but the answer could not be written to standard output whole: {0}; \
+     make room there"
+)]
+pub struct Unwritten(#[from] std::io::Error);
+
+/// Prints one answer.
+///
+/// # Errors
+/// When it is not written whole. A reader that went away is no fault of the command.
+pub fn print(answer: &Answer, as_json: bool) -> Result<Reader, Unwritten> {
+    if as_json {
+        line(&answer.json.to_string())
+    } else if answer.text.is_empty() {
+        Ok(Reader::There)
     } else {
-        answer.text.clone()
-    };
-    line(&text);
+        line(&answer.text)
+    }
 }
 
 /// One line to standard output.
-pub fn line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+///
+/// # Errors
+/// As [`print`].
+pub fn line(text: &str) -> Result<Reader, Unwritten> {
+    let mut out = std::io::stdout().lock();
+    settle(writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()))
+}
+
+/// What has become of something that was written to standard output.
+///
+/// # Errors
+/// As [`print`].
+pub fn settle(written: std::io::Result<()>) -> Result<Reader, Unwritten> {
+    match written {
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// With which code a command ends that has done its work with this one and printed its answer.
+pub fn end(printed: Result<Reader, Unwritten>, code: ExitCode) -> ExitCode {
+    match printed {
+        Ok(_) => code,
+        Err(unwritten) => {
+            note(&format!("sluis: {unwritten}"));
+            ExitCode::from(EXIT_UNWRITTEN)
+        }
+    }
+}
+
+/// Says that a command did not do what was asked: for people on standard error, for programs on standard output too.
+pub fn fail(text: &str, value: Option<&Value>) {
+    if let Some(value) = value {
+        // It is said below as well, and the exit code says it in any case.
+        drop(line(&value.to_string()));
+    }
+    note(text);
 }
 
 /// One line to standard error: progress, errors, hints.

@@ -5,7 +5,7 @@
 
 use super::{Check, age};
 use crate::configuration::{Configuration, DatabaseSettings, Role};
-use crate::files::{FileError, OTHERS_MASK};
+use crate::files::{FileError, check_private};
 use crate::grpc::status::causes;
 use crate::operator::{read_files, read_key_file};
 use crate::roles::broker::day_keys::DayKeyFolder;
@@ -13,7 +13,6 @@ use counter::handover::day_of;
 use rules::clock::Timestamp;
 use rules::limits::{DAY_KEY_DAYS_MAX, DAY_MILLIS};
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -70,14 +69,10 @@ pub(super) fn key_file(configuration: &Configuration, now: Timestamp) -> Check {
 /// The private key of the door.
 pub(super) fn door_key(configuration: &Configuration) -> Check {
     let (name, path) = ("door key", &configuration.tls.key);
-    match is_open_to_others(path) {
-        Ok(false) => Check::ok(name, format!("{}: only its owner reads it", path.display())),
-        Ok(true) => open_to_others(name, path),
-        Err(error) => Check::fault(
-            name,
-            format!("{}: {error}", path.display()),
-            "correct `tls.key`",
-        ),
+    match check_private(path) {
+        Ok(()) => Check::ok(name, format!("{}: only its owner reads it", path.display())),
+        Err(FileError::Open { path }) => open_to_others(name, &path),
+        Err(error) => Check::fault(name, causes(&error), "correct `tls.key`"),
     }
 }
 
@@ -98,10 +93,10 @@ pub(super) fn day_keys(folder: &Path, now: Timestamp) -> Check {
     };
     for day in &days {
         let path = keys.path(*day);
-        match is_open_to_others(&path) {
-            Ok(false) => {}
-            Ok(true) => return open_to_others(name, &path),
-            Err(error) => return unreadable(format!("{}: {error}", path.display())),
+        match check_private(&path) {
+            Ok(()) => {}
+            Err(FileError::Open { path }) => return open_to_others(name, &path),
+            Err(error) => return unreadable(causes(&error)),
         }
     }
     let today = day_of(now);
@@ -115,6 +110,31 @@ pub(super) fn day_keys(folder: &Path, now: Timestamp) -> Check {
         Check::warning(name, format!("{text}; today's is not there"), remedy)
     } else {
         Check::ok(name, text)
+    }
+}
+
+/// The files that the role has made: a database and a store are sealed, and still tell how much there is of what.
+pub(super) fn own_files(configuration: &Configuration) -> Check {
+    let name = "own files";
+    let mut files: Vec<PathBuf> = Vec::new();
+    if let DatabaseSettings::File { path, .. } = configuration.database() {
+        let beside = |end: &str| PathBuf::from(format!("{}{end}", path.display()));
+        files.extend(["", "-wal", "-shm"].map(beside));
+    }
+    if let Role::Portal(settings) = &configuration.role {
+        files.push(settings.store.clone());
+    }
+    files.retain(|path| path.exists());
+    if files.is_empty() {
+        return Check::not_applicable(name, "there are none here");
+    }
+    let open = files.iter().find(|path| check_private(path).is_err());
+    match open {
+        None => Check::ok(name, "only their owner reads database and store"),
+        Some(path) => {
+            let text = format!("{} may be read by others than its owner", path.display());
+            Check::warning(name, text, format!("run chmod 600 {}", path.display()))
+        }
     }
 }
 
@@ -171,10 +191,6 @@ fn existing(path: &Path) -> PathBuf {
         .skip(1)
         .find(|folder| folder.is_dir())
         .map_or_else(|| PathBuf::from("."), Path::to_owned)
-}
-
-fn is_open_to_others(path: &Path) -> std::io::Result<bool> {
-    Ok(std::fs::metadata(path)?.permissions().mode() & OTHERS_MASK != 0)
 }
 
 fn open_to_others(name: &str, path: &Path) -> Check {

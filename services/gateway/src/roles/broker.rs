@@ -28,6 +28,7 @@ use crate::grpc::pseudonym::Pseudonyms;
 use crate::grpc::restoration::Restorations;
 use crate::grpc::status::causes;
 use crate::limited;
+use crate::policies;
 use crate::serving::{self, Mounted};
 use chain::Chain;
 use client::connection::Connection;
@@ -312,11 +313,9 @@ fn signatures(path: &Path) -> Result<Vec<ControllerSignature>, StartError> {
 /// Reads a policies folder as it is signed and sent: only the files that are part of the signed set.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When a file cannot be read, or the set has mistakes: what has no place in it is one, as for every other program.
 pub fn policy_files(folder: &Path) -> Result<PolicyFiles, StartError> {
-    let mut files = files::policies(folder)?;
-    files.retain(|(path, _)| PolicyBundle::is_signed_path(path));
-    Ok(PolicyFiles(files))
+    Ok(PolicyFiles(policies::signed(folder)?))
 }
 
 fn first_start(

@@ -15,6 +15,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rules::id::{Oin, Party, PeerKind};
 use rules::reason::Reason;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::Status;
@@ -146,6 +147,7 @@ impl Authority {
         let files = self.files(name);
         std::fs::write(&files.certificate, certificate.pem()).expect("written");
         std::fs::write(&files.key, key.serialize_pem()).expect("written");
+        std::fs::set_permissions(&files.key, PermissionsExt::from_mode(0o600)).expect("set");
         files
     }
 }

@@ -18,6 +18,8 @@ use cedar_policy::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+/// What stands before a text of some editors and is no part of it (Unicode, section 23.8).
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// How many steps from entity to entity a policy may take (Cedar's validation level).
 const DEREFERENCE_LEVEL: u32 = 2;
 
@@ -174,6 +176,11 @@ impl Reading {
             let Ok(text) = std::str::from_utf8(content) else {
                 self.add(path, "not UTF-8 text");
                 continue;
+            };
+            // Some editors put it before each text, and Cedar takes it for a word. It is signed with the rest.
+            let text = match text.strip_prefix(BYTE_ORDER_MARK) {
+                Some(rest) if path.ends_with(".cedar") || path == SCHEMA => rest,
+                _ => text,
             };
             if texts.insert(path.as_str(), text).is_some() {
                 self.add(path, "this path occurs twice");

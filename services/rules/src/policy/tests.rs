@@ -549,3 +549,23 @@ fn an_explanation_has_the_shape_of_authzen() {
     assert_eq!(told.value["decision"], true);
     assert!(told.text.contains("permitted") && !told.labels.is_empty());
 }
+
+#[test]
+fn a_mark_that_an_editor_puts_before_a_text_means_nothing() {
+    let marked: Vec<_> = files()
+        .into_iter()
+        .map(|(path, content)| match path.rsplit_once('.') {
+            Some((_, "cedar" | "cedarschema" | "toml")) => {
+                (path, [b"\xef\xbb\xbf", content.as_slice()].concat())
+            }
+            _ => (path, content),
+        })
+        .collect();
+    let marked = load(&marked).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    assert!(failing(&marked).is_empty());
+    assert_ne!(
+        marked.hash(),
+        bundle().hash(),
+        "it is signed as it lies there"
+    );
+}
