@@ -25,6 +25,8 @@ struct Server {
     name: String,
     configuration: PathBuf,
     address: String,
+    /// What its process is started with besides.
+    environment: Vec<(&'static str, String)>,
     child: Option<Child>,
 }
 
@@ -42,6 +44,7 @@ impl Server {
         command
             .args([verb, "--config"])
             .arg(&self.configuration)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log())
             .stderr(log());
@@ -123,6 +126,7 @@ impl Laid {
                 name: text("name"),
                 configuration: text("configuration").into(),
                 address: text("address"),
+                environment: Vec::new(),
                 child: None,
             }
         });
@@ -165,6 +169,16 @@ impl Laid {
         server.migrate();
         server.child = Some(server.command("serve").spawn().unwrap());
         self.wait_until_it_serves(name).await;
+    }
+
+    /// What a server's process is started with from now on, besides what it always has.
+    pub(crate) fn live_by(&mut self, name: &str, environment: Vec<(&'static str, String)>) {
+        self.server_mut(name).environment = environment;
+    }
+
+    /// The id of a server's process.
+    pub(crate) fn process(&self, name: &str) -> u32 {
+        self.server(name).child.as_ref().unwrap().id()
     }
 
     /// Makes a server's database, without starting it.
@@ -261,8 +275,13 @@ impl Laid {
 
     /// Waits until a server has logged this.
     pub(crate) async fn wait_for_log(&self, name: &str, text: &str) {
+        self.wait_for_count(name, text, 1).await;
+    }
+
+    /// Waits until a server has logged this so many times.
+    pub(crate) async fn wait_for_count(&self, name: &str, text: &str, count: usize) {
         let begun = Instant::now();
-        while !self.log(name).contains(text) {
+        while self.log(name).matches(text).count() < count {
             let late = begun.elapsed() > READY_TIMEOUT;
             assert!(!late, "{name} never logged `{text}`:\n{}", self.log(name));
             tokio::time::sleep(LOOK_INTERVAL).await;

@@ -16,8 +16,11 @@ mod desk;
 mod doctor;
 mod door;
 mod existence;
+#[path = "../faults/src/clock.rs"]
+mod faketime;
 mod governance;
 mod handover;
+mod holder;
 mod house;
 mod input;
 mod invalid;

@@ -180,8 +180,11 @@ async fn a_stop_of_a_consent_that_a_desk_replaced_ends_what_stands() {
 async fn a_no_beyond_the_quota_is_done_and_its_line_is_counted() {
     let scene = Scene::set().await;
     let given = give(&scene).await;
+    // Counted on this day.
+    scene.prepare(&scene.who).await.unwrap();
     let mut broker = Beside::of(&scene.house.path().join("processes/broker")).await;
-    let full = "UPDATE relation_subject SET sender_lines = 300, lines_day = 99999";
+    let full = "UPDATE relation_subject SET sender_lines = 300, \
+                lines_day = (SELECT MAX(lines_day) FROM relation_subject)";
     assert!(broker.execute(full).await >= 1);
     let no = refusal(&scene, "vakbond");
     scene.union.assist_consent(&scene.who, &no).await.unwrap();
@@ -189,6 +192,20 @@ async fn a_no_beyond_the_quota_is_done_and_its_line_is_counted() {
     assert_eq!(ended.record.state, ConsentState::Withdrawn);
     let folded = "SELECT CAST(SUM(folded) AS BIGINT) FROM relation_subject";
     assert_eq!(broker.number(folded).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_a_clock_counted_which_was_ahead_keeps_nobody_waiting_for_it() {
+    let scene = Scene::set().await;
+    give(&scene).await;
+    scene.prepare(&scene.who).await.unwrap();
+    let mut broker = Beside::of(&scene.house.path().join("processes/broker")).await;
+    let ahead = "UPDATE relation_subject SET sender_lines = 300, recipient_lines = 300, \
+                 lines_day = lines_day + 40 WHERE lines_day > 0";
+    assert!(broker.execute(ahead).await >= 1);
+    scene.prepare(&scene.who).await.unwrap();
+    let counted = "SELECT MIN(sender_lines) FROM relation_subject WHERE lines_day > 0";
+    assert!(broker.number(counted).await < 300);
 }
 
 #[tokio::test(flavor = "multi_thread")]

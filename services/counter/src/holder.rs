@@ -1,7 +1,7 @@
 //! The key holder (sleutelhouder): judges signed orders on its own and makes its hop of a conversion.
 //!
 //! Knows ciphertexts, labels and counts. Must never learn a person, decide on another party's word, or
-//! log more of an order than its id and the reason for a refusal.
+//! log more of an order than its id and the reason for a refusal; of too many, whose they were.
 
 mod context;
 mod convert;
@@ -10,42 +10,40 @@ mod lanes;
 mod own_directory;
 mod paper;
 mod quota;
+mod refusals;
 mod registry;
 mod replay;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod time;
 
 pub use context::{Pinned, StepMade, share_bytes};
 pub use convert::{ConvertItem, Hop};
 pub use error::{HolderError, StartError};
 pub use paper::{ContextRequest, ContextStep, Forms, Issued, Received, Voucher};
 pub use quota::QuotaLimits;
-pub use replay::REPLAY_ORDERS_MAX;
 
 use crate::counter::Controller;
 use crate::directory::{Signed, verify_directory};
 use convert::{Hearing, Judged, Plan, Ready, Tools};
 use quota::Quotas;
+use refusals::Refusals;
 use registry::Registry;
-use replay::Replay;
-use rules::clock::{Clock, Timestamp};
+use replay::{Replay, Rooms, Seen};
+use rules::clock::{Clock, Steady, Timestamp};
 use rules::directory::{Directory, Right};
-use rules::id::{DeskName, Oin};
+use rules::id::{DeskName, Oin, OrderId};
 use rules::pseudonym::Domain;
 use rules::reason::{Outcome, Reason, Refusal};
 use secrets::Secrets;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use store::{Database, Tx, Work};
+use store::Database;
+use time::{Moment, Time};
 use vault::holder::HolderKeys;
 use vault::rest::Crypter;
 use vault::sign::SigningKey;
-
-/// How far the stored horizon is put ahead of an order that begins after this holder's now, so that
-/// issuers with a fast clock cost one write in this time and not one each order.
-const HORIZON_STEP_MILLIS: i64 = 5_000;
 
 /// What a holder is assembled from.
 pub struct Parts {
@@ -61,13 +59,15 @@ pub struct Parts {
     pub database: Database,
     /// The present moment.
     pub clock: Arc<dyn Clock>,
+    /// What the clock is compared with.
+    pub steady: Arc<dyn Steady>,
     /// How papers are written down.
     pub forms: Arc<dyn Forms>,
     /// Whose signatures every directory needs.
     pub controllers: Vec<Controller>,
     /// The commitments of the holders, its own included or added.
     pub pinned: Pinned,
-    /// How many orders an organisation may have carried out in a day.
+    /// How many orders an organisation may have carried out in a day, and refused in a minute.
     pub quotas: QuotaLimits,
     /// The directory file on the disk; the stored one stands when it has a higher version.
     pub directory: Signed<Vec<u8>>,
@@ -82,12 +82,7 @@ struct Inner {
     keys: HolderKeys,
     signing: SigningKey,
     forms: Arc<dyn Forms>,
-    clock: Arc<dyn Clock>,
-    /// The latest moment that was seen, in milliseconds.
-    latest: AtomicI64,
-    floor: Timestamp,
-    /// The stored horizon, in milliseconds.
-    horizon: AtomicI64,
+    time: Time,
     controllers: Vec<Controller>,
     pinned: Pinned,
     directory: RwLock<Current>,
@@ -95,6 +90,7 @@ struct Inner {
     registry: Registry,
     secrets: Secrets,
     quotas: Quotas,
+    refusals: Refusals,
     replay: Replay,
     database: Arc<Database>,
 }
@@ -135,9 +131,9 @@ impl Holder {
         if *pinned.entry(parts.oin.clone()).or_insert(own) != own {
             return Err(StartError::CommitmentDiffers);
         }
-        let horizon = database.read(&ReadHorizon).await?.unwrap_or(now);
+        let clocks = (parts.clock, parts.steady);
+        let time = Time::open(clocks, Arc::clone(&database)).await?;
         let registry = Registry::open(Arc::clone(&database)).await?;
-        let quotas = Quotas::open(parts.quotas, Arc::clone(&database)).await?;
         tracing::info!(
             directory = current.directory.version(),
             contexts = registry.len(),
@@ -148,18 +144,16 @@ impl Holder {
             keys: parts.keys,
             signing: parts.signing,
             forms: parts.forms,
-            clock: parts.clock,
-            latest: AtomicI64::new(now.millis()),
-            floor: now.max(horizon),
-            horizon: AtomicI64::new(horizon.millis()),
+            time,
             controllers: parts.controllers,
             pinned,
             directory: RwLock::new(current),
             importing: tokio::sync::Mutex::new(()),
             registry,
             secrets: Secrets::new(Arc::clone(&database), parts.crypter),
-            quotas,
-            replay: Replay::new(REPLAY_ORDERS_MAX),
+            quotas: Quotas::new(parts.quotas, Arc::clone(&database)),
+            refusals: Refusals::new(parts.quotas.refused),
+            replay: Replay::new(Rooms::for_quota(parts.quotas.day())),
             database,
         })))
     }
@@ -168,90 +162,130 @@ impl Holder {
     /// the items, each on its own.
     ///
     /// # Errors
-    /// When the database fails. What was carried out is remembered: the same bytes get the same answer.
+    /// When the database fails, or the clock is not gone by. What was carried out is remembered: the same bytes get the
+    /// same answer.
     pub async fn convert(
         &self,
         items: Vec<ConvertItem>,
     ) -> Result<Vec<Outcome<Arc<Hop>>>, HolderError> {
-        let now = self.now();
-        let orders: Vec<_> = items.iter().map(|item| item.order.paper.id).collect();
-        let holder = self.clone();
-        let judged = lanes::each(items, move |item| {
-            holder.hearing(now, |hearing| hearing.judge(item))
-        });
-        let mut ready = Vec::with_capacity(orders.len());
-        for one in judged.await? {
+        let at = self.0.time.moment()?;
+        let (holder, then) = (self.clone(), at.clone());
+        let judged = lanes::each(items, move |item| holder.judge(item, &then)).await?;
+        let mut ready = Vec::with_capacity(judged.len());
+        for one in judged {
             ready.push(match one {
-                Ok(Judged::Planned(plan)) => self.prepare(plan, now).await?.map(Prepared::Ready),
+                Ok(Judged::Planned(plan)) => self.prepare(plan, &at).await?,
                 Ok(Judged::Answered(hop)) => Ok(Prepared::Answered(hop)),
                 Err(reason) => Err(reason),
             });
         }
         let holder = self.clone();
         let made = lanes::each(ready, move |one| match one? {
-            Prepared::Ready(ready) => holder.tools(now).make(&ready),
+            Prepared::Ready(ready) => holder.make(&ready, at.now),
             Prepared::Answered(hop) => Ok(hop),
         });
-        let results = made.await?;
-        for (order, result) in orders.iter().zip(&results) {
-            match result {
-                Ok(_) => tracing::debug!(order = %order, "an order was carried out"),
-                Err(Reason::KeyMismatch) => {
-                    tracing::error!(order = %order, "the keys that came out are not the registered ones");
-                }
-                Err(reason) => {
-                    tracing::info!(order = %order, reason = reason.code(), "an order was refused");
-                }
-            }
-        }
-        Ok(results
-            .into_iter()
-            .map(|result| match result {
-                Ok(hop) => Outcome::Permitted(hop),
-                Err(reason) => Outcome::Refused(Refusal::new(reason)),
-            })
-            .collect())
+        let answer = |result| match result {
+            Ok(hop) => Outcome::Permitted(hop),
+            Err(reason) => Outcome::Refused(Refusal::new(reason)),
+        };
+        Ok(made.await?.into_iter().map(answer).collect())
     }
 
-    /// What needs the database: the quota, the horizon and the secrets of the domains.
+    /// Judges one order, unless too many of its issuer were refused in this minute.
+    fn judge(&self, item: ConvertItem, at: &Moment) -> Result<Judged, Reason> {
+        let (id, issuer) = (item.order.paper.id, item.order.paper.issuer.clone());
+        if !self.0.refusals.hears(&issuer, self.0.time.minute()) {
+            return Err(Reason::QuotaExceeded);
+        }
+        let hearing = Hearing {
+            oin: &self.0.oin,
+            voucher_key: self.0.signing.public(),
+            directory: &self.directory(),
+            registry: &self.0.registry,
+            replay: &self.0.replay,
+            at,
+        };
+        let judged = hearing.judge(item);
+        judged.map_err(|reason| self.refuse(id, &issuer, reason))
+    }
+
+    /// Counts and logs a refusal. Which organisation an order names is the broker's word where the signature is wrong:
+    /// it carries none but the caller's own.
+    fn refuse(&self, order: OrderId, issuer: &Oin, reason: Reason) -> Reason {
+        tracing::info!(order = %order, reason = reason.code(), "an order was refused");
+        // What other holders did and what this one has no room for is not the issuer's doing.
+        let is_theirs = !matches!(reason, Reason::VoucherInvalid | Reason::HolderUnavailable);
+        if is_theirs && self.directory().peer(issuer).is_some() {
+            self.0.refusals.count(issuer, self.0.time.minute());
+        }
+        reason
+    }
+
+    /// What needs the database: the quota, the span of what is carried out and the secrets of the domains. Then the
+    /// order is remembered.
     async fn prepare(
         &self,
         plan: Box<Plan>,
-        now: Timestamp,
-    ) -> Result<Result<Ready, Reason>, HolderError> {
+        at: &Moment,
+    ) -> Result<Result<Prepared, Reason>, HolderError> {
         let order = plan.order.order();
-        let (issuer, quota) = (&plan.order.issuer().oin, plan.order.quota());
-        if !self.0.quotas.take(issuer, quota, now).await? {
-            return Ok(Err(Reason::QuotaExceeded));
+        let issuer = &plan.order.issuer().oin;
+        let quota = plan.order.quota();
+        if !self.0.quotas.take(issuer, quota, at.now).await? {
+            return Ok(Err(self.refuse(order.id, issuer, Reason::QuotaExceeded)));
         }
-        self.raise_horizon(order.not_before, now).await?;
-        let source = self.0.secrets.of(&order.source, now).await?;
+        self.0.time.cover(&at.period, order.not_before).await?;
+        let source = self.0.secrets.of(&order.source, at.now).await?;
         let mut targets = Vec::with_capacity(order.targets.len());
         for (domain, _) in &order.targets {
             let domain = Domain::from(domain.clone());
-            targets.push(self.0.secrets.of(&domain, now).await?);
+            targets.push(self.0.secrets.of(&domain, at.now).await?);
         }
-        Ok(Ok(Ready {
-            plan,
-            source,
-            targets,
-        }))
+        let window = (order.not_before, order.not_after);
+        let replay = &self.0.replay;
+        Ok(
+            match replay.enter(&plan.key, &plan.order_sha256, window, at) {
+                Ok(Seen::Fresh) => Ok(Prepared::Ready(Ready {
+                    plan,
+                    source,
+                    targets,
+                })),
+                Ok(Seen::Answered(hop)) => Ok(Prepared::Answered(hop)),
+                Err(reason) => Err(self.refuse(order.id, issuer, reason)),
+            },
+        )
     }
 
-    /// An order may begin a little after this holder's now. Were it repeated after a restart, its age
-    /// alone would not give it away, so the horizon is stored before it is carried out.
-    async fn raise_horizon(
-        &self,
-        not_before: Timestamp,
-        now: Timestamp,
-    ) -> Result<(), HolderError> {
-        if not_before <= now || not_before.millis() < self.0.horizon.load(Ordering::Acquire) {
-            return Ok(());
+    /// Makes the hop, which is the one that stands when another call was first.
+    fn make(&self, ready: &Ready, now: Timestamp) -> Result<Arc<Hop>, Reason> {
+        let tools = Tools {
+            oin: &self.0.oin,
+            keys: &self.0.keys,
+            signing: &self.0.signing,
+            forms: self.0.forms.as_ref(),
+            replay: &self.0.replay,
+            now,
+        };
+        let made = tools.make(ready);
+        let order = ready.plan.order.order().id;
+        match &made {
+            Ok(_) => tracing::debug!(order = %order, "an order was carried out"),
+            Err(Reason::KeyMismatch) => {
+                tracing::error!(order = %order, "the keys that came out are not the registered ones");
+            }
+            Err(reason) => {
+                tracing::info!(order = %order, reason = reason.code(), "an order was refused");
+            }
         }
-        let horizon = not_before.plus_millis(HORIZON_STEP_MILLIS);
-        self.0.database.write(&PutHorizon(horizon)).await?;
-        self.0.horizon.fetch_max(horizon.millis(), Ordering::AcqRel);
-        Ok(())
+        made
+    }
+
+    /// Looks at the clock, and tells of the minute that is over. To be called once a second at least: a jump between two
+    /// looks that went back is not seen.
+    pub fn look_round(&self) {
+        self.0.refusals.turn(self.0.time.minute());
+        // What it shows is logged there, and told to whoever asks for something.
+        let _ = self.0.time.moment();
     }
 
     /// Puts a newer directory in force, on the word of a desk with the right `operator`.
@@ -284,7 +318,7 @@ impl Holder {
             return Ok(Outcome::Refused(Reason::DirectoryVersionLower.into()));
         }
         let version = directory.version();
-        own_directory::keep(&self.0.database, version, &signed, self.now()).await?;
+        own_directory::keep(&self.0.database, version, &signed, self.0.time.shown()).await?;
         *self
             .0
             .directory
@@ -344,11 +378,9 @@ impl Holder {
         &self.0.oin
     }
 
-    /// The present moment; never earlier than one that was seen before, so that a clock that goes back
-    /// revives no order.
-    fn now(&self) -> Timestamp {
-        let now = self.0.clock.now().millis();
-        Timestamp::from_millis(self.0.latest.fetch_max(now, Ordering::AcqRel).max(now))
+    /// The present moment.
+    fn now(&self) -> Result<Timestamp, HolderError> {
+        self.0.time.moment().map(|at| at.now)
     }
 
     fn current(&self) -> Current {
@@ -357,29 +389,6 @@ impl Holder {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
-    }
-
-    fn hearing<T>(&self, now: Timestamp, work: impl FnOnce(&Hearing<'_>) -> T) -> T {
-        work(&Hearing {
-            oin: &self.0.oin,
-            voucher_key: self.0.signing.public(),
-            directory: &self.directory(),
-            registry: &self.0.registry,
-            replay: &self.0.replay,
-            floor: self.0.floor,
-            now,
-        })
-    }
-
-    fn tools(&self, now: Timestamp) -> Tools<'_> {
-        Tools {
-            oin: &self.0.oin,
-            keys: &self.0.keys,
-            signing: &self.0.signing,
-            forms: self.0.forms.as_ref(),
-            replay: &self.0.replay,
-            now,
-        }
     }
 
     fn keys(&self) -> &HolderKeys {
@@ -439,43 +448,5 @@ async fn first_directory(
             own_directory::keep(database, offered.version(), &on_disk, now).await?;
             Ok(current(offered, on_disk))
         }
-    }
-}
-
-struct ReadHorizon;
-
-impl Work for ReadHorizon {
-    type Output = Option<Timestamp>;
-    type Error = HolderError;
-
-    fn name(&self) -> &'static str {
-        "ReadHorizon"
-    }
-
-    async fn perform(&self, tx: &mut Tx<'_>) -> Result<Self::Output, HolderError> {
-        Ok(tx.horizon().await?)
-    }
-
-    fn is_transient(error: &HolderError) -> bool {
-        error.is_transient()
-    }
-}
-
-struct PutHorizon(Timestamp);
-
-impl Work for PutHorizon {
-    type Output = ();
-    type Error = HolderError;
-
-    fn name(&self) -> &'static str {
-        "PutHorizon"
-    }
-
-    async fn perform(&self, tx: &mut Tx<'_>) -> Result<(), HolderError> {
-        Ok(tx.put_horizon(self.0).await?)
-    }
-
-    fn is_transient(error: &HolderError) -> bool {
-        error.is_transient()
     }
 }

@@ -64,7 +64,7 @@ pub(crate) async fn count(
 ) -> Result<Result<(), Refusal>, Error> {
     let day = day_of(room.call.now);
     let mut lines = subject.lines;
-    if lines.day < day {
+    if is_over(lines.day, day) {
         if lines.folded > 0 {
             tell_folded(room, tx, index, lines).await?;
         }
@@ -93,6 +93,12 @@ pub(crate) async fn count(
     Ok(Err(Refusal::new(Reason::TooManyLines)))
 }
 
+/// Whether a day that was counted is over. One that lies further ahead than tomorrow was counted by a clock that was
+/// ahead, and would keep everybody waiting for it.
+const fn is_over(counted: i64, today: i64) -> bool {
+    counted < today || counted > today.saturating_add(1)
+}
+
 const fn place(index: &[u8; 32]) -> Place<'_> {
     Place {
         table: "relation_subject",
@@ -119,7 +125,8 @@ pub(crate) fn day_of(moment: Timestamp) -> i64 {
     Day::at(moment).map_or(0, Day::number)
 }
 
-/// Tells a person how much was refused on a day that is over, as of its last moment, and forgets it. What cannot be
+/// Tells a person how much was refused on a day that is over, as of its last moment (or now, when that
+/// is yet to come), and forgets it. What cannot be
 /// read any more is not told, and keeps nothing that comes after it from being counted. Gives about whom it was.
 async fn tell_folded(
     room: &Room<'_>,
@@ -147,7 +154,7 @@ async fn tell_folded(
     };
     let end = Day::from_number(lines.day).and_then(Day::end);
     let call = Call {
-        now: end.map_or(room.call.now, |end| end.plus_millis(-1)),
+        now: end.map_or(room.call.now, |end| end.plus_millis(-1).min(room.call.now)),
         ..room.call.clone()
     };
     let then = room.with(&call);
@@ -183,7 +190,7 @@ impl Command for TellFolded {
             return Ok(Verdict::hidden(Reason::NotAvailable, record));
         };
         let lines = subject.lines;
-        if lines.folded == 0 || lines.day >= day_of(room.call.now) {
+        if lines.folded == 0 || !is_over(lines.day, day_of(room.call.now)) {
             return Ok(Verdict::hidden(Reason::NotAvailable, record));
         }
         if let Some((sender, recipient, purpose)) =

@@ -3,8 +3,9 @@
 //! Must never be read below the gateway: everything else gets the present moment as an argument.
 
 use rules::calendar::Day;
-use rules::clock::{Clock, Timestamp};
-use std::time::UNIX_EPOCH;
+use rules::clock::{Clock, Steady, Timestamp};
+use std::sync::OnceLock;
+use std::time::{Instant, UNIX_EPOCH};
 
 /// The machine's clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +24,15 @@ impl Clock for SystemClock {
             i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
         });
         Timestamp::from_millis(millis)
+    }
+}
+
+impl Steady for SystemClock {
+    /// Since this process first asked.
+    fn millis(&self) -> i64 {
+        static BEGUN: OnceLock<Instant> = OnceLock::new();
+        let elapsed = BEGUN.get_or_init(Instant::now).elapsed();
+        i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
     }
 }
 

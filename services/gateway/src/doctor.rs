@@ -16,7 +16,7 @@ use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role};
 use crate::grpc::status::causes;
 use crate::memory;
-use rules::clock::{Clock as _, Timestamp};
+use rules::clock::{ClockWatch, Reading, Standing, Timestamp};
 use rules::limits::{DAY_MILLIS, HOUR_MILLIS, MINUTE_MILLIS};
 use serde_json::{Value, json};
 use std::future::Future;
@@ -152,7 +152,8 @@ pub async fn run(path: &Path, json: bool) -> ExitCode {
 
 /// All checks, in the order in which a role needs what they look at.
 async fn examine(path: &Path, configuration: &Configuration) -> Vec<Check> {
-    let now = SystemClock.now();
+    let begun = Reading::take(&SystemClock, &SystemClock);
+    let now = begun.wall;
     let mut checks = vec![
         files::configuration(path, configuration),
         files::key_file(configuration, now),
@@ -178,6 +179,7 @@ async fn examine(path: &Path, configuration: &Configuration) -> Vec<Check> {
     checks.push(in_time(process::NAME, process::look(configuration)).await);
     let directory = looked.directory.as_ref().ok();
     checks.extend(peers::look(configuration, directory).await);
+    checks.push(own_clock(begun, Reading::take(&SystemClock, &SystemClock)));
     checks
 }
 
@@ -192,6 +194,22 @@ fn memory() -> Check {
     }
     let text = "a role started like this cannot lock its memory, and this machine swaps: keys may reach the disk";
     Check::warning(name, text, memory::REMEDY)
+}
+
+/// Whether this machine's clock went as time does while everything else was looked at.
+fn own_clock(begun: Reading, ended: Reading) -> Check {
+    let name = "clock";
+    match ClockWatch::new(begun).look(ended) {
+        Standing::Jumped(millis) => {
+            let side = if millis > 0 { "ahead" } else { "back" };
+            let text = format!("it jumped {side} by {} while this ran", age(millis.abs()));
+            let remedy = "find out who sets it: a time server (NTP) leads it slowly";
+            Check::fault(name, text, remedy)
+        }
+        Standing::Agrees | Standing::Unsettled | Standing::Settled => {
+            Check::ok(name, "it went as time does while this ran")
+        }
+    }
 }
 
 /// The check that `work` gives, or that it took too long.
@@ -239,6 +257,7 @@ fn age(millis: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rules::clock::{Clock, Steady};
 
     #[test]
     fn a_clock_is_judged_by_what_can_be_seen_of_it() {
@@ -255,6 +274,35 @@ mod tests {
         ] {
             let check = compare_clocks("clock", at(1_000), at(theirs), at(1_400));
             assert_eq!(check.outcome, expected, "{theirs}: {}", check.text);
+        }
+    }
+
+    /// A wall clock and a count, as they stand.
+    struct Stand(i64, i64);
+
+    impl Clock for Stand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0)
+        }
+    }
+
+    impl Steady for Stand {
+        fn millis(&self) -> i64 {
+            self.1
+        }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_while_it_is_looked_at_is_found() {
+        let at = |wall, steady| Reading::take(&Stand(wall, 0), &Stand(0, steady));
+        for (wall, outcome, said) in [
+            (4_000, Outcome::Ok, "as time does"),
+            (3_604_000, Outcome::Fault, "ahead by 1 h 0 min"),
+            (-56_001, Outcome::Fault, "back by 1 min 0 s"),
+        ] {
+            let check = own_clock(at(0, 0), at(wall, 4_000));
+            assert_eq!(check.outcome, outcome, "{}", check.text);
+            assert!(check.text.contains(said), "{}", check.text);
         }
     }
 

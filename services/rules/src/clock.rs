@@ -1,6 +1,10 @@
-//! Time and chance as arguments: the two traits that the outside world implements.
+//! Time and chance as arguments: the traits that the outside world implements.
 //!
 //! Must never read a clock or draw chance itself: a rule that does cannot be tested or replayed.
+
+mod watch;
+
+pub use watch::{ClockWatch, Reading, Standing};
 
 use std::fmt;
 
@@ -48,6 +52,13 @@ impl fmt::Display for Timestamp {
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
+}
+
+/// A count of milliseconds from any beginning, which goes as time does and which nobody sets. The real one is in
+/// `gateway`.
+pub trait Steady: Send + Sync {
+    /// Where the count is.
+    fn millis(&self) -> i64;
 }
 
 /// Where chance for ids, nonces and codes comes from. The real one is in `vault`.

@@ -38,6 +38,10 @@ pub const DEADLINE_MILLIS_MAX: i64 = 30_000;
 pub const ORDER_WINDOW_MILLIS_MAX: i64 = 5 * MINUTE_MILLIS;
 /// How far an order's start may lie ahead of a holder's clock, in milliseconds.
 pub const CLOCK_SKEW_MILLIS_MAX: i64 = 30_000;
+/// By how much the wall clock and the count of time may come apart before it is a jump, in milliseconds.
+pub const CLOCK_STEP_MILLIS_MAX: i64 = 1_000;
+/// How long a wall clock that jumped must go as time does until it is gone by again, in milliseconds.
+pub const CLOCK_SETTLE_MILLIS: i64 = 3_000;
 /// Oldest PREPARE voucher on which a HANDOVER order may rest: longer than any handover can stay open
 /// without an objection (24 h + 5 and 2 working days + 14 days), in milliseconds.
 pub const PARENT_VOUCHER_MILLIS_MAX: i64 = 60 * DAY_MILLIS;
@@ -60,6 +64,16 @@ pub const QUOTA_PREPARE_PER_DAY: u32 = 2_000;
 pub const QUOTA_HANDOVER_PER_DAY: u32 = 2_000;
 /// Quota of the portal's LOGIN, LINK and CONSENT orders together, per day.
 pub const QUOTA_PORTAL_PER_DAY: u32 = 10_000;
+/// Quota of orders that a holder refuses, per issuing organisation and minute: a whole batch. Beyond it, until the
+/// minute is over, nothing of that organisation is heard.
+pub const QUOTA_REFUSED_PER_MINUTE: u32 = 1_000;
+/// Octets of a holder's memory of orders. The design burst of 200 orders a second leaves 60,000 in a window, twice
+/// that is 120,000, and this is room for 131,072.
+pub const REPLAY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Octets that one order takes of it at most: its answer, and its place in two tables.
+pub const REPLAY_ORDER_BYTES_MAX: usize = 2 * 1024;
+/// Orders that every organisation has room for, whatever all others did: one a second in a window.
+pub const REPLAY_ORDERS_SURE: usize = 300;
 /// Orders are reserved from the quota durably in blocks of this many.
 pub const QUOTA_BLOCK_ORDERS: u32 = 50;
 /// How long a question for consent waits before it lapses, in milliseconds: longer than any time to think

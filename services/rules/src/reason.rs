@@ -272,8 +272,8 @@ reasons! {
         "The converted ciphertext is not under the registered key of its target context. Nothing was used; a holder's keys are wrong.",
         "Het omgezette cijferbericht staat niet onder de geregistreerde sleutel van de doelcontext. Niets is gebruikt; de sleutels van een sleutelhouder kloppen niet.";
     QuotaExceeded, "QUOTA_EXCEEDED", 62, ResourceExhausted,
-        "The day's quota of this kind of order has been used up for your organisation.",
-        "Het dagquotum voor dit soort opdrachten is voor uw organisatie op.";
+        "The day's quota of this kind of order has been used up for your organisation, or too many of its orders were refused in this minute.",
+        "Het dagquotum voor dit soort opdrachten is voor uw organisatie op, of er zijn in deze minuut te veel van haar opdrachten geweigerd.";
     HolderUnavailable, "HOLDER_UNAVAILABLE", 63, Unavailable,
         "A key holder cannot be reached. Nothing was done; repeat with a fresh order and the same request id.",
         "Een sleutelhouder is niet bereikbaar. Er is niets gebeurd; herhaal met een nieuwe opdracht en hetzelfde verzoeknummer.";

@@ -1,5 +1,5 @@
-//! A key holder's rows: its sealed domain secrets, the contexts it helped to open, reserved quotas and
-//! its own copy of the directory.
+//! A key holder's rows: its sealed domain secrets, the contexts it helped to open, reserved quotas, when
+//! orders were carried out, and its own copy of the directory.
 //!
 //! Must never hold anything about a person: no order, no point of one, no handle passes through here.
 
@@ -21,19 +21,22 @@ const INSERT_CONTEXT: Sql = sql!(
     "INSERT INTO context (label, public_key, closed_at) \
      VALUES ($1, $2, $3) ON CONFLICT (label) DO NOTHING"
 );
-const SELECT_QUOTA: Sql =
-    sql!("SELECT reserved FROM quota WHERE issuer = $1 AND kind = $2 AND day = $3");
+/// What was reserved from a later day counts too: a clock that is set back finds what was taken before.
+const SELECT_QUOTA: Sql = sql!(
+    "SELECT CAST(COALESCE(SUM(reserved), 0) AS BIGINT) AS reserved FROM quota \
+     WHERE issuer = $1 AND kind = $2 AND day >= $3"
+);
 const UPSERT_QUOTA: Sql = sql!(
     "INSERT INTO quota (issuer, kind, day, reserved) \
      VALUES ($1, $2, $3, $4) ON CONFLICT (issuer, kind, day) DO UPDATE \
-     SET reserved = excluded.reserved"
+     SET reserved = quota.reserved + excluded.reserved"
 );
-const SELECT_QUOTA_DAY: Sql = sql!("SELECT COALESCE(MAX(day), 0) AS day FROM quota");
-const SELECT_HORIZON: Sql = sql!("SELECT not_before FROM horizon WHERE singleton = 1");
-const UPSERT_HORIZON: Sql = sql!(
-    "INSERT INTO horizon (singleton, not_before) VALUES (1, $1) \
-     ON CONFLICT (singleton) DO UPDATE SET not_before = excluded.not_before"
+const SELECT_CARRIED: Sql = sql!("SELECT began, ended FROM carried ORDER BY ended, began");
+const UPSERT_CARRIED: Sql = sql!(
+    "INSERT INTO carried (began, ended) VALUES ($1, $2) ON CONFLICT (began) DO UPDATE SET ended = \
+     CASE WHEN carried.ended < excluded.ended THEN excluded.ended ELSE carried.ended END"
 );
+const DELETE_CARRIED: Sql = sql!("DELETE FROM carried WHERE began = $1");
 const SELECT_NEWEST_DIRECTORY: Sql = sql!(
     "SELECT version, content, signatures FROM directory_file \
      ORDER BY version DESC LIMIT 1"
@@ -49,9 +52,9 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     INSERT_CONTEXT,
     SELECT_QUOTA,
     UPSERT_QUOTA,
-    SELECT_QUOTA_DAY,
-    SELECT_HORIZON,
-    UPSERT_HORIZON,
+    SELECT_CARRIED,
+    UPSERT_CARRIED,
+    DELETE_CARRIED,
     SELECT_NEWEST_DIRECTORY,
 ];
 
@@ -62,6 +65,15 @@ pub struct ContextRow {
     pub label: String,
     /// The final point of the walk.
     pub public_key: [u8; 32],
+}
+
+/// A span of time in which orders began that were carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// No later than the first of them began.
+    pub began: Timestamp,
+    /// Later than every one of them began.
+    pub ended: Timestamp,
 }
 
 /// From which quota a reservation is made.
@@ -155,13 +167,13 @@ impl Tx<'_> {
         .await
     }
 
-    /// How many orders have been reserved from a quota; 0 when none.
+    /// How many orders have been reserved from a quota on its day and all later ones; 0 when none.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn quota_reserved(&mut self, key: &QuotaKey) -> Result<i64, Error> {
         let row = self
-            .optional(
+            .one(
                 SELECT_QUOTA,
                 &[
                     Arg::from(key.issuer.as_str()),
@@ -170,14 +182,14 @@ impl Tx<'_> {
                 ],
             )
             .await?;
-        row.map_or(Ok(0), |row| column(&row, "reserved"))
+        column(&row, "reserved")
     }
 
-    /// Sets how many orders have been reserved from a quota.
+    /// Reserves so many more orders from a quota.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn put_quota_reserved(&mut self, key: &QuotaKey, reserved: i64) -> Result<(), Error> {
+    pub async fn reserve_quota(&mut self, key: &QuotaKey, reserved: i64) -> Result<(), Error> {
         self.later(
             UPSERT_QUOTA,
             &[
@@ -190,32 +202,38 @@ impl Tx<'_> {
         .await
     }
 
-    /// The latest day from which anything was reserved; 0 when there is none.
+    /// Every span in which orders were carried out, the one that ended first before the others.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn latest_quota_day(&mut self) -> Result<i64, Error> {
-        let row = self.one(SELECT_QUOTA_DAY, &[]).await?;
-        column(&row, "day")
+    pub async fn carried(&mut self) -> Result<Vec<Carried>, Error> {
+        let rows = self.all(SELECT_CARRIED, &[]).await?;
+        let moment = |row, name| column(row, name).map(Timestamp::from_millis);
+        rows.iter()
+            .map(|row| {
+                Ok(Carried {
+                    began: moment(row, "began")?,
+                    ended: moment(row, "ended")?,
+                })
+            })
+            .collect()
     }
 
-    /// The latest start of a window that orders ahead of this holder's clock may have had; `None` when
-    /// there never was one.
+    /// Keeps a span; the one that began with it ends no earlier.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn horizon(&mut self) -> Result<Option<Timestamp>, Error> {
-        let row = self.optional(SELECT_HORIZON, &[]).await?;
-        row.map(|row| Ok(Timestamp::from_millis(column(&row, "not_before")?)))
-            .transpose()
+    pub async fn put_carried(&mut self, span: Carried) -> Result<(), Error> {
+        let args = [span.began.millis(), span.ended.millis()].map(Arg::from);
+        self.later(UPSERT_CARRIED, &args).await
     }
 
-    /// Keeps the horizon.
+    /// Forgets the span that began then.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn put_horizon(&mut self, not_before: Timestamp) -> Result<(), Error> {
-        self.later(UPSERT_HORIZON, &[Arg::from(not_before.millis())])
+    pub async fn delete_carried(&mut self, began: Timestamp) -> Result<(), Error> {
+        self.later(DELETE_CARRIED, &[Arg::from(began.millis())])
             .await
     }
 

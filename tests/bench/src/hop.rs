@@ -178,6 +178,7 @@ async fn holder(home: &Path, copies: &Path, name: &str) -> KeyHolders {
         prepare: 1_000_000,
         handover: 1_000_000,
         portal: 1_000_000,
+        ..QuotaLimits::default()
     };
     let holder = gateway::roles::holder::assemble(&configuration, &settings).await;
     KeyHolders::new(holder.expect("the holder starts"))

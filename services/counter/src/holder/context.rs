@@ -55,15 +55,16 @@ impl Holder {
     /// has), `RECEIVER_NOT_READY` (no sealing key) and `CONTEXT_REQUEST_INVALID`.
     ///
     /// # Errors
-    /// When the vault cannot make the step.
+    /// When the vault cannot make the step, or the clock is not gone by.
     pub fn step(
         &self,
         request: &Received<ContextRequest>,
         earlier: &[Received<ContextStep>],
     ) -> Result<Outcome<StepMade>, HolderError> {
-        match self.checked_step(request, earlier) {
+        let now = self.now()?;
+        match self.checked_step(request, earlier, now) {
             Ok((owner, hop, previous)) => self
-                .make_step(&request.paper, &owner, hop, &previous)
+                .make_step(&request.paper, (&owner, hop, &previous), now)
                 .map(Outcome::Permitted),
             Err(reason) => {
                 tracing::info!(reason = reason.code(), "a context step was refused");
@@ -76,8 +77,9 @@ impl Holder {
         &self,
         request: &Received<ContextRequest>,
         earlier: &[Received<ContextStep>],
+        now: Timestamp,
     ) -> Result<(SealingKey, u32, ContextPoint), Reason> {
-        let (directory, now) = (self.directory(), self.now());
+        let directory = self.directory();
         let owner = check_request(&directory, request, now)?;
         let place = directory
             .holders()
@@ -96,9 +98,8 @@ impl Holder {
     fn make_step(
         &self,
         request: &ContextRequest,
-        owner: &SealingKey,
-        hop: u32,
-        previous: &ContextPoint,
+        (owner, hop, previous): (&SealingKey, u32, &ContextPoint),
+        now: Timestamp,
     ) -> Result<StepMade, HolderError> {
         let label = request.context.to_string();
         let made = self
@@ -113,7 +114,7 @@ impl Holder {
             point: *made.point.bytes(),
             share_commitment: made.share_commitment,
             proof: made.proof,
-            time: self.now(),
+            time: now,
         });
         let signature = self.signing().sign(Paper::ContextStep, &bytes);
         let share = self
@@ -138,7 +139,7 @@ impl Holder {
     /// Refuses as [`Holder::step`].
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or the clock is not gone by.
     pub async fn close(
         &self,
         request: &Received<ContextRequest>,
@@ -148,7 +149,7 @@ impl Holder {
             tracing::info!(reason = reason.code(), "the end of a walk was refused");
             Ok(Outcome::Refused(Refusal::new(reason)))
         };
-        let (directory, now) = (self.directory(), self.now());
+        let (directory, now) = (self.directory(), self.now()?);
         let checked = check_request(&directory, request, now).and_then(|_| {
             let is_whole = steps.len() == directory.holders().len()
                 && directory.holders().contains(self.oin());

@@ -7,6 +7,7 @@ use crate::holder::own_directory::{trust_level, voucher_key};
 use crate::holder::paper::{Forms, Issued, Received, Voucher};
 use crate::holder::registry::Registry;
 use crate::holder::replay::{OrderKey, Replay, Seen};
+use crate::holder::time::Moment;
 use rules::clock::Timestamp;
 use rules::directory::Directory;
 use rules::id::Oin;
@@ -82,10 +83,8 @@ pub(crate) struct Hearing<'a> {
     pub(crate) registry: &'a Registry,
     /// The orders that it remembers.
     pub(crate) replay: &'a Replay,
-    /// Orders that begin before this moment may have been carried out before a restart.
-    pub(crate) floor: Timestamp,
-    /// The present moment.
-    pub(crate) now: Timestamp,
+    /// The present moment, and what may have been carried out before.
+    pub(crate) at: &'a Moment,
 }
 
 /// An order after judgement.
@@ -99,8 +98,8 @@ pub(crate) enum Judged {
 /// A hop that may be made: only [`Hearing::judge`] makes one.
 pub(crate) struct Plan {
     pub(crate) order: OrderPlan,
-    key: OrderKey,
-    order_sha256: [u8; 32],
+    pub(crate) key: OrderKey,
+    pub(crate) order_sha256: [u8; 32],
     inputs_sha256: Vec<[u8; 32]>,
     inputs: PlannedInputs,
     hop: u32,
@@ -118,8 +117,8 @@ impl Hearing<'_> {
     /// Judges one order: issuer and signature, the closed table with the window, age, repetition,
     /// place in the walk, earlier vouchers, ciphertexts, parent, contexts. Quotas come after.
     ///
-    /// The order of the checks keeps strangers out of the memory of orders, and keeps the dear ones
-    /// (signatures of earlier vouchers, points) behind the cheap ones.
+    /// Remembers nothing: an order takes room once its issuer's quota has paid for it. The order of the checks keeps
+    /// the dear ones (signatures of earlier vouchers, points) behind the cheap ones.
     pub(crate) fn judge(&self, item: ConvertItem) -> Result<Judged, Reason> {
         let order = &item.order.paper;
         let issuer = self.directory.member(&order.issuer, &order.desk)?;
@@ -128,18 +127,16 @@ impl Hearing<'_> {
             item.order.is_signed_by(&issuer_key, Paper::Order),
             Reason::OrderSignatureInvalid,
         )?;
-        let judged = match judge(order, self.directory, self.now) {
+        let judged = match judge(order, self.directory, self.at.now) {
             Outcome::Permitted(plan) => plan,
             Outcome::Refused(refusal) => return Err(refusal.reason),
         };
-        // The memory of orders does not outlive the process; what it might have held is too old.
-        need(order.not_before >= self.floor, Reason::OrderExpired)?;
+        // The memory of orders outlives neither the process nor a jump of its clock.
+        let may_be_repeated = self.at.period.may_be_repeated(order.not_before);
+        need(!may_be_repeated, Reason::OrderExpired)?;
         let key = (order.issuer.clone(), order.id);
         let order_sha256 = sha256(&item.order.bytes);
-        match self
-            .replay
-            .see(&key, &order_sha256, order.not_after, self.now)?
-        {
+        match self.replay.see(&key, &order_sha256, self.at)? {
             Seen::Answered(hop) => return Ok(Judged::Answered(hop)),
             Seen::Fresh => {}
         }
@@ -193,7 +190,7 @@ impl Hearing<'_> {
                 && voucher.inputs_sha256 == inputs
                 && voucher.outputs_sha256.len() == order.targets.len()
                 && voucher.output_keys.len() == order.targets.len()
-                && voucher.time.millis_since(self.now) <= CLOCK_SKEW_MILLIS_MAX
+                && voucher.time.millis_since(self.at.now) <= CLOCK_SKEW_MILLIS_MAX
                 && order.not_before.millis_since(voucher.time) <= CLOCK_SKEW_MILLIS_MAX;
             need(fits, Reason::VoucherInvalid)?;
             let key = voucher_key(self.directory, walker).ok_or(Reason::VoucherInvalid)?;
@@ -219,7 +216,7 @@ impl Hearing<'_> {
             TargetDomain::Relation { relation, .. } => Some(relation) == judged.relation(),
             TargetDomain::Partner { .. } | TargetDomain::Portal { .. } => false,
         };
-        let age_millis = self.now.millis_since(voucher.time);
+        let age_millis = self.at.now.millis_since(voucher.time);
         let fits = voucher.kind == OrderKind::Prepare
             && voucher.holder == *self.oin
             && Some(voucher.order) == order.parent

@@ -19,6 +19,9 @@ pub enum HolderError {
     /// The vault refused what it never refuses.
     #[error("the vault could not make {0}")]
     Vault(&'static str),
+    /// The wall clock jumped a moment ago.
+    #[error("the wall clock does not go as time does: set it, or wait some seconds")]
+    Clock,
     /// Work on another thread did not end.
     #[error("work on another thread did not end")]
     Thread,
@@ -28,7 +31,11 @@ impl HolderError {
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_transient())
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Clock => true,
+            Self::Rest(_) | Self::Malformed(_) | Self::Vault(_) | Self::Thread => false,
+        }
     }
 
     /// The reason that a caller is given.
@@ -37,6 +44,7 @@ impl HolderError {
         match self {
             Self::Store(store::Error::Full(_)) => Reason::StorageFull,
             Self::Store(store::Error::Unavailable(_)) => Reason::StorageUnavailable,
+            Self::Clock => Reason::HolderUnavailable,
             Self::Store(_) | Self::Rest(_) | Self::Malformed(_) | Self::Vault(_) | Self::Thread => {
                 Reason::Internal
             }

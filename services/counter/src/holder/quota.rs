@@ -1,14 +1,15 @@
 //! Quotas of orders per issuing organisation, kind and day (DESIGN 12.12).
 //!
 //! Counted in memory, reserved in the database in blocks: a restart loses the rest of a block and gives
-//! nobody a fresh quota. Must never begin a day again, whatever the clock says.
+//! nobody a fresh quota. Must never give out more from a day on, later days among it, than one day's quota: a
+//! clock that is set back finds what was taken before, and one that was ahead is in nobody's way.
 
 use crate::holder::HolderError;
 use rules::clock::Timestamp;
 use rules::id::Oin;
 use rules::limits::{
     DAY_MILLIS, QUOTA_BLOCK_ORDERS, QUOTA_ENROL_PER_DAY, QUOTA_HANDOVER_PER_DAY,
-    QUOTA_PORTAL_PER_DAY, QUOTA_PREPARE_PER_DAY,
+    QUOTA_PORTAL_PER_DAY, QUOTA_PREPARE_PER_DAY, QUOTA_REFUSED_PER_MINUTE,
 };
 use rules::pseudonym::Quota;
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::holder::QuotaKey;
 use store::{Database, Tx, Work};
 
-/// How many orders an organisation may have carried out in a day, by quota.
+/// How many orders an organisation may have carried out in a day, by quota, and refused in a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaLimits {
     /// Orders ENROL and ROTATE.
@@ -27,6 +28,8 @@ pub struct QuotaLimits {
     pub handover: u32,
     /// Orders of the portal: LOGIN, LINK and CONSENT together.
     pub portal: u32,
+    /// Orders of any kind that are refused, in a minute.
+    pub refused: u32,
 }
 
 impl Default for QuotaLimits {
@@ -36,6 +39,7 @@ impl Default for QuotaLimits {
             prepare: QUOTA_PREPARE_PER_DAY,
             handover: QUOTA_HANDOVER_PER_DAY,
             portal: QUOTA_PORTAL_PER_DAY,
+            refused: QUOTA_REFUSED_PER_MINUTE,
         }
     }
 }
@@ -49,6 +53,12 @@ impl QuotaLimits {
             Quota::Portal => self.portal,
         }
     }
+
+    /// The most that one organisation may have carried out in a day: a portal, or a partner with all its quotas.
+    pub(crate) fn day(&self) -> u32 {
+        let partner = self.enrol.saturating_add(self.prepare);
+        partner.saturating_add(self.handover).max(self.portal)
+    }
 }
 
 /// What is left of the reserved block, and whether another can be had.
@@ -58,38 +68,26 @@ struct Block {
     is_last: bool,
 }
 
-#[derive(Default)]
-struct Day {
-    number: i64,
-    blocks: HashMap<(Oin, Quota), Block>,
-}
+/// From which quota, of which day: days since 1970-01-01 UTC.
+type BlockKey = (Oin, Quota, i64);
 
 /// The counts of one holder.
 pub(crate) struct Quotas {
     limits: QuotaLimits,
     database: Arc<Database>,
-    day: Mutex<Day>,
+    blocks: Mutex<HashMap<BlockKey, Block>>,
     /// One reservation at a time, so that a crowd at the end of a block reserves one and not many.
     reserving: tokio::sync::Mutex<()>,
 }
 
 impl Quotas {
-    /// Goes on at the latest day that was ever counted.
-    pub(crate) async fn open(
-        limits: QuotaLimits,
-        database: Arc<Database>,
-    ) -> Result<Self, HolderError> {
-        let number = database.read(&LatestDay).await?;
-        let day = Day {
-            number,
-            blocks: HashMap::new(),
-        };
-        Ok(Self {
+    pub(crate) fn new(limits: QuotaLimits, database: Arc<Database>) -> Self {
+        Self {
             limits,
             database,
-            day: Mutex::new(day),
+            blocks: Mutex::default(),
             reserving: tokio::sync::Mutex::new(()),
-        })
+        }
     }
 
     /// Takes one order from the quota; says whether there was one.
@@ -99,13 +97,12 @@ impl Quotas {
         quota: Quota,
         now: Timestamp,
     ) -> Result<bool, HolderError> {
-        let (_, answer) = self.take_from_block(issuer, quota, now);
-        if let Some(answer) = answer {
+        let key = (issuer.clone(), quota, now.millis().div_euclid(DAY_MILLIS));
+        if let Some(answer) = self.take_from_block(&key) {
             return Ok(answer);
         }
         let _turn = self.reserving.lock().await;
-        let (day, answer) = self.take_from_block(issuer, quota, now);
-        if let Some(answer) = answer {
+        if let Some(answer) = self.take_from_block(&key) {
             return Ok(answer);
         }
         let limit = i64::from(self.limits.limit(quota));
@@ -113,7 +110,7 @@ impl Quotas {
             key: QuotaKey {
                 issuer: issuer.clone(),
                 kind: quota.code(),
-                day,
+                day: key.2,
             },
             limit,
         };
@@ -125,60 +122,33 @@ impl Quotas {
                 "an organisation used up its quota of the day"
             );
         }
-        let mut state = self.lock();
-        if state.number == day {
-            let block = state.blocks.entry((issuer.clone(), quota)).or_default();
-            block.left = block
-                .left
-                .saturating_add(granted)
-                .saturating_sub(i64::from(granted > 0));
-            block.is_last = granted == 0;
-        }
+        let mut blocks = self.lock();
+        // Two days at most are being counted, about midnight.
+        blocks.retain(|(_, _, day), _| day.abs_diff(key.2) <= 1);
+        let block = blocks.entry(key).or_default();
+        block.left = block
+            .left
+            .saturating_add(granted)
+            .saturating_sub(i64::from(granted > 0));
+        block.is_last = granted == 0;
         Ok(granted > 0)
     }
 
-    /// Takes one from the reserved block of the present day. `None`: reserve another block first.
-    fn take_from_block(&self, issuer: &Oin, quota: Quota, now: Timestamp) -> (i64, Option<bool>) {
-        let mut state = self.lock();
-        let today = now.millis().div_euclid(DAY_MILLIS);
-        // A clock that goes back stays in the day that was reached.
-        if today > state.number {
-            state.number = today;
-            state.blocks.clear();
-        }
-        let day = state.number;
-        let block = state.blocks.entry((issuer.clone(), quota)).or_default();
-        let answer = if block.left > 0 {
+    /// Takes one from the reserved block of a day. `None`: reserve another block first.
+    fn take_from_block(&self, key: &BlockKey) -> Option<bool> {
+        let mut blocks = self.lock();
+        let block = blocks.get_mut(key)?;
+        if block.left > 0 {
             block.left = block.left.saturating_sub(1);
             Some(true)
         } else {
             block.is_last.then_some(false)
-        };
-        (day, answer)
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Day> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<BlockKey, Block>> {
         // Nothing that can panic runs while the lock is held.
-        self.day.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct LatestDay;
-
-impl Work for LatestDay {
-    type Output = i64;
-    type Error = HolderError;
-
-    fn name(&self) -> &'static str {
-        "LatestQuotaDay"
-    }
-
-    async fn perform(&self, tx: &mut Tx<'_>) -> Result<i64, HolderError> {
-        Ok(tx.latest_quota_day().await?)
-    }
-
-    fn is_transient(error: &HolderError) -> bool {
-        error.is_transient()
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -198,12 +168,10 @@ impl Work for Reserve {
     /// Reserves one block or what is left of the day; gives how many.
     async fn perform(&self, tx: &mut Tx<'_>) -> Result<i64, HolderError> {
         let before = tx.quota_reserved(&self.key).await?;
-        let after = before
-            .saturating_add(i64::from(QUOTA_BLOCK_ORDERS))
-            .min(self.limit);
-        let granted = after.saturating_sub(before).max(0);
+        let left = self.limit.saturating_sub(before).max(0);
+        let granted = left.min(i64::from(QUOTA_BLOCK_ORDERS));
         if granted > 0 {
-            tx.put_quota_reserved(&self.key, after).await?;
+            tx.reserve_quota(&self.key, granted).await?;
         }
         Ok(granted)
     }

@@ -2,9 +2,11 @@
 //!
 //! Must never replace a part of a holder by something that behaves like it.
 
+mod clocks;
 mod contexts;
 mod orders;
 mod plain;
+mod refusals;
 mod routes;
 mod vouchers;
 mod world;

@@ -2,7 +2,7 @@
 //!
 //! Must never read more from a row than a moment, and must never write.
 
-use super::{CHECK_TIMEOUT, Check, compare_clocks, in_time, waiting};
+use super::{CHECK_TIMEOUT, Check, age, compare_clocks, in_time, waiting};
 use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role};
 use crate::files;
@@ -11,6 +11,7 @@ use crate::roles::broker::controllers;
 use counter::directory::{ControllerSignature, Signed, decode_signatures, verify_directory};
 use rules::clock::{Clock as _, Timestamp};
 use rules::directory::Directory;
+use rules::limits::CLOCK_SKEW_MILLIS_MAX;
 use std::path::Path;
 use store::directory::SignedFile;
 use store::examine::Examination;
@@ -83,6 +84,10 @@ pub(super) async fn look(configuration: &Configuration, now: Timestamp) -> Looke
             let why = "only a broker has it in its database";
             checks.extend(waiting::NAMES.map(|name| Check::not_applicable(name, why)));
         }
+    }
+    if matches!(configuration.role, Role::Holder(_)) {
+        let looked = carried_out(&mut examination, now);
+        checks.push(in_time("carried out", looked).await);
     }
     let directory = directory(configuration, &mut examination).await;
     Looked { checks, directory }
@@ -171,6 +176,42 @@ async fn pooler(examination: &Examination<'_>) -> Check {
         Ok(None) => Check::not_applicable(name, "a file has none"),
         Err(error) => fault(name, &error),
     }
+}
+
+struct ReadCarried;
+
+impl Work for ReadCarried {
+    type Output = Option<Timestamp>;
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "ReadCarried"
+    }
+
+    /// The latest moment up to which orders are stored as carried out.
+    async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Option<Timestamp>, Error> {
+        Ok(tx.carried().await?.last().map(|span| span.ended))
+    }
+
+    fn is_transient(error: &Error) -> bool {
+        error.is_transient()
+    }
+}
+
+/// Whether a holder carried orders out at a time that is yet to come.
+async fn carried_out(examination: &mut Examination<'_>, now: Timestamp) -> Check {
+    let name = "carried out";
+    let latest = match examination.read(&ReadCarried).await {
+        Ok(latest) => latest,
+        Err(error) => return fault(name, &error),
+    };
+    let ahead = latest.map_or(0, |latest| latest.millis_since(now));
+    if ahead <= 2 * CLOCK_SKEW_MILLIS_MAX {
+        return Check::ok(name, "nothing at a time that is yet to come");
+    }
+    let text = format!("orders that begin in {}", age(ahead));
+    let remedy = "see that the clock is right; if it was ahead then, nothing: the orders of that time alone are refused";
+    Check::warning(name, text, remedy)
 }
 
 /// Reads the signed directory that a role goes by.

@@ -103,8 +103,13 @@ pub(super) fn day_keys(folder: &Path, now: Timestamp) -> Check {
     let oldest = days.first().map_or(0, |day| today.saturating_sub(*day));
     let text = format!("{place}: {} keys, the oldest {oldest} days old", days.len());
     if i64::from(oldest) > DAY_KEY_DAYS_MAX.saturating_add(1) {
-        let remedy = "start the broker, which destroys it; then see why it did not";
+        let remedy = "start the broker and every key holder: a quarter of an hour on it destroys what is too old by all their clocks";
         Check::fault(name, format!("{text}, which is too long"), remedy)
+    } else if let Some(ahead) = days.last().filter(|day| **day > today.saturating_add(1)) {
+        let ahead = ahead.saturating_sub(today);
+        let text = format!("{text}; one is of a day that comes in {ahead} days");
+        let remedy = "see that the clock is right; if it was ahead when that was made, nothing: it goes in its time";
+        Check::warning(name, text, remedy)
     } else if !days.contains(&today) {
         let remedy = "start the broker, which makes it";
         Check::warning(name, format!("{text}; today's is not there"), remedy)

@@ -24,7 +24,9 @@ use rules::id::{Oin, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason};
 use rules::secret::Secret;
 use std::sync::Arc;
+use std::time::Duration;
 use store::Database;
+use tokio::time::MissedTickBehavior;
 use tonic::server::NamedService;
 use tonic::{Request, Status};
 use vault::context::HolderCommitment;
@@ -35,6 +37,10 @@ use vault::sign::SigningKey;
 use wire::directory::v1 as message;
 use wire::directory::v1::directory_service_server::DirectoryServiceServer;
 use wire::pseudonym::v1::key_holder_service_server::KeyHolderServiceServer;
+
+/// How often a holder looks at its clock. With the time that a clock must have gone well
+/// ([`rules::limits::CLOCK_SETTLE_MILLIS`]) it bounds how long nothing is judged after a jump: five seconds.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Runs a key holder until the process is told to stop.
 ///
@@ -65,6 +71,7 @@ pub async fn run(
             DirectoryServiceServer<_>,
             Directories::new(standing)
         ));
+    let looking = tokio::spawn(look_round(holder.clone()));
     let stored = Arc::new(holder.clone());
     let served = serving::serve(
         configuration,
@@ -75,8 +82,19 @@ pub async fn run(
         stopping,
     )
     .await;
+    looking.abort();
     holder.close_database().await;
     Ok(served?)
+}
+
+/// Looks at the clock whether or not anybody asks for anything.
+async fn look_round(holder: Holder) {
+    let mut interval = tokio::time::interval(LOOK_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        holder.look_round();
+    }
 }
 
 /// A key holder from its files and its database, checked; no socket is open yet.
@@ -113,6 +131,7 @@ async fn parts(
         crypter: Crypter::new(&key_file.rest_keys()),
         database: Database::open(&database, store::Role::Holder).await?,
         clock: Arc::new(SystemClock),
+        steady: Arc::new(SystemClock),
         forms: Arc::new(WireForms),
         controllers: broker::controllers(configuration),
         pinned: pinned(configuration)?,

@@ -6,7 +6,7 @@ use crate::counter::Controller;
 use crate::directory::{ControllerSignature, Signed};
 use crate::holder::paper::{ContextRequest, ContextStep, Forms as _, Issued, Received, Voucher};
 use crate::holder::{ConvertItem, Holder, Hop, Parts, Pinned, QuotaLimits, StepMade};
-use rules::clock::{Clock, Timestamp};
+use rules::clock::{Clock, Steady, Timestamp};
 use rules::directory::{DeskFile, Directory, DirectoryFile, EdgeFile, PeerFile, RealmFile};
 use rules::hex;
 use rules::id::{Oin, OrderId, Party};
@@ -39,17 +39,39 @@ const HOLDERS: [&str; 3] = [
     "00000099000000009300",
 ];
 
-pub(super) struct HandClock(AtomicI64);
+/// A wall clock and the count that it is compared with.
+pub(super) struct HandClock {
+    wall: AtomicI64,
+    steady: AtomicI64,
+}
 
 impl HandClock {
+    /// Time goes on to this moment. Where it lies behind, the wall clock is set back.
     pub(super) fn set(&self, millis: i64) {
-        self.0.store(millis, Ordering::SeqCst);
+        let passed = millis - self.wall.swap(millis, Ordering::SeqCst);
+        self.steady.fetch_add(passed.max(0), Ordering::SeqCst);
+    }
+
+    /// So much time goes by.
+    pub(super) fn pass(&self, millis: i64) {
+        self.set(self.now().millis() + millis);
+    }
+
+    /// The wall clock is set, in no time at all.
+    pub(super) fn jump(&self, millis: i64) {
+        self.wall.fetch_add(millis, Ordering::SeqCst);
     }
 }
 
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.wall.load(Ordering::SeqCst))
+    }
+}
+
+impl Steady for HandClock {
+    fn millis(&self) -> i64 {
+        self.steady.load(Ordering::SeqCst)
     }
 }
 
@@ -80,7 +102,10 @@ impl World {
     pub(super) async fn with_quotas(count: usize, quotas: QuotaLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut world = Self {
-            clock: Arc::new(HandClock(AtomicI64::new(START))),
+            clock: Arc::new(HandClock {
+                wall: AtomicI64::new(START),
+                steady: AtomicI64::new(0),
+            }),
             file: DirectoryFile::default(),
             holders: Vec::new(),
             contexts: BTreeMap::new(),
@@ -119,6 +144,7 @@ impl World {
             crypter: Crypter::new(&[&copy(SecretName::RestKey)]),
             database,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            steady: Arc::clone(&self.clock) as Arc<dyn Steady>,
             forms: Arc::new(Plain),
             controllers: vec![Controller {
                 name: "first".to_owned(),

@@ -11,6 +11,7 @@ use client::paper::{
 };
 use counter::counter::{Boxed, ContextWalk, ConversionRequest, Converted, KeyHolders, SealedShare};
 use counter::{Error, SignedPaper};
+use rules::clock::Timestamp;
 use rules::directory::Directory;
 use rules::id::{DeskName, Oin, Tag};
 use rules::limits::MESSAGE_BYTES_MAX;
@@ -22,6 +23,8 @@ use std::time::Duration;
 use store::{Queue, Turns};
 use tonic::transport::Channel;
 use vault::sign::VerifyingKey;
+use wire::directory::v1::WhoAmIRequest;
+use wire::directory::v1::directory_service_client::DirectoryServiceClient;
 use wire::pseudonym::v1 as message;
 use wire::pseudonym::v1::key_holder_service_client::KeyHolderServiceClient;
 
@@ -91,6 +94,20 @@ impl Chain {
                 .read()
                 .unwrap_or_else(PoisonError::into_inner),
         )
+    }
+
+    /// The earliest of what the holders' clocks show; `None` when one of them does not say.
+    pub async fn earliest_clock(&self) -> Option<Timestamp> {
+        let mut earliest = None;
+        for (oin, connection) in &self.holders {
+            let mut directory = DirectoryServiceClient::new(connection.channel());
+            let shown = within(directory.who_am_i(WhoAmIRequest {}), oin)
+                .await
+                .ok()?;
+            let shown = Timestamp::from_millis(shown.time_millis);
+            earliest = Some(earliest.map_or(shown, |known: Timestamp| known.min(shown)));
+        }
+        earliest
     }
 
     /// The holders in walking order; none may be missing.

@@ -38,18 +38,14 @@ impl DayKeyFolder {
         Self(path.to_owned())
     }
 
-    /// Reads every key, after making those of today and tomorrow and destroying those that are too old.
+    /// Reads every key, after making those of today and tomorrow. Destroys none: the clock may be wrong.
     ///
     /// # Errors
-    /// When a file cannot be read, made or destroyed.
+    /// When a file cannot be read or made.
     pub fn load(&self, now: Timestamp) -> Result<DayKeys, FileError> {
         let mut days = Vec::new();
         for day in self.days()? {
-            if is_too_old(day, now) {
-                self.destroy(day)?;
-            } else {
-                days.push((day, files::seed(&self.path(day))?));
-            }
+            days.push((day, files::seed(&self.path(day))?));
         }
         let mut keys = DayKeys::new(days);
         for day in wanted(now) {
@@ -65,13 +61,31 @@ impl DayKeyFolder {
         Ok(keys)
     }
 
-    /// Brings the keys in use and in the folder up to date.
+    /// Brings the keys in use and in the folder up to date: those that were too old at a moment that has surely come
+    /// are destroyed.
     ///
     /// # Errors
-    /// As [`Self::load`].
-    pub fn renew(&self, counter: &Counter) -> Result<(), FileError> {
-        let now = counter.now();
-        counter.keys().replace_days(self.load(now)?);
+    /// When a file cannot be read, made or destroyed.
+    pub fn renew(&self, counter: &Counter, surely: Timestamp) -> Result<(), FileError> {
+        self.destroy_old(surely)?;
+        counter.keys().replace_days(self.load(counter.now())?);
+        Ok(())
+    }
+
+    /// Whether there is a key that is too old at this moment.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn has_old(&self, now: Timestamp) -> Result<bool, FileError> {
+        Ok(self.days()?.iter().any(|day| is_too_old(*day, now)))
+    }
+
+    fn destroy_old(&self, surely: Timestamp) -> Result<(), FileError> {
+        for day in self.days()? {
+            if is_too_old(day, surely) {
+                self.destroy(day)?;
+            }
+        }
         Ok(())
     }
 
@@ -145,15 +159,20 @@ mod tests {
         let path = std::env::temp_dir().join(format!("sluis-day-keys-{}", std::process::id()));
         let folder = DayKeyFolder::open(&path).expect("a folder");
         let at = |day: i64| Timestamp::from_millis(day * DAY_MILLIS);
-        let check = |day: i64, expected: &[u32]| {
+        let check = |day: i64, surely: i64, is_old: bool, expected: &[u32]| {
             let keys = folder.load(at(day)).expect("keys");
+            assert_eq!(folder.has_old(at(day)).expect("days"), is_old);
+            folder.destroy_old(at(surely)).expect("destroyed");
             assert!(expected.iter().all(|day| keys.current(*day).is_some()));
             assert_eq!(folder.days().expect("days"), expected, "on day {day}");
         };
-        check(100, &[100, 101]);
-        check(101, &[100, 101, 102]);
-        check(131, &[100, 101, 102, 131, 132]);
-        check(133, &[102, 131, 132, 133, 134]);
+        check(100, 100, false, &[100, 101]);
+        check(101, 101, false, &[100, 101, 102]);
+        check(131, 131, false, &[100, 101, 102, 131, 132]);
+        // By the clock alone nothing goes.
+        check(133, 131, true, &[100, 101, 102, 131, 132, 133, 134]);
+        check(133, 133, true, &[102, 131, 132, 133, 134]);
+        check(133, 133, false, &[102, 131, 132, 133, 134]);
         std::fs::remove_dir_all(&path).expect("removed");
     }
 

@@ -4,10 +4,14 @@
 
 use super::chain::Chain;
 use super::day_keys::DayKeyFolder;
+use crate::clock::SystemClock;
+use crate::files::FileError;
 use crate::grpc::status::causes;
 use crate::serving;
 use counter::Counter;
 use counter::lead::Candidate;
+use rules::clock::{ClockWatch, Reading, Standing, Timestamp};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -39,13 +43,48 @@ pub(super) async fn run(
     stopping: watch::Receiver<bool>,
 ) {
     let (tell, lead) = watch::channel(None);
+    let clock = OwnClock::new();
     tokio::join!(
-        keep_lead(counter, candidate, &tell, &stopping),
-        run_timers(counter, chain, &lead, &stopping),
+        keep_lead(counter, candidate, (&tell, &clock), &stopping),
+        run_timers(counter, chain, (&lead, &clock), &stopping),
         follow_stops(counter, &lead, &stopping),
-        sweep(counter, lead.clone(), stopping.clone()),
-        renew_day_keys(counter, days, &stopping),
+        sweep(counter, lead.clone(), &clock, stopping.clone()),
+        renew_day_keys(counter, chain, days, &clock, &stopping),
     );
+}
+
+/// This process's clock. While it does not go as time does nothing ends, is erased or destroyed by what it shows.
+struct OwnClock(Mutex<ClockWatch>);
+
+impl OwnClock {
+    fn new() -> Self {
+        let first = Reading::take(&SystemClock, &SystemClock);
+        Self(Mutex::new(ClockWatch::new(first)))
+    }
+
+    /// Whether it goes well at this moment.
+    fn goes_well(&self) -> bool {
+        self.has_gone_well(Duration::ZERO)
+    }
+
+    /// Whether it has gone well for so long.
+    fn has_gone_well(&self, span: Duration) -> bool {
+        // Nothing that can panic runs while the lock is held.
+        let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = Reading::take(&SystemClock, &SystemClock);
+        let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        match watch.look(reading) {
+            Standing::Agrees | Standing::Settled => watch.agreed_millis(reading) >= span,
+            Standing::Jumped(millis) => {
+                tracing::error!(
+                    millis,
+                    "the clock jumped: nothing ends by it until it goes well"
+                );
+                false
+            }
+            Standing::Unsettled => false,
+        }
+    }
 }
 
 /// Comes round once each period, at once for the first time.
@@ -77,11 +116,13 @@ impl Beat {
 async fn keep_lead(
     counter: &Counter,
     candidate: &mut Candidate,
-    tell: &watch::Sender<Option<i64>>,
+    (tell, clock): (&watch::Sender<Option<i64>>, &OwnClock),
     stopping: &watch::Receiver<bool>,
 ) {
     let mut beat = Beat::every(LEAD_INTERVAL, stopping);
     while beat.comes().await {
+        // Looked at often, so that a jump is seen before something rests on the clock.
+        clock.goes_well();
         let before = *tell.borrow();
         let term = look_for_lead(counter, candidate, before).await;
         tell.send_if_modified(|known| std::mem::replace(known, term) != term);
@@ -116,13 +157,13 @@ async fn look_for_lead(
 async fn run_timers(
     counter: &Counter,
     chain: &Chain,
-    lead: &Lead,
+    (lead, clock): (&Lead, &OwnClock),
     stopping: &watch::Receiver<bool>,
 ) {
     let mut beat = Beat::every(TIMERS_INTERVAL, stopping);
     while beat.comes().await {
         chain.follow(&counter.in_force().directory);
-        if lead.borrow().is_none() {
+        if lead.borrow().is_none() || !clock.goes_well() {
             continue;
         }
         match counter.run_timers().await {
@@ -152,9 +193,14 @@ async fn follow_stops(counter: &Counter, lead: &Lead, stopping: &watch::Receiver
 }
 
 /// Sweeps when the lead is new, because who had it before may have been gone for long, and then each interval.
-async fn sweep(counter: &Counter, mut lead: Lead, mut stopping: watch::Receiver<bool>) {
+async fn sweep(
+    counter: &Counter,
+    mut lead: Lead,
+    clock: &OwnClock,
+    mut stopping: watch::Receiver<bool>,
+) {
     loop {
-        let pause = if lead.borrow_and_update().is_none() {
+        let pause = if lead.borrow_and_update().is_none() || !clock.goes_well() {
             SWEEP_INTERVAL
         } else {
             match counter.sweep().await {
@@ -178,11 +224,40 @@ async fn sweep(counter: &Counter, mut lead: Lead, mut stopping: watch::Receiver<
     }
 }
 
-async fn renew_day_keys(counter: &Counter, days: &DayKeyFolder, stopping: &watch::Receiver<bool>) {
+async fn renew_day_keys(
+    counter: &Counter,
+    chain: &Chain,
+    days: &DayKeyFolder,
+    clock: &OwnClock,
+    stopping: &watch::Receiver<bool>,
+) {
     let mut beat = Beat::every(DAY_KEYS_INTERVAL, stopping);
     while beat.comes().await {
-        if let Err(fault) = days.renew(counter) {
+        if let Err(fault) = renew_once(counter, chain, days, clock).await {
             tracing::error!(causes = causes(&fault), "the day keys could not be renewed");
         }
     }
+}
+
+/// A key that is destroyed does not come back, so it goes only where more than one clock says that its time has come:
+/// this broker's own, which has gone as time does for a while, and that of every key holder.
+async fn renew_once(
+    counter: &Counter,
+    chain: &Chain,
+    days: &DayKeyFolder,
+    clock: &OwnClock,
+) -> Result<(), FileError> {
+    let now = counter.now();
+    let surely = match (days.has_old(now)?, clock.has_gone_well(DAY_KEYS_INTERVAL)) {
+        (true, true) => chain.earliest_clock().await.map(|at| at.min(now)),
+        (true, false) | (false, _) => None,
+    };
+    // Of a moment long ago nothing was too old.
+    days.renew(counter, surely.unwrap_or(Timestamp::from_millis(0)))?;
+    if days.has_old(now)? {
+        tracing::warn!(
+            "a day key is too old by this clock, and stays: it is not sure that its time has come"
+        );
+    }
+    Ok(())
 }
