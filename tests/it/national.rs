@@ -2,14 +2,18 @@
 //!
 //! Must never put it in force in another way than an operator does: part by part, at each role's own door.
 
+use crate::backup::{call, create, put_back};
 use crate::controllers::{Controllers, directory, directory_text};
 use crate::desk::{key_of, request_id};
-use crate::house::{DOSSIER, enrol, offer, reason_of, release, today};
+use crate::house::{DOSSIER, enrol, offer, reason, reason_of, release, today};
 use crate::laid::Laid;
+use client::Client;
 use rules::clock::{Clock as _, Timestamp};
 use rules::directory::{DirectoryFile, EdgeFile, PartEntry, PartFile, PeerFile, RealmFile, join};
 use rules::hex;
 use rules::limits::{DAY_MILLIS, DIRECTORY_PART_BYTES_MAX};
+use rules::reason::Reason;
+use std::path::Path;
 use std::time::Instant;
 use vault::digest::sha256;
 use vault::keyfile::{KeyFile, Role, SecretName};
@@ -177,6 +181,9 @@ async fn the_whole_country_is_one_directory() {
         begun.elapsed()
     );
 
+    let backup = laid.beside("backup");
+    assert_eq!(create(&laid, "broker", &backup).await.code, 0);
+
     // At every role's own door, by the same words.
     for name in ["broker", "holder-1", "holder-2", "portal"] {
         let mut operator = laid.identity("operator");
@@ -194,24 +201,15 @@ async fn the_whole_country_is_one_directory() {
         );
         assert_eq!(version, 2, "{name}");
     }
-    let uwv = laid.client("uwv").await;
+    let uwv = laid.identity("uwv").client().unwrap();
     let begun = Instant::now();
     let copy = uwv.refresh_directory().await.unwrap();
+    uwv.open_context().await.unwrap();
     println!("client: taken over after {:?}", begun.elapsed());
     assert_eq!(copy.directory().version(), 2);
     assert!(copy.directory().edges().count() > edges);
 
-    // A handover on it.
-    let to = laid.identity("neutraal");
-    let desk = laid.client("neutraal").await;
-    let who = enrol(&uwv, "ww-1", 51).await;
-    let handover = offer(&uwv, &who, &to).await;
-    desk.accept(&handover).await.unwrap();
-    release(&uwv, &handover).await.unwrap();
-    let fetched = desk.fetch(&handover).await.unwrap();
-    assert_eq!(fetched.fields.len(), DOSSIER.len());
-    desk.complete(&handover, &today()).await.unwrap();
-
+    hand_over(&laid, &uwv).await;
     one_gemeente_changes(&laid, &mut country).await;
     let begun = Instant::now();
     let copy = uwv.refresh_directory().await.unwrap();
@@ -226,6 +224,31 @@ async fn the_whole_country_is_one_directory() {
     let begun = Instant::now();
     laid.start("broker").await;
     println!("broker: serves again after {:?}", begun.elapsed());
+    assert_eq!(uwv.whoami().await.unwrap().directory_version, 3);
+    a_broker_of_before_has_it_again(&mut laid, &uwv, &backup).await;
+}
+
+/// A handover on what is in force.
+async fn hand_over(laid: &Laid, uwv: &Client) {
+    let to = laid.identity("neutraal");
+    let desk = laid.client("neutraal").await;
+    let who = enrol(uwv, "ww-1", 51).await;
+    let handover = offer(uwv, &who, &to).await;
+    desk.accept(&handover).await.unwrap();
+    release(uwv, &handover).await.unwrap();
+    let fetched = desk.fetch(&handover).await.unwrap();
+    assert_eq!(fetched.fields.len(), DOSSIER.len());
+    desk.complete(&handover, &today()).await.unwrap();
+}
+
+/// A broker that is put back from a backup of before has it from the first desk that comes, part by part.
+async fn a_broker_of_before_has_it_again(laid: &mut Laid, uwv: &Client, backup: &Path) {
+    laid.kill("portal");
+    put_back(laid, backup).await;
+    assert_eq!(uwv.whoami().await.unwrap().directory_version, 1);
+    let begun = Instant::now();
+    assert_eq!(reason(call(uwv).await), Reason::Restoring);
+    println!("broker: has it again after {:?}", begun.elapsed());
     assert_eq!(uwv.whoami().await.unwrap().directory_version, 3);
 }
 

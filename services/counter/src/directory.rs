@@ -194,25 +194,22 @@ impl Work for ReadInForce {
 async fn verify_aside(
     controllers: &[Controller],
     file: &Signed<Vec<u8>>,
-    before: Option<Arc<InForce>>,
+    verified: Option<Arc<Directory>>,
 ) -> Result<Result<Directory, Refusal>, Error> {
     let (controllers, file) = (controllers.to_vec(), file.clone());
-    let work = move || {
-        let verified = before.as_ref().map(|in_force| &in_force.directory);
-        verify_directory(&controllers, &file, verified)
-    };
+    let work = move || verify_directory(&controllers, &file, verified.as_deref());
     let verified = tokio::task::spawn_blocking(work).await;
     verified.map_err(|_| Error::Vault("the verification of a directory was given up"))
 }
 
-/// What the database says is in force, verified again as far as `before` has not been; `None` in a new database.
+/// What the database says is in force, verified again as far as it does not stand in `verified`; `None` in a new database.
 ///
 /// # Errors
 /// When the database fails, or what it holds no longer verifies.
 pub async fn stored(
     database: &Database,
     controllers: &[Controller],
-    before: Option<Arc<InForce>>,
+    verified: Option<Arc<Directory>>,
 ) -> Result<Option<InForce>, Error> {
     let Some((directory_file, policy_file)) = database.read(&ReadInForce).await? else {
         return Ok(None);
@@ -222,7 +219,7 @@ pub async fn stored(
         content: directory_file.content.clone(),
         signatures: decode_signatures(&directory_file.signatures)?,
     };
-    let directory = verify_aside(controllers, &signed, before).await?;
+    let directory = verify_aside(controllers, &signed, verified).await?;
     let directory = directory.map_err(wrong)?;
     let policy = verify_policy_set(controllers, &decode_policy(&policy_file)?).map_err(wrong)?;
     Ok(Some(InForce::new(directory, &signed, policy)?))
@@ -232,7 +229,7 @@ pub async fn stored(
 #[derive(Debug)]
 struct PutInForce<'a> {
     name: &'static str,
-    directory: Option<(Directory, &'a Signed<Vec<u8>>)>,
+    directory: Option<(Arc<Directory>, &'a Signed<Vec<u8>>)>,
     policy: Option<([u8; 32], &'a Signed<PolicyFiles>)>,
 }
 
@@ -427,7 +424,7 @@ impl Counter {
         };
         let command = PutInForce {
             name: "FirstStart",
-            directory: Some((verified, directory)),
+            directory: Some((Arc::new(verified), directory)),
             policy: Some((self.in_force().policy.hash(), policy)),
         };
         Ok(self.serve(&self.own_call(), &command).await?.outcome)
@@ -458,18 +455,18 @@ impl Counter {
             }
             Err(refusal) => return self.refused_file(call, NAME, refusal).await,
         };
-        let before = Some(self.in_force());
-        let directory = match verify_aside(self.controllers(), &file, before).await? {
-            Ok(directory) => directory,
+        let verified = Some(self.verified());
+        let directory = match verify_aside(self.controllers(), &file, verified).await? {
+            Ok(directory) => Arc::new(directory),
             Err(refusal) => return self.refused_file(call, NAME, refusal).await,
         };
         let command = PutInForce {
             name: NAME,
-            directory: Some((directory, &file)),
+            directory: Some((Arc::clone(&directory), &file)),
             policy: None,
         };
         let answer = self.serve(call, &command).await?;
-        self.reload().await?;
+        self.reload_beside(directory).await?;
         Ok(answer.map(|row| Imported {
             version: row.directory_version,
             missing: Vec::new(),
@@ -505,19 +502,19 @@ impl Counter {
             }
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let before = Some(self.in_force());
-        let directory = match verify_aside(self.controllers(), &file, before).await? {
-            Ok(directory) => directory,
+        let verified = Some(self.verified());
+        let directory = match verify_aside(self.controllers(), &file, verified).await? {
+            Ok(directory) => Arc::new(directory),
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
         if self.is_shut().await? {
             let command = PutInForce {
                 name: "ImportDirectory",
-                directory: Some((directory, &file)),
+                directory: Some((Arc::clone(&directory), &file)),
                 policy: None,
             };
             self.serve(call, &command).await?;
-            self.reload().await?;
+            self.reload_beside(directory).await?;
         }
         Ok(Outcome::Permitted(Vec::new()))
     }
@@ -576,8 +573,16 @@ impl Counter {
     /// # Errors
     /// When the database fails or what it holds does not verify.
     pub async fn reload(&self) -> Result<(), Error> {
-        let before = Some(self.in_force());
-        let stored = stored(self.database(), self.controllers(), before)
+        self.reload_beside(self.verified()).await
+    }
+
+    /// The directory in force, whose signatures have been verified.
+    fn verified(&self) -> Arc<Directory> {
+        Arc::new(self.in_force().directory.clone())
+    }
+
+    async fn reload_beside(&self, verified: Arc<Directory>) -> Result<(), Error> {
+        let stored = stored(self.database(), self.controllers(), Some(verified))
             .await?
             .ok_or(Error::Stale)?;
         self.replace_in_force(stored);
