@@ -586,6 +586,8 @@ fn a_signature_counts_as_verified_under_the_same_key_over_the_same_octets_only()
     check(|file| file.edges[0].valid_until_millis += 1, 2);
     check(|file| file.edges[0].from_signature = octets(7, 64), 2);
     check(|file| file.edges.push(edge(4, 1, "HANDOVER")), 2);
+    // A new key: the sealing key that its desk signed, and the edge with both its signatures.
+    check(|file| file.peers[3].desks[1].signing_key = octets(7, 32), 3);
     check(
         |file| file.peers[0].realms[0].sealing_key_signature = Some(octets(7, 64)),
         1,
