@@ -114,7 +114,7 @@ pub(crate) fn door(laid: &Laid, verb: &[&str], who: &str) -> (i32, String) {
 }
 
 /// Any call of a desk: from its answer the client learns that the gateway was restored.
-async fn call(client: &Client) -> Result<(), ClientError> {
+pub(crate) async fn call(client: &Client) -> Result<(), ClientError> {
     client.inbox(Some(String::new())).next().await.map(drop)
 }
 

@@ -237,6 +237,7 @@ async fn import(
         request_id: request_id(),
         directory_toml: text.as_bytes().to_vec(),
         signatures,
+        parts: Vec::new(),
     };
     let mut service = DirectoryServiceClient::new(connection.channel());
     let answer = service.import_directory(request).await?;

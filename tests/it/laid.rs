@@ -218,6 +218,16 @@ impl Laid {
         assert!(sent.unwrap().success());
     }
 
+    /// How much memory a server has and had at most, as the system says.
+    pub(crate) fn memory(&self, name: &str) -> String {
+        let id = self.server(name).child.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let lines = status
+            .lines()
+            .filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"));
+        lines.collect::<Vec<_>>().join(", ")
+    }
+
     /// Starts a server that is to refuse to start, and gives what it said.
     pub(crate) async fn refusal_to_start(&self, name: &str) -> String {
         let said = self.say(name, &["serve"]).await;

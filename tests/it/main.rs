@@ -28,6 +28,7 @@ mod laid;
 mod leader;
 mod leak;
 mod manifest;
+mod national;
 mod objection;
 mod outage;
 mod pages;

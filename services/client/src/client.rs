@@ -20,8 +20,8 @@ pub use recipient::{Fetched, Summary};
 pub use sender::Preparation;
 
 use crate::connection::{Connection, stub, with_deadline};
-use crate::directory::{DirectoryCopy, DirectoryError};
-use crate::error::{ClientError, from_status};
+use crate::directory::{DirectoryCopy, DirectoryError, listed, verify_aside};
+use crate::error::{ClientError, ProtocolError, from_status};
 use crate::identity::{Identity, Trust};
 use crate::mutation::{Mutation, resume};
 use crate::outbox::{Beside, Outbox, Resumed};
@@ -29,10 +29,12 @@ use crate::receipt::Settled;
 use crate::retry::RetryPolicy;
 use crate::store::{DIRECTORY_KEY, DirectoryRow, OutboxRow, Store, Table, put};
 use rules::clock::{Clock, Random, Timestamp};
+use rules::directory::join;
 use rules::id::{HandoverId, Party, RequestId};
 use rules::pseudonym::{Context, Domain};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use vault::digest::sha256;
 use vault::pseudonym::ContextKey;
 use wire::directory::v1::directory_service_client::DirectoryServiceClient;
 use wire::directory::v1::{
@@ -120,7 +122,10 @@ impl Client {
             .store
             .row::<DirectoryRow>(Table::Directory, DIRECTORY_KEY, "directory")?;
         let directory = kept
-            .map(|row| DirectoryCopy::verify(row.file, row.signatures, &parts.trust.controllers))
+            .map(|row| {
+                let trusted = &parts.trust.controllers;
+                DirectoryCopy::verify(row.file, row.signatures, trusted, None)
+            })
             .transpose()?
             .map(|copy| AtHand {
                 copy: Arc::new(copy),
@@ -267,6 +272,7 @@ impl Client {
             .map_or(0, |copy| copy.directory().version());
         let message = GetDirectoryRequest {
             known_version: i64::try_from(known).unwrap_or(i64::MAX),
+            part_sha256: Vec::new(),
         };
         let answer = ask!(
             self,
@@ -287,12 +293,10 @@ impl Client {
                 return Ok(self.put_in_force(Arc::clone(present)));
             }
         }
-        let copy = DirectoryCopy::verify(
-            answer.directory_toml,
-            answer.signatures,
-            &self.trust.controllers,
-        )?
-        .newer_than(present.as_deref())?;
+        let parts = present.as_deref();
+        let file = self.with_parts(answer.directory_toml, parts).await?;
+        let trusted = self.trust.controllers.clone();
+        let copy = verify_aside(file, answer.signatures, trusted, present).await?;
         let row = DirectoryRow {
             file: copy.file().to_vec(),
             signatures: copy.signatures().to_vec(),
@@ -300,6 +304,47 @@ impl Client {
         let change = put(Table::Directory, DIRECTORY_KEY, &row);
         self.outbox.commit(vec![change]).await?;
         Ok(self.put_in_force(Arc::new(copy)))
+    }
+
+    /// One file from a head: the parts that stand in `present` are taken from there, the others are asked for.
+    async fn with_parts(
+        &self,
+        head: Vec<u8>,
+        present: Option<&DirectoryCopy>,
+    ) -> Result<Vec<u8>, ClientError> {
+        let listed = listed(&head)?;
+        let here = |(digest, _): &([u8; 32], usize)| {
+            let part = present.and_then(|copy| copy.part(digest))?;
+            Some((*digest, part.to_vec()))
+        };
+        let mut parts: BTreeMap<[u8; 32], Vec<u8>> = listed.iter().filter_map(here).collect();
+        loop {
+            let missing = listed.iter().filter(|(one, _)| !parts.contains_key(one));
+            let wanted: Vec<_> = missing.map(|(digest, _)| digest.to_vec()).collect();
+            if wanted.is_empty() {
+                let parts = listed.iter().filter_map(|(digest, _)| parts.get(digest));
+                return Ok(join(&head, parts.map(Vec::as_slice)));
+            }
+            let message = GetDirectoryRequest {
+                known_version: 0,
+                part_sha256: wanted,
+            };
+            let answer = ask!(
+                self,
+                "GetDirectory",
+                DirectoryServiceClient.get_directory,
+                message
+            )?;
+            let before = parts.len();
+            let sent = answer.parts.into_iter();
+            let sent = sent.map(|part| ((sha256(&part), part.len()), part));
+            let sent = sent.filter(|(named, _)| listed.contains(named));
+            parts.extend(sent.map(|((digest, _), part)| (digest, part)));
+            if parts.len() == before {
+                let what = "lacks a part that its head lists; ask again";
+                return Err(ProtocolError::new("directory", what).into());
+            }
+        }
     }
 
     /// Finishes what was left in the outbox by a fault or a crash, oldest first. Requests that another

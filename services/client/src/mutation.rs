@@ -384,8 +384,8 @@ impl Settle<consent::RequestConsentRequest> for consent::RequestConsentResponse 
 
 impl Settle<ImportDirectoryRequest> for ImportDirectoryResponse {
     fn settle(self, _: &ImportDirectoryRequest, _: &Settling<'_>) -> Settlement {
-        let version = self.version;
-        Ok((Settled::Directory { version }, Vec::new()))
+        let (version, missing) = (self.version, self.missing_parts);
+        Ok((Settled::Directory { version, missing }, Vec::new()))
     }
 }
 

@@ -208,6 +208,8 @@ pub enum Settled {
     Directory {
         /// Its version.
         version: i64,
+        /// Digests of the parts of a newer one that the gateway waits for; none when it is the one in force.
+        missing: Vec<Vec<u8>>,
     },
     /// A policy set is in force.
     PolicySet {
@@ -260,9 +262,9 @@ impl Settled {
         }
     }
 
-    pub(crate) fn directory(self) -> Result<i64, ProtocolError> {
-        if let Self::Directory { version } = self {
-            Ok(version)
+    pub(crate) fn directory(self) -> Result<(i64, Vec<Vec<u8>>), ProtocolError> {
+        if let Self::Directory { version, missing } = self {
+            Ok((version, missing))
         } else {
             Err(ANOTHER_KIND)
         }

@@ -5,12 +5,14 @@
 //! request had its answer.
 
 use crate::connection::{stub, with_deadline};
-use crate::error::{ClientError, from_status};
+use crate::directory::parts_to_send;
+use crate::error::{ClientError, ProtocolError, from_status};
 use crate::mutation::{Mutation as _, send_again};
 use crate::outbox::Outbox;
 use crate::store::{Change, DIRECTORY_KEY, DirectoryRow, StoppedRow, Table, put, remove};
 use prost::Message as _;
 use rules::clock::Timestamp;
+use rules::directory::head;
 use rules::id::RequestId;
 use rules::limits::{DAY_MILLIS, STOPPED_DAYS};
 use rules::reason::Reason;
@@ -112,24 +114,37 @@ impl Outbox {
         let kept = self
             .store
             .row::<DirectoryRow>(Table::Directory, DIRECTORY_KEY, "directory")?;
-        let (directory_toml, signatures) =
+        let (file, signatures) =
             kept.map_or_else(Default::default, |row| (row.file, row.signatures));
-        let confirmation = message::ConfirmResentRequest {
+        let mut confirmation = message::ConfirmResentRequest {
             restored_at_millis: restored_at,
-            directory_toml,
+            directory_toml: head(&file).to_vec(),
             signatures,
+            directory_parts: Vec::new(),
         };
-        self.policy
-            .repeat(&*self.random, || {
+        let mut left = usize::MAX;
+        loop {
+            let answer = self.policy.repeat(&*self.random, || {
                 let mut stub = stub!(RestorationServiceClient<_>, self.connection);
                 let confirmation = with_deadline(confirmation.clone());
                 async move {
                     let answer = stub.confirm_resent(confirmation).await;
                     let answer = answer.map_err(|status| from_status("ConfirmResent", &status))?;
-                    Ok(answer.into_inner().open)
+                    Ok(answer.into_inner())
                 }
-            })
-            .await
+            });
+            let answer = answer.await?;
+            let missing = answer.missing_parts;
+            if missing.is_empty() {
+                return Ok(answer.open);
+            }
+            if missing.len() >= left {
+                let what = "asks again for parts that were sent";
+                return Err(ProtocolError::new("answer", what).into());
+            }
+            left = missing.len();
+            confirmation.directory_parts = parts_to_send(&file, &missing)?;
+        }
     }
 
     /// The changes with which is kept what a gateway needs that is put back from a backup without a record: it must not

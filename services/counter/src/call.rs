@@ -93,3 +93,16 @@ pub struct Answer<T> {
     /// The log line.
     pub promise: Promise,
 }
+
+impl<T> Answer<T> {
+    /// The same with another reply, made of the one that there is.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        Answer {
+            outcome: match self.outcome {
+                Outcome::Permitted(reply) => Outcome::Permitted(change(reply)),
+                Outcome::Refused(refusal) => Outcome::Refused(refusal),
+            },
+            promise: self.promise,
+        }
+    }
+}

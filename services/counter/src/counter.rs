@@ -5,6 +5,7 @@
 
 use crate::Error;
 use crate::call::{Caller, Promise, SignedPaper};
+use crate::directory::Waiting;
 use crate::record::Written;
 use rules::calendar::Calendar;
 use rules::clock::{Clock, Random, Timestamp};
@@ -307,6 +308,8 @@ pub struct Counter {
     watched: Mutex<HashMap<Tag, Weak<Notify>>>,
     /// Rows with a fault that the process's log has named.
     faulty: Mutex<BTreeSet<String>>,
+    /// What came of a directory whose parts are not all here.
+    waiting: Waiting,
 }
 
 /// Rows with a fault that are remembered; beyond that, further ones are named each time.
@@ -327,7 +330,12 @@ impl Counter {
             in_force: RwLock::new(Arc::new(in_force)),
             watched: Mutex::default(),
             faulty: Mutex::default(),
+            waiting: Waiting::default(),
         }
+    }
+
+    pub(crate) const fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// The broker's database.

@@ -3,22 +3,27 @@
 //! Must never put anything in force that a controller did not sign, nor a directory with a version
 //! that is not higher.
 
+mod import;
+
+pub use import::{Came, Imported, Waiting, verify_directory};
+
 use crate::Error;
 use crate::call::{Answer, Call, Caller, Promise};
 use crate::counter::{Controller, Counter, InForce};
 use crate::frame::{FrameReader, FrameWriter};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
+use import::all_signed;
 use rules::audit::{Stranger, Trace};
 use rules::calendar::Calendar;
 use rules::directory::{Directory, Right};
-use rules::limits::CONTROLLERS_MAX;
 use rules::policy::PolicyBundle;
 use rules::reason::{Outcome, Reason, Refusal, Violation};
+use std::sync::Arc;
 use store::directory::{InForce as InForceRow, SignedFile};
 use store::{Database, Tx, Work};
 use vault::digest::sha256;
-use vault::sign::{Paper, Signature, VerifyingKey};
+use vault::sign::Paper;
 
 /// A controller's signature over a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,74 +46,6 @@ pub struct Signed<T> {
 /// The files of a policy set: path within the policies folder, and content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyFiles(pub Vec<(String, Vec<u8>)>);
-
-/// Whether every controller signed these bytes.
-fn all_signed(
-    controllers: &[Controller],
-    paper: Paper,
-    bytes: &[u8],
-    signatures: &[ControllerSignature],
-) -> bool {
-    !controllers.is_empty()
-        && signatures.len() <= CONTROLLERS_MAX
-        && controllers.iter().all(|controller| {
-            signatures.iter().any(|signed| {
-                signed.controller == controller.name
-                    && Signature::from_slice(&signed.signature)
-                        .is_some_and(|signature| controller.key.verify(paper, bytes, &signature))
-            })
-        })
-}
-
-/// Reads a directory file and verifies all signatures: the controllers' over the file, and within it
-/// both peers' over each edge and each owner's over its sealing key.
-///
-/// # Errors
-/// The refusal, with every mistake.
-pub fn verify_directory(
-    controllers: &[Controller],
-    file: &Signed<Vec<u8>>,
-) -> Result<Directory, Refusal> {
-    if !all_signed(
-        controllers,
-        Paper::Directory,
-        &file.content,
-        &file.signatures,
-    ) {
-        return Err(Refusal::new(Reason::DirectorySignatureInvalid));
-    }
-    let invalid = |violations| Refusal {
-        reason: Reason::DirectoryInvalid,
-        violations,
-    };
-    let text = std::str::from_utf8(&file.content)
-        .map_err(|_| invalid(vec![Violation::new("directory_toml", "is not UTF-8")]))?;
-    let directory = Directory::parse(text).map_err(invalid)?;
-    let wrong: Vec<Violation> = directory
-        .signatures()
-        .iter()
-        .filter(|paper| {
-            !VerifyingKey::from_bytes(paper.signing_key).verify(
-                paper_of(paper.paper),
-                &paper.bytes,
-                &Signature::from_bytes(paper.signature),
-            )
-        })
-        .map(|paper| Violation::new(paper.what.clone(), "its signature does not verify"))
-        .collect();
-    if wrong.is_empty() {
-        Ok(directory)
-    } else {
-        Err(invalid(wrong))
-    }
-}
-
-fn paper_of(paper: rules::directory::Paper) -> Paper {
-    match paper {
-        rules::directory::Paper::Edge => Paper::Edge,
-        rules::directory::Paper::SealingKey => Paper::SealingKey,
-    }
-}
 
 /// Reads a policy set and verifies the controllers' signatures over it.
 ///
@@ -253,13 +190,26 @@ impl Work for ReadInForce {
     }
 }
 
-/// What the database says is in force, verified again; `None` in a new database.
+/// Verifies a directory away from the threads that serve connections.
+async fn verify_aside(
+    controllers: &[Controller],
+    file: &Signed<Vec<u8>>,
+    verified: Option<Arc<Directory>>,
+) -> Result<Result<Directory, Refusal>, Error> {
+    let (controllers, file) = (controllers.to_vec(), file.clone());
+    let work = move || verify_directory(&controllers, &file, verified.as_deref());
+    let verified = tokio::task::spawn_blocking(work).await;
+    verified.map_err(|_| Error::Vault("the verification of a directory was given up"))
+}
+
+/// What the database says is in force, verified again as far as it does not stand in `verified`; `None` in a new database.
 ///
 /// # Errors
 /// When the database fails, or what it holds no longer verifies.
 pub async fn stored(
     database: &Database,
     controllers: &[Controller],
+    verified: Option<Arc<Directory>>,
 ) -> Result<Option<InForce>, Error> {
     let Some((directory_file, policy_file)) = database.read(&ReadInForce).await? else {
         return Ok(None);
@@ -269,7 +219,8 @@ pub async fn stored(
         content: directory_file.content.clone(),
         signatures: decode_signatures(&directory_file.signatures)?,
     };
-    let directory = verify_directory(controllers, &signed).map_err(wrong)?;
+    let directory = verify_aside(controllers, &signed, verified).await?;
+    let directory = directory.map_err(wrong)?;
     let policy = verify_policy_set(controllers, &decode_policy(&policy_file)?).map_err(wrong)?;
     Ok(Some(InForce::new(directory, &signed, policy)?))
 }
@@ -278,7 +229,7 @@ pub async fn stored(
 #[derive(Debug)]
 struct PutInForce<'a> {
     name: &'static str,
-    directory: Option<(Directory, &'a Signed<Vec<u8>>)>,
+    directory: Option<(Arc<Directory>, &'a Signed<Vec<u8>>)>,
     policy: Option<([u8; 32], &'a Signed<PolicyFiles>)>,
 }
 
@@ -491,71 +442,105 @@ impl Counter {
         directory: &Signed<Vec<u8>>,
         policy: &Signed<PolicyFiles>,
     ) -> Result<Outcome<InForceRow>, Error> {
-        let verified = match verify_directory(self.controllers(), directory) {
+        let verified = match verify_aside(self.controllers(), directory, None).await? {
             Ok(verified) => verified,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
         let command = PutInForce {
             name: "FirstStart",
-            directory: Some((verified, directory)),
+            directory: Some((Arc::new(verified), directory)),
             policy: Some((self.in_force().policy.hash(), policy)),
         };
         Ok(self.serve(&self.own_call(), &command).await?.outcome)
     }
 
-    /// Puts a newer directory in force.
+    /// Takes in a newer directory, of one piece or a head with some of its parts, and puts it in force when all of it
+    /// is here.
     ///
     /// # Errors
     /// A fault of ours.
     pub async fn import_directory(
         &self,
         call: &Call,
-        file: &Signed<Vec<u8>>,
-    ) -> Result<Answer<InForceRow>, Error> {
+        file: Signed<Vec<u8>>,
+        parts: Vec<Vec<u8>>,
+    ) -> Result<Answer<Imported>, Error> {
         const NAME: &str = "ImportDirectory";
-        let directory = match self.check_operator(call) {
-            Ok(()) => verify_directory(self.controllers(), file),
+        let came = match self.check_operator(call) {
+            Ok(()) => self.take_in(file, parts),
             Err(refusal) => Err(refusal),
         };
-        let directory = match directory {
-            Ok(directory) => directory,
+        let file = match came {
+            Ok(Came::Whole(file)) => file,
+            Ok(Came::Missing(missing)) => {
+                let noted = self.note(call, NAME).await?;
+                let version = self.in_force().directory_version();
+                return Ok(noted.map(|()| Imported { version, missing }));
+            }
+            Err(refusal) => return self.refused_file(call, NAME, refusal).await,
+        };
+        let verified = Some(self.verified());
+        let directory = match verify_aside(self.controllers(), &file, verified).await? {
+            Ok(directory) => Arc::new(directory),
             Err(refusal) => return self.refused_file(call, NAME, refusal).await,
         };
         let command = PutInForce {
             name: NAME,
-            directory: Some((directory, file)),
+            directory: Some((Arc::clone(&directory), &file)),
             policy: None,
         };
         let answer = self.serve(call, &command).await?;
-        self.reload().await?;
-        Ok(answer)
+        self.reload_beside(directory).await?;
+        Ok(answer.map(|row| Imported {
+            version: row.directory_version,
+            missing: Vec::new(),
+        }))
+    }
+
+    fn take_in(&self, file: Signed<Vec<u8>>, parts: Vec<Vec<u8>>) -> Result<Came, Refusal> {
+        let in_force = self.in_force();
+        let present = (
+            &in_force.directory,
+            in_force.directory_file.content.as_slice(),
+        );
+        self.waiting()
+            .take_in(self.controllers(), file, parts, present)
     }
 
     /// Puts the directory in force that a desk kept, when it is newer than the one of the backup from which
-    /// the database was put back. Gives why it cannot be.
+    /// the database was put back and all of it is here. Gives the parts that are not, or why it cannot be.
     ///
     /// # Errors
     /// A fault of ours.
     pub async fn take_back_directory(
         &self,
         call: &Call,
-        file: &Signed<Vec<u8>>,
-    ) -> Result<Outcome<()>, Error> {
-        let directory = match verify_directory(self.controllers(), file) {
-            Ok(directory) => directory,
+        file: Signed<Vec<u8>>,
+        parts: Vec<Vec<u8>>,
+    ) -> Result<Outcome<Vec<[u8; 32]>>, Error> {
+        let file = match self.take_in(file, parts) {
+            Ok(Came::Whole(file)) => file,
+            Ok(Came::Missing(missing)) => return Ok(Outcome::Permitted(missing)),
+            Err(refusal) if refusal.reason == Reason::DirectoryVersionLower => {
+                return Ok(Outcome::Permitted(Vec::new()));
+            }
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let is_newer = directory.version() > self.in_force().directory.version();
-        if is_newer && self.is_shut().await? {
+        let verified = Some(self.verified());
+        let directory = match verify_aside(self.controllers(), &file, verified).await? {
+            Ok(directory) => Arc::new(directory),
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        };
+        if self.is_shut().await? {
             let command = PutInForce {
                 name: "ImportDirectory",
-                directory: Some((directory, file)),
+                directory: Some((Arc::clone(&directory), &file)),
                 policy: None,
             };
             self.serve(call, &command).await?;
-            self.reload().await?;
+            self.reload_beside(directory).await?;
         }
-        Ok(Outcome::Permitted(()))
+        Ok(Outcome::Permitted(Vec::new()))
     }
 
     /// Puts a policy set in force.
@@ -594,12 +579,12 @@ impl Counter {
         }
     }
 
-    async fn refused_file(
+    async fn refused_file<T>(
         &self,
         call: &Call,
         name: &'static str,
         refusal: Refusal,
-    ) -> Result<Answer<InForceRow>, Error> {
+    ) -> Result<Answer<T>, Error> {
         let answer = self.refuse(call, name, refusal.clone()).await?;
         Ok(Answer {
             outcome: Outcome::Refused(refusal),
@@ -612,7 +597,16 @@ impl Counter {
     /// # Errors
     /// When the database fails or what it holds does not verify.
     pub async fn reload(&self) -> Result<(), Error> {
-        let stored = stored(self.database(), self.controllers())
+        self.reload_beside(self.verified()).await
+    }
+
+    /// The directory in force, whose signatures have been verified.
+    fn verified(&self) -> Arc<Directory> {
+        Arc::new(self.in_force().directory.clone())
+    }
+
+    async fn reload_beside(&self, verified: Arc<Directory>) -> Result<(), Error> {
+        let stored = stored(self.database(), self.controllers(), Some(verified))
             .await?
             .ok_or(Error::Stale)?;
         self.replace_in_force(stored);

@@ -25,7 +25,7 @@ pub use paper::{ContextRequest, ContextStep, Forms, Issued, Received, Voucher};
 pub use quota::QuotaLimits;
 
 use crate::counter::Controller;
-use crate::directory::{Signed, verify_directory};
+use crate::directory::{Came, Imported, Signed, Waiting, verify_directory};
 use convert::{Hearing, Judged, Plan, Ready, Tools};
 use quota::Quotas;
 use refusals::Refusals;
@@ -87,6 +87,8 @@ struct Inner {
     pinned: Pinned,
     directory: RwLock<Current>,
     importing: tokio::sync::Mutex<()>,
+    /// What came of a directory whose parts are not all here.
+    waiting: Waiting,
     registry: Registry,
     secrets: Secrets,
     quotas: Quotas,
@@ -149,6 +151,7 @@ impl Holder {
             pinned,
             directory: RwLock::new(current),
             importing: tokio::sync::Mutex::new(()),
+            waiting: Waiting::default(),
             registry,
             secrets: Secrets::new(Arc::clone(&database), parts.crypter),
             quotas: Quotas::new(parts.quotas, Arc::clone(&database)),
@@ -288,7 +291,8 @@ impl Holder {
         let _ = self.0.time.moment();
     }
 
-    /// Puts a newer directory in force, on the word of a desk with the right `operator`.
+    /// Takes in a newer directory, of one piece or a head with some of its parts, and puts it in force when all of it
+    /// is here, on the word of a desk with the right `operator`.
     ///
     /// Refuses with the reasons of the desk, `RIGHT_MISSING`, `DIRECTORY_SIGNATURE_INVALID`,
     /// `DIRECTORY_INVALID`, `DIRECTORY_VERSION_LOWER`.
@@ -300,23 +304,35 @@ impl Holder {
         caller: &Oin,
         desk: &DeskName,
         signed: Signed<Vec<u8>>,
-    ) -> Result<Outcome<u64>, HolderError> {
+        parts: Vec<Vec<u8>>,
+    ) -> Result<Outcome<Imported>, HolderError> {
         let _turn = self.0.importing.lock().await;
         let may = match self.directory().member(caller, desk) {
             Ok(member) if member.has(Right::Operator) => Ok(()),
             Ok(_) => Err(Reason::RightMissing),
             Err(reason) => Err(reason),
         };
-        let directory = match may
-            .map_err(Refusal::new)
-            .and_then(|()| verify_directory(&self.0.controllers, &signed))
-        {
-            Ok(directory) => directory,
+        let current = self.current();
+        let present = (&*current.directory, current.signed.content.as_slice());
+        let controllers = &self.0.controllers;
+        let came = may.map_err(Refusal::new).and_then(|()| {
+            let waiting = &self.0.waiting;
+            waiting.take_in(controllers, signed, parts, present)
+        });
+        let signed = match came {
+            Ok(Came::Whole(signed)) => signed,
+            Ok(Came::Missing(missing)) => {
+                let version = i64::try_from(current.directory.version()).unwrap_or(i64::MAX);
+                return Ok(Outcome::Permitted(Imported { version, missing }));
+            }
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        if directory.version() <= self.directory().version() {
-            return Ok(Outcome::Refused(Reason::DirectoryVersionLower.into()));
-        }
+        let verified = current.directory;
+        let directory = match verify_aside(controllers.clone(), signed, Some(verified)).await? {
+            Ok((directory, signed)) => (directory, signed),
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        };
+        let (directory, signed) = directory;
         let version = directory.version();
         own_directory::keep(&self.0.database, version, &signed, self.0.time.shown()).await?;
         *self
@@ -328,7 +344,10 @@ impl Holder {
             signed: Arc::new(signed),
         };
         tracing::info!(version, "a directory was put in force");
-        Ok(Outcome::Permitted(version))
+        Ok(Outcome::Permitted(Imported {
+            version: i64::try_from(version).unwrap_or(i64::MAX),
+            missing: Vec::new(),
+        }))
     }
 
     /// That the database takes changes at this moment.
@@ -425,8 +444,8 @@ async fn first_directory(
     controllers: &[Controller],
     now: Timestamp,
 ) -> Result<Current, StartError> {
-    let verify = |signed: &Signed<Vec<u8>>| {
-        verify_directory(controllers, signed).map_err(|refusal| StartError::Directory {
+    let verify = |signed: &Signed<Vec<u8>>, verified: Option<&Directory>| {
+        verify_directory(controllers, signed, verified).map_err(|refusal| StartError::Directory {
             reason: refusal.reason,
             violations: refusal.violations,
         })
@@ -436,10 +455,11 @@ async fn first_directory(
         signed: Arc::new(signed),
     };
     let stored = match own_directory::newest(database).await? {
-        Some(signed) => Some((verify(&signed)?, signed)),
+        Some(signed) => Some((verify(&signed, None)?, signed)),
         None => None,
     };
-    let offered = verify(&on_disk)?;
+    let verified = stored.as_ref().map(|(directory, _)| directory);
+    let offered = verify(&on_disk, verified)?;
     match stored {
         Some((directory, signed)) if directory.version() >= offered.version() => {
             Ok(current(directory, signed))
@@ -449,4 +469,18 @@ async fn first_directory(
             Ok(current(offered, on_disk))
         }
     }
+}
+
+/// Verifies a directory away from the threads that serve connections; gives it with its file.
+async fn verify_aside(
+    controllers: Vec<Controller>,
+    signed: Signed<Vec<u8>>,
+    verified: Option<Arc<Directory>>,
+) -> Result<Result<(Directory, Signed<Vec<u8>>), Refusal>, HolderError> {
+    let work = move || {
+        let directory = verify_directory(&controllers, &signed, verified.as_deref());
+        directory.map(|directory| (directory, signed))
+    };
+    let work = tokio::task::spawn_blocking(work).await;
+    work.map_err(|_| HolderError::Thread)
 }

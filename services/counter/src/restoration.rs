@@ -404,6 +404,18 @@ impl Work for IsShut {
     }
 }
 
+/// The directory that a desk kept, with some of its parts.
+pub type KeptDirectory = (Signed<Vec<u8>>, Vec<Vec<u8>>);
+
+/// What came of a desk's word that it sent everything again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// Whether the door is open now.
+    pub open: bool,
+    /// Digests of the directory's parts that are still to be sent; then nothing is confirmed yet.
+    pub missing: Vec<[u8; 32]>,
+}
+
 impl Counter {
     /// A desk has sent everything again; with the directory that it kept, if it kept one.
     ///
@@ -412,18 +424,30 @@ impl Counter {
     pub async fn confirm_resent(
         &self,
         call: &Call,
-        (command, directory): &(ConfirmResent, Option<Signed<Vec<u8>>>),
-    ) -> Result<Answer<bool>, Error> {
-        if let Some(file) = directory
-            && let Outcome::Refused(refusal) = self.take_back_directory(call, file).await?
-        {
-            let answer = self.refuse(call, command.name(), refusal.clone()).await?;
-            return Ok(Answer {
-                outcome: Outcome::Refused(refusal),
-                promise: answer.promise,
-            });
+        (command, directory): (ConfirmResent, Option<KeptDirectory>),
+    ) -> Result<Answer<Confirmed>, Error> {
+        if let Some((file, parts)) = directory {
+            match self.take_back_directory(call, file, parts).await? {
+                Outcome::Permitted(missing) if missing.is_empty() => {}
+                Outcome::Permitted(missing) => {
+                    let noted = self.note(call, command.name()).await?;
+                    let open = false;
+                    return Ok(noted.map(|()| Confirmed { open, missing }));
+                }
+                Outcome::Refused(refusal) => {
+                    let answer = self.refuse(call, command.name(), refusal.clone()).await?;
+                    return Ok(Answer {
+                        outcome: Outcome::Refused(refusal),
+                        promise: answer.promise,
+                    });
+                }
+            }
         }
-        self.serve(call, command).await
+        let answer = self.serve(call, &command).await?;
+        Ok(answer.map(|open| Confirmed {
+            open,
+            missing: Vec::new(),
+        }))
     }
 
     /// Whether the door is shut after a restoration.

@@ -167,7 +167,7 @@ impl Office {
         }];
         let text = toml::to_string(&directory_file()).unwrap().into_bytes();
         let directory_file = signed(text.clone(), Paper::Directory, &text);
-        let parsed = directory::verify_directory(&controllers, &directory_file).unwrap();
+        let parsed = directory::verify_directory(&controllers, &directory_file, None).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
         let mut found = Vec::new();
         files(&root, &root, &mut found);

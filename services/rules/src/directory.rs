@@ -6,9 +6,14 @@
 mod check;
 mod file;
 mod paper;
+mod pieces;
 
-pub use file::{DeskFile, DirectoryFile, EdgeFile, EdgeTimers, PeerFile, RealmFile, RevokedFile};
+pub use file::{
+    DeskFile, DirectoryFile, EdgeFile, EdgeTimers, PartEntry, PartFile, PeerFile, RealmFile,
+    RevokedFile,
+};
 pub use paper::{Paper, PaperSignature, edge_bytes, sealing_key_bytes};
+pub use pieces::{Head, PART_LINE, Part, head, join};
 
 use crate::clock::Timestamp;
 use crate::id::{DeskName, Oin, Party, PeerKind, Purpose, RealmName, Region};
@@ -304,16 +309,24 @@ pub struct Directory {
     edges: BTreeMap<Relation, Vec<Edge>>,
     revoked: HashSet<[u8; 32]>,
     desks_by_key: HashMap<[u8; 32], (Oin, DeskName)>,
+    parts: Vec<Part>,
 }
 
 impl Directory {
-    /// Reads `directory.toml`.
+    /// Reads `directory.toml`, head and parts. `sha256` is the digest by which the head lists its parts.
     ///
     /// # Errors
-    /// Every mistake in the file, each with its place (for example `peer[2].desk[0].signing_key`); one
-    /// alone when the text is no TOML or has an unknown or missing key.
-    pub fn parse(text: &str) -> Result<Self, Vec<Violation>> {
-        check::directory(text)
+    /// Every mistake in the file, each with its place (for example `peer[2].desk[0].signing_key`, or
+    /// `part[7].edge[12].to`); one alone when a piece is no TOML or has an unknown or missing key, or when the parts
+    /// are not those that the head lists.
+    pub fn parse(text: &str, sha256: &dyn Fn(&[u8]) -> [u8; 32]) -> Result<Self, Vec<Violation>> {
+        check::directory(text, sha256)
+    }
+
+    /// Its parts, in the order in which the head lists them; none when it is of one piece.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     /// Version: a lower or equal one is never put in force.
@@ -466,18 +479,44 @@ impl Directory {
         }
     }
 
-    /// Every signature inside the file with the key and the bytes that it is over. All must verify.
+    /// Every signature inside the file with the key and the bytes that it is over, other than those that stand in
+    /// `verified`, by the same key over the same bytes. All must verify.
     #[must_use]
-    pub fn signatures(&self) -> Vec<PaperSignature> {
+    pub fn signatures(&self, verified: Option<&Self>) -> Vec<PaperSignature> {
         let keys = self
             .peers()
             .flat_map(Peer::realms)
+            .filter(|realm| !verified.is_some_and(|other| self.shares_realm(other, realm)))
             .filter_map(|realm| self.sealing_key_signature(realm));
         let edges = self
             .edges()
+            .filter(|edge| !verified.is_some_and(|other| self.shares_edge(other, edge)))
             .flat_map(|edge| self.edge_signatures(edge))
             .flatten();
         keys.chain(edges).collect()
+    }
+
+    fn shares_realm(&self, other: &Self, realm: &Realm) -> bool {
+        let theirs = other.realm(&realm.party);
+        let Some(key) = &realm.sealing_key else {
+            return true;
+        };
+        theirs.is_some_and(|theirs| theirs.sealing_key.as_ref() == Some(key))
+            && self.shares_key(other, &realm.party.oin, &key.signed_by)
+    }
+
+    fn shares_edge(&self, other: &Self, edge: &Edge) -> bool {
+        let Relation { from, to, .. } = &edge.relation;
+        let theirs = other.edges.get(&edge.relation);
+        theirs.is_some_and(|theirs| theirs.contains(edge))
+            && self.shares_key(other, &from.oin, &edge.from_desk)
+            && self.shares_key(other, &to.oin, &edge.to_desk)
+    }
+
+    /// Whether a desk signs with the same key in another directory.
+    fn shares_key(&self, other: &Self, oin: &Oin, desk: &DeskName) -> bool {
+        let key = |directory: &Self| Some(directory.desk(oin, desk)?.signing_key);
+        key(self).is_some_and(|own| key(other) == Some(own))
     }
 
     fn sealing_key_signature(&self, realm: &Realm) -> Option<PaperSignature> {

@@ -22,6 +22,17 @@ pub const FIELD_BYTES_MAX: usize = 64 * 1024;
 pub const FIELD_PADDING_BYTES: usize = 256;
 /// Most key holders in a directory: each adds its voucher to every answer about a conversion.
 pub const HOLDERS_MAX: usize = 8;
+/// Most parts of a directory: one for each labour-market region of the country, and as many again.
+pub const DIRECTORY_PARTS_MAX: usize = 128;
+/// Largest part of a directory, in bytes: it fits in a message beside the head.
+pub const DIRECTORY_PART_BYTES_MAX: usize = 640 * 1024;
+/// Largest head of a directory in parts, in bytes.
+pub const DIRECTORY_HEAD_BYTES_MAX: usize = 256 * 1024;
+/// Largest directory, all its parts together, in bytes: half as much again as the whole country's, and less than one
+/// record of a partner's store.
+pub const DIRECTORY_BYTES_MAX: usize = 14 * 1024 * 1024;
+/// What a message about directories holds beside head and parts, in bytes: signatures, digests, lengths.
+pub const DIRECTORY_REST_BYTES_MAX: usize = 32 * 1024;
 /// Most controllers whose signatures come with a directory or a policy set.
 pub const CONTROLLERS_MAX: usize = 16;
 /// Most wrong fields that are told of one request.

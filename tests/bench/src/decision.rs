@@ -38,7 +38,7 @@ struct Question {
 pub(crate) fn measure(home: &Path, table: &mut Table) {
     let content = std::fs::read(home.join("directory.toml")).expect("the sandbox's directory");
     let text = std::str::from_utf8(&content).expect("its text");
-    let directory = Directory::parse(text).expect("a directory");
+    let directory = Directory::parse(text, &vault::digest::sha256).expect("a directory");
     let policy = gateway::policies::load(&home.join("policies")).expect("the sandbox's policies");
     let file = Signed {
         content,

@@ -52,7 +52,7 @@ impl Bench {
         let seed = keys.require(SecretName::SigningSeed).expect("a seed");
         let directory = read(home.join("directory.toml"));
         Self {
-            directory: Directory::parse(&directory).expect("the sandbox's directory"),
+            directory: Directory::parse(&directory, &sha256).expect("the sandbox's directory"),
             key: SigningKey::from_seed(seed),
             // Holders cannot tell under which key a ciphertext is, so any key will do.
             context_key: ContextKey::from_secret(&HolderKeys::generate().blinding).expect("a key"),

@@ -73,6 +73,7 @@ async fn relayed(home: &Path, database: &str, size: &Size) -> (f64, Spent) {
                 request_id: vec![1; 16],
                 directory_toml: vec![7; RELAYED_BYTES],
                 signatures: Vec::new(),
+                parts: Vec::new(),
             };
             stub.import_directory(request)
                 .await

@@ -5,10 +5,11 @@
 
 use super::{Client, ask};
 use crate::connection::{stub, with_deadline};
-use crate::directory::DirectoryCopy;
+use crate::directory::{parts_to_send, verify_aside};
 use crate::error::{ClientError, ProtocolError, from_status};
 use crate::receipt::{ConsentReceipt, Receipt};
 use rules::audit::CLOSED_SHA256;
+use rules::directory::head;
 use rules::hex;
 use rules::id::{ConsentId, EntryId, HandoverId, RequestId};
 use wire::audit::v1::audit_service_client::AuditServiceClient;
@@ -174,7 +175,7 @@ impl Client {
     }
 
     /// Operator: puts a newer directory in force at the gateway. It is verified here first, so that a
-    /// mistake is found before anything is sent.
+    /// mistake is found before anything is sent. Of a directory in parts those are sent that the gateway lacks.
     ///
     /// # Errors
     ///
@@ -184,13 +185,27 @@ impl Client {
         file: Vec<u8>,
         signatures: Vec<ControllerSignature>,
     ) -> Result<i64, ClientError> {
-        DirectoryCopy::verify(file.clone(), signatures.clone(), &self.trust.controllers)?;
-        let message = ImportDirectoryRequest {
+        let trusted = self.trust.controllers.clone();
+        verify_aside(file.clone(), signatures.clone(), trusted, None).await?;
+        let mut message = ImportDirectoryRequest {
             request_id: Vec::new(),
-            directory_toml: file,
+            directory_toml: head(&file).to_vec(),
             signatures,
+            parts: Vec::new(),
         };
-        Ok(self.run(message).await?.directory()?)
+        let mut left = usize::MAX;
+        loop {
+            let (version, missing) = self.run(message.clone()).await?.directory()?;
+            if missing.is_empty() {
+                return Ok(version);
+            }
+            if missing.len() >= left {
+                let what = "asks again for parts that were sent";
+                return Err(ProtocolError::new("answer", what).into());
+            }
+            left = missing.len();
+            message.parts = parts_to_send(&file, &missing)?;
+        }
     }
 
     /// Operator: puts a policy set in force at the gateway; answers its SHA-256.

@@ -8,7 +8,7 @@ use vault::sign::SigningKey;
 
 fn verify(file: &DirectoryFile) -> Result<DirectoryCopy, DirectoryError> {
     let (bytes, signatures) = signed(file);
-    DirectoryCopy::verify(bytes, signatures, &controllers())
+    DirectoryCopy::verify(bytes, signatures, &controllers(), None)
 }
 
 #[track_caller]
@@ -24,15 +24,15 @@ fn all_signatures_count() {
     changed.push(b'\n');
     let unsigned = Some(Reason::DirectorySignatureInvalid);
     check(
-        DirectoryCopy::verify(changed, signatures.clone(), &controllers()),
+        DirectoryCopy::verify(changed, signatures.clone(), &controllers(), None),
         unsigned,
     );
     check(
-        DirectoryCopy::verify(bytes.clone(), Vec::new(), &controllers()),
+        DirectoryCopy::verify(bytes.clone(), Vec::new(), &controllers(), None),
         unsigned,
     );
     check(
-        DirectoryCopy::verify(bytes.clone(), signatures.clone(), &[]),
+        DirectoryCopy::verify(bytes.clone(), signatures.clone(), &[], None),
         unsigned,
     );
     let second = Controller {
@@ -41,13 +41,13 @@ fn all_signatures_count() {
     };
     let both = [controllers(), vec![second]].concat();
     check(
-        DirectoryCopy::verify(bytes.clone(), signatures.clone(), &both),
+        DirectoryCopy::verify(bytes.clone(), signatures.clone(), &both, None),
         unsigned,
     );
     let mut renamed = signatures;
     renamed[0].controller = "gemeente".to_owned();
     check(
-        DirectoryCopy::verify(bytes, renamed, &controllers()),
+        DirectoryCopy::verify(bytes, renamed, &controllers(), None),
         unsigned,
     );
 }

@@ -96,7 +96,7 @@ async fn what_waits_is_finished_after_a_restart() {
     assert_eq!(resumed[0].call, "ImportDirectory");
     let outcome = &resumed[0].outcome;
     assert!(
-        matches!(outcome, Ok(Settled::Directory { version: 5 })),
+        matches!(outcome, Ok(Settled::Directory { version: 5, .. })),
         "{outcome:?}"
     );
     assert!(client.store().waiting().is_empty());

@@ -97,6 +97,7 @@ pub(super) fn file(version: u64) -> DirectoryFile {
         holders: vec![ROLES[1].0.to_owned(), ROLES[2].0.to_owned()],
         peers: peers.collect(),
         edges: Vec::new(),
+        parts: Vec::new(),
         revoked: Vec::new(),
     }
 }
@@ -182,6 +183,7 @@ impl DirectoryService for Script {
             version: 4,
             directory_toml,
             signatures,
+            parts: Vec::new(),
         }))
     }
 
@@ -194,6 +196,7 @@ impl DirectoryService for Script {
         Ok(Response::new(directory::ImportDirectoryResponse {
             version: 5,
             entry_id: vec![1; 16],
+            missing_parts: Vec::new(),
         }))
     }
 

@@ -136,7 +136,11 @@ impl Office {
             caller: caller(OPERATOR, PeerKind::Broker, "broker", &[Right::Operator]),
             ..self.call()
         };
-        let imported = self.counter.import_directory(&call, &file).await.unwrap();
+        let imported = self
+            .counter
+            .import_directory(&call, file, Vec::new())
+            .await
+            .unwrap();
         assert!(matches!(imported.outcome, Outcome::Permitted(_)));
     }
 

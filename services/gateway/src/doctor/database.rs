@@ -284,6 +284,6 @@ fn verified(
         content,
         signatures,
     };
-    verify_directory(&controllers(configuration), &signed)
+    verify_directory(&controllers(configuration), &signed, None)
         .map_err(|refusal| format!("the directory is refused: {}", refusal.reason))
 }

@@ -7,11 +7,12 @@ use super::status;
 use crate::clock::SystemClock;
 use crate::door::certificate::PeerCertificate;
 use counter::Caller;
-use counter::directory::ControllerSignature;
+use counter::directory::{ControllerSignature, Imported};
 use rules::clock::Clock as _;
-use rules::directory::Right;
+use rules::directory::{Directory, Right};
 use rules::id::Oin;
-use rules::reason::{Reason, Refusal};
+use rules::limits::{DIRECTORY_PARTS_MAX, DIRECTORY_REST_BYTES_MAX, MESSAGE_BYTES_MAX};
+use rules::reason::{Reason, Refusal, Violation};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,8 +31,11 @@ pub trait Standing: Send + Sync {
     /// Name of an organisation; empty when it is not in the directory.
     fn organisation_name(&self, oin: &Oin) -> String;
 
-    /// The file as signed, and the signatures.
+    /// What was signed of the directory, and the signatures.
     fn signed_directory(&self) -> (Vec<u8>, Vec<message::ControllerSignature>);
+
+    /// Those parts of the directory in force that are wanted, as many as fit in a message.
+    fn directory_parts(&self, wanted: &[Vec<u8>]) -> Vec<Vec<u8>>;
 
     /// What this process is.
     fn status(&self) -> message::GetStatusResponse;
@@ -79,6 +83,40 @@ pub fn signatures(sent: Vec<message::ControllerSignature>) -> Vec<ControllerSign
             signature: signature.signature,
         })
         .collect()
+}
+
+/// The parts that are wanted of a directory with these contents, in that order, as many as fit in a message.
+#[must_use]
+pub fn parts(directory: &Directory, content: &[u8], wanted: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut room = MESSAGE_BYTES_MAX.saturating_sub(DIRECTORY_REST_BYTES_MAX);
+    let mut found = Vec::new();
+    for digest in wanted {
+        let mut known = directory.parts().iter();
+        let part = known.find(|part| part.sha256.as_slice() == digest);
+        let Some(part) = part.and_then(|part| content.get(part.place.clone())) else {
+            continue;
+        };
+        let Some(left) = room.checked_sub(part.len()) else {
+            break;
+        };
+        room = left;
+        found.push(part.to_vec());
+    }
+    found
+}
+
+/// What an import came to, as it is answered.
+#[must_use]
+pub fn imported(imported: Imported, entry_id: Vec<u8>) -> message::ImportDirectoryResponse {
+    message::ImportDirectoryResponse {
+        version: imported.version,
+        entry_id,
+        missing_parts: imported
+            .missing
+            .iter()
+            .map(|digest| digest.to_vec())
+            .collect(),
+    }
 }
 
 /// The caller that the door admitted.
@@ -145,9 +183,15 @@ impl DirectoryService for Directories {
         request: Request<message::GetDirectoryRequest>,
     ) -> Result<Response<message::GetDirectoryResponse>, Status> {
         self.note(&request, "GetDirectory").await?;
-        let known = request.into_inner().known_version;
+        let asked = request.into_inner();
+        if asked.part_sha256.len() > DIRECTORY_PARTS_MAX {
+            let most = format!("more than {DIRECTORY_PARTS_MAX}");
+            let refusal = Refusal::invalid(vec![Violation::new("part_sha256", most)]);
+            return Err(status::refused(&refusal, None, None));
+        }
         let version = self.standing.directory_version();
-        let (directory_toml, signatures) = if version > known {
+        let wants_file = asked.part_sha256.is_empty() && version > asked.known_version;
+        let (directory_toml, signatures) = if wants_file {
             self.standing.signed_directory()
         } else {
             (Vec::new(), Vec::new())
@@ -156,6 +200,7 @@ impl DirectoryService for Directories {
             version,
             directory_toml,
             signatures,
+            parts: self.standing.directory_parts(&asked.part_sha256),
         }))
     }
 

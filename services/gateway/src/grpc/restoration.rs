@@ -7,7 +7,9 @@ use super::directory::signatures;
 use super::reading::Reading;
 use counter::Counter;
 use counter::directory::Signed;
-use counter::restoration::{AcceptUnreadable, ConfirmResent, GetRestoration, OpenDoor};
+use counter::restoration::{
+    AcceptUnreadable, ConfirmResent, GetRestoration, KeptDirectory, OpenDoor,
+};
 use rules::clock::Timestamp;
 use rules::id::{Oin, RequestId};
 use std::sync::Arc;
@@ -47,7 +49,7 @@ impl Incoming for message::GetRestorationRequest {
 }
 
 impl Incoming for message::ConfirmResentRequest {
-    type Command = (ConfirmResent, Option<Signed<Vec<u8>>>);
+    type Command = (ConfirmResent, Option<KeptDirectory>);
     const NAME: &'static str = "ConfirmResent";
 
     fn read(self, _reading: &mut Reading) -> Option<Self::Command> {
@@ -60,7 +62,7 @@ impl Incoming for message::ConfirmResentRequest {
         };
         Some((
             command,
-            Some(directory).filter(|file| !file.content.is_empty()),
+            Some((directory, self.directory_parts)).filter(|(file, _)| !file.content.is_empty()),
         ))
     }
 }
@@ -123,14 +125,17 @@ impl RestorationService for Restorations {
         request: Request<message::ConfirmResentRequest>,
     ) -> Result<Response<message::ConfirmResentResponse>, Status> {
         let call = arrived(&self.counter, &request)?;
-        let (open, _) = answer(
+        let (came, _) = answer(
             &self.counter,
             &call,
             request.into_inner(),
-            async |command| self.counter.confirm_resent(&call, &command).await,
+            async |command| self.counter.confirm_resent(&call, command).await,
         )
         .await?;
-        Ok(Response::new(message::ConfirmResentResponse { open }))
+        Ok(Response::new(message::ConfirmResentResponse {
+            open: came.open,
+            missing_parts: came.missing.iter().map(|digest| digest.to_vec()).collect(),
+        }))
     }
 
     async fn open_door(

@@ -188,7 +188,7 @@ async fn start(
     let key_file = files::key_file(&configuration.key_file, KeyRole::Broker)?;
     let database = open(settings).await?;
     let controllers = controllers(configuration);
-    let (in_force, first) = match stored(&database, &controllers).await? {
+    let (in_force, first) = match stored(&database, &controllers, None).await? {
         Some(in_force) => (in_force, None),
         None => first_start(configuration, settings, &controllers)?,
     };
@@ -332,7 +332,7 @@ fn first_start(
         signatures: signatures(&settings.policies.signatures)?,
     };
     let refused = |what| move |refusal| StartError::Refused { what, refusal };
-    let verified = verify_directory(controllers, &directory).map_err(refused("directory"))?;
+    let verified = verify_directory(controllers, &directory, None).map_err(refused("directory"))?;
     let bundle = verify_policy_set(controllers, &policy).map_err(refused("policy set"))?;
     let in_force = InForce::new(verified, &directory, bundle)?;
     Ok((in_force, Some(FirstFiles { directory, policy })))

@@ -10,7 +10,9 @@ use crate::configuration::{Configuration, HolderSettings};
 use crate::door::admission::{Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
 use crate::files;
-use crate::grpc::directory::{Boxed, Directories, Standing, caller, signatures};
+use crate::grpc::directory::{
+    Boxed, Directories, Standing, caller, imported, parts as wanted_parts, signatures,
+};
 use crate::grpc::key_holder::{KeyHolders, WireForms, fault};
 use crate::grpc::status;
 use crate::limited;
@@ -20,6 +22,7 @@ use counter::Caller;
 use counter::directory::{ControllerSignature, Signed};
 use counter::holder::{Holder, Parts, Pinned};
 use rules::directory::Right;
+use rules::directory::head;
 use rules::id::{Oin, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason};
 use rules::secret::Secret;
@@ -258,7 +261,12 @@ impl Standing for HolderStanding {
                 signature: signature.signature.clone(),
             })
             .collect();
-        (signed.content.clone(), signatures)
+        (head(&signed.content).to_vec(), signatures)
+    }
+
+    fn directory_parts(&self, wanted: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let content = self.holder.signed_directory();
+        wanted_parts(&self.holder.directory(), &content.content, wanted)
     }
 
     fn status(&self) -> message::GetStatusResponse {
@@ -296,13 +304,10 @@ impl Standing for HolderStanding {
             };
             let answer = self
                 .holder
-                .import_directory(&caller.party.oin, &caller.desk, signed)
+                .import_directory(&caller.party.oin, &caller.desk, signed, request.parts)
                 .await;
             match answer {
-                Ok(Outcome::Permitted(_)) => Ok(message::ImportDirectoryResponse {
-                    version: self.directory_version(),
-                    entry_id: Vec::new(),
-                }),
+                Ok(Outcome::Permitted(came)) => Ok(imported(came, Vec::new())),
                 Ok(Outcome::Refused(refusal)) => {
                     tracing::info!(reason = refusal.reason.code(), "a directory was refused");
                     Err(status::refused(&refusal, request_id, None))

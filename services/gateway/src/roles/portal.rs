@@ -12,7 +12,9 @@ use crate::configuration::{Configuration, PortalSettings, Profile};
 use crate::door::admission::{Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
 use crate::files;
-use crate::grpc::directory::{Boxed, Directories, Standing, need_operator};
+use crate::grpc::directory::{
+    Boxed, Directories, Standing, imported, need_operator, parts, signatures,
+};
 use crate::grpc::portal::Portals;
 use crate::grpc::status;
 use crate::limited;
@@ -25,9 +27,10 @@ use client::identity::{Identity, Trust};
 use client::store::Store;
 use client::{Client, ClientParts, RetryPolicy};
 use counter::Caller;
-use counter::directory::{ControllerSignature, Signed, verify_policy_set};
+use counter::directory::{Came, ControllerSignature, Imported, Signed, Waiting, verify_policy_set};
 use counter::portal::{Broker, Identities, Need, Parts, Portal};
 use rules::clock::Clock;
+use rules::directory::head;
 use rules::id::{Oin, PeerKind, RequestId};
 use rules::reason::{Reason, Refusal, Violation};
 use rules::register::Register;
@@ -90,6 +93,7 @@ pub async fn run(
         directory: RwLock::new(newest),
         broker,
         trust_level,
+        waiting: Waiting::default(),
     });
     let registry: Arc<dyn Registry> = Arc::<PortalStanding>::clone(&standing);
     let mounted = Mounted::new()
@@ -276,6 +280,7 @@ fn first_directory(
         file,
         signatures,
         controllers,
+        None,
     )?))
 }
 
@@ -405,6 +410,8 @@ struct PortalStanding {
     directory: RwLock<Arc<DirectoryCopy>>,
     broker: Arc<RemoteBroker>,
     trust_level: i32,
+    /// What came of a directory whose parts are not all here.
+    waiting: Waiting,
 }
 
 impl PortalStanding {
@@ -426,22 +433,46 @@ impl PortalStanding {
             .unwrap_or_else(PoisonError::into_inner) = newest;
     }
 
-    fn take_over(
+    async fn take_over(
         &self,
         request: message::ImportDirectoryRequest,
     ) -> Result<message::ImportDirectoryResponse, Refusal> {
-        let copy = DirectoryCopy::verify(
-            request.directory_toml,
+        let present = self.copy();
+        let controllers: Vec<_> = self.controllers.iter().map(signer).collect();
+        let sent = Signed {
+            content: request.directory_toml,
+            signatures: signatures(request.signatures.clone()),
+        };
+        let in_force = (present.directory(), present.file());
+        let came = self
+            .waiting
+            .take_in(&controllers, sent, request.parts, in_force)?;
+        let file = match came {
+            Came::Whole(file) => file.content,
+            Came::Missing(missing) => {
+                let version = self.directory_version();
+                return Ok(imported(Imported { version, missing }, Vec::new()));
+            }
+        };
+        let verified = client::directory::verify_aside(
+            file,
             request.signatures,
-            &self.controllers,
-        )
-        .and_then(|copy| copy.newer_than(Some(&self.copy())))
-        .map_err(|error| refusal(&error))?;
+            self.controllers.clone(),
+            Some(present),
+        );
+        let copy = verified.await.map_err(|error| refusal(&error))?;
         self.follow(Arc::new(copy));
-        Ok(message::ImportDirectoryResponse {
-            version: self.directory_version(),
-            entry_id: Vec::new(),
-        })
+        let version = self.directory_version();
+        let missing = Vec::new();
+        Ok(imported(Imported { version, missing }, Vec::new()))
+    }
+}
+
+/// A controller as the counter knows it.
+fn signer(controller: &Controller) -> counter::counter::Controller {
+    counter::counter::Controller {
+        name: controller.name.clone(),
+        key: controller.key.clone(),
     }
 }
 
@@ -480,7 +511,12 @@ impl Standing for PortalStanding {
 
     fn signed_directory(&self) -> (Vec<u8>, Vec<message::ControllerSignature>) {
         let copy = self.copy();
-        (copy.file().to_vec(), copy.signatures().to_vec())
+        (head(copy.file()).to_vec(), copy.signatures().to_vec())
+    }
+
+    fn directory_parts(&self, wanted: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let copy = self.copy();
+        parts(copy.directory(), copy.file(), wanted)
     }
 
     fn status(&self) -> message::GetStatusResponse {
@@ -512,7 +548,7 @@ impl Standing for PortalStanding {
             need_operator(&request)?;
             let request = request.into_inner();
             let request_id = RequestId::from_slice(&request.request_id);
-            let version = self.take_over(request);
+            let version = self.take_over(request).await;
             version.map_err(|refusal| status::refused(&refusal, request_id, None))
         })
     }

@@ -54,6 +54,7 @@ pub(crate) fn directory(
         holders: holders(),
         peers: peers?,
         edges: edges?,
+        parts: Vec::new(),
         revoked: Vec::new(),
     })
 }

@@ -64,6 +64,10 @@ impl Standing for OneOrganisation {
         (Vec::new(), Vec::new())
     }
 
+    fn directory_parts(&self, _wanted: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
     fn status(&self) -> message::GetStatusResponse {
         message::GetStatusResponse::default()
     }
@@ -340,6 +344,7 @@ async fn what_the_door_says_of_a_caller_and_what_it_does_not_serve() {
         request_id: vec![1; 16],
         directory_toml: vec![b' '; 2 * rules::limits::MESSAGE_BYTES_MAX],
         signatures: Vec::new(),
+        parts: Vec::new(),
     };
     let refused = DirectoryServiceClient::new(channel.clone())
         .max_encoding_message_size(usize::MAX)

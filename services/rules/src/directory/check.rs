@@ -3,8 +3,9 @@
 //! Must never repair anything: a directory is signed by the controllers as it stands.
 
 use super::file::{
-    DeskFile, DirectoryFile, EdgeFile, EdgeTimers, PeerFile, RealmFile, RevokedFile,
+    DeskFile, DirectoryFile, EdgeFile, EdgeTimers, PartFile, PeerFile, RealmFile, RevokedFile,
 };
+use super::pieces::{self, PART_LINE, Part};
 use super::{
     Desk, Directory, Edge, MAIN_REALM, Peer, Realm, Right, SEALING_KEY_BYTES, SealingKey, exchanges,
 };
@@ -28,15 +29,24 @@ const ROLE_DESKS: [(PeerKind, &str); 3] = [
     (PeerKind::Portal, "portal"),
 ];
 
-pub(super) fn directory(text: &str) -> Result<Directory, Vec<Violation>> {
-    let file: DirectoryFile = toml::from_str(text).map_err(|error| {
-        vec![Violation::new(
-            "directory",
-            format!("not the shape of a directory file: {}", error.message()),
-        )]
-    })?;
+pub(super) fn directory(
+    text: &str,
+    sha256: &dyn Fn(&[u8]) -> [u8; 32],
+) -> Result<Directory, Vec<Violation>> {
+    let head = text.split(PART_LINE).next().unwrap_or(text);
+    let file = pieces::file(head)?;
+    let (places, texts): (Vec<_>, Vec<_>) = pieces::parts(text, head, &file.parts, sha256)?
+        .into_iter()
+        .unzip();
+    let mut parts: Vec<PartFile> = Vec::new();
+    for (index, text) in texts.into_iter().enumerate() {
+        parts.push(toml::from_str(text).map_err(|error| {
+            let shape = format!("not the shape of a part: {}", error.message());
+            vec![Violation::new(format!("part[{index}]"), shape)]
+        })?);
+    }
     let mut check = Check::default();
-    let directory = check.directory(&file);
+    let directory = check.directory(&file, &parts, places);
     match directory {
         Some(directory) if check.violations.is_empty() => Ok(directory),
         _ => Err(check.violations),
@@ -52,10 +62,15 @@ struct Check {
 }
 
 impl Check {
-    fn directory(&mut self, file: &DirectoryFile) -> Option<Directory> {
+    fn directory(
+        &mut self,
+        file: &DirectoryFile,
+        parts: &[PartFile],
+        places: Vec<Part>,
+    ) -> Option<Directory> {
         let mut peers = BTreeMap::new();
-        for (index, peer) in file.peers.iter().enumerate() {
-            let at = format!("peer[{index}]");
+        let theirs = parts.iter().map(|part| part.peers.as_slice());
+        for (at, peer) in placed("peer", &file.peers, theirs) {
             if let Some(peer) = self.peer(&at, peer)
                 && let Some(twice) = peers.insert(peer.oin.clone(), peer)
             {
@@ -73,7 +88,8 @@ impl Check {
         let broker = self.only_role(&peers, PeerKind::Broker);
         let portal = self.only_role(&peers, PeerKind::Portal);
         let holders = self.holders(&file.holders, &peers);
-        let edges = self.edges(&file.edges, &peers);
+        let theirs = parts.iter().map(|part| part.edges.as_slice());
+        let edges = self.edges(placed("edge", &file.edges, theirs), &peers);
         let revoked = self.revoked(&file.revoked, file.issued_at_millis);
         Some(Directory {
             version: file.version,
@@ -87,6 +103,7 @@ impl Check {
             edges,
             revoked,
             desks_by_key: std::mem::take(&mut self.desks_by_key),
+            parts: places,
         })
     }
 
@@ -335,14 +352,13 @@ impl Check {
         holders
     }
 
-    fn edges(
+    fn edges<'a>(
         &mut self,
-        files: &[EdgeFile],
+        files: impl Iterator<Item = (String, &'a EdgeFile)>,
         peers: &BTreeMap<Oin, Peer>,
     ) -> BTreeMap<Relation, Vec<Edge>> {
         let mut edges: BTreeMap<Relation, Vec<Edge>> = BTreeMap::new();
-        for (index, file) in files.iter().enumerate() {
-            let at = format!("edge[{index}]");
+        for (at, file) in files {
             let Some(edge) = self.edge(&at, file, peers) else {
                 continue;
             };
@@ -511,6 +527,22 @@ impl Check {
         };
         self.violations.push(Violation::new(place, description));
     }
+}
+
+/// What stands in the head and in every part, each with its place.
+fn placed<'a, T: 'a>(
+    name: &'static str,
+    head: &'a [T],
+    parts: impl Iterator<Item = &'a [T]>,
+) -> impl Iterator<Item = (String, &'a T)> {
+    let at = move |index: usize| format!("{name}[{index}]");
+    let first = head.iter().enumerate();
+    let first = first.map(move |(index, item)| (at(index), item));
+    let rest = parts.enumerate().flat_map(move |(part, items)| {
+        let items = items.iter().enumerate();
+        items.map(move |(index, item)| (format!("part[{part}].{}", at(index)), item))
+    });
+    first.chain(rest)
 }
 
 const REPRESENT_NEEDED: &str = "not a desk of that realm with the right `represent`";

@@ -22,14 +22,39 @@ pub struct DirectoryFile {
     /// OINs of the key holders in walking order.
     pub holders: Vec<String>,
     /// Organisations.
-    #[serde(default, rename = "peer")]
+    #[serde(default, rename = "peer", skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerFile>,
     /// Edges.
     #[serde(default, rename = "edge", skip_serializing_if = "Vec::is_empty")]
     pub edges: Vec<EdgeFile>,
+    /// The parts in which the other organisations and edges stand; none in a directory of one piece.
+    #[serde(default, rename = "part", skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartEntry>,
     /// Revoked certificates' keys.
     #[serde(default, rename = "revoked", skip_serializing_if = "Vec::is_empty")]
     pub revoked: Vec<RevokedFile>,
+}
+
+/// One `[[part]]`: which octets follow the head, or are fetched for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartEntry {
+    /// SHA-256 of the part, 32 octets.
+    pub sha256: String,
+    /// Its length in octets.
+    pub bytes: usize,
+}
+
+/// One part: organisations and edges, of the same shape as in the head.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartFile {
+    /// Organisations.
+    #[serde(default, rename = "peer", skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerFile>,
+    /// Edges.
+    #[serde(default, rename = "edge", skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<EdgeFile>,
 }
 
 /// One `[[peer]]`.

@@ -4,10 +4,12 @@ use super::{
     DeskFile, Directory, DirectoryFile, EdgeFile, EdgeTimers, PeerFile, RealmFile, RevokedFile,
     Right,
 };
+use super::{Head, PartEntry, PartFile, join};
 use crate::clock::Timestamp;
 use crate::hex;
 use crate::id::{Oin, Party, PeerKind};
 use crate::limits::HOLDERS_MAX;
+use crate::limits::{DIRECTORY_PART_BYTES_MAX, DIRECTORY_PARTS_MAX};
 use crate::reason::{Outcome, Reason};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -132,6 +134,7 @@ pub(crate) fn file() -> DirectoryFile {
             .map(|(number, kind)| peer(*number, *kind))
             .collect(),
         edges: vec![edge(1, 2, "HANDOVER"), edge(2, 4, "HANDOVER")],
+        parts: Vec::new(),
         revoked: PEERS
             .iter()
             .map(|(number, _)| RevokedFile {
@@ -142,15 +145,25 @@ pub(crate) fn file() -> DirectoryFile {
     }
 }
 
+/// In the place of SHA-256: enough to tell the parts of these tests apart.
+pub(crate) fn digest(octets: &[u8]) -> [u8; 32] {
+    let mut digest = [0_u8; 32];
+    for (index, octet) in octets.iter().enumerate() {
+        let place = &mut digest[index % 32];
+        *place = place.wrapping_mul(31).wrapping_add(*octet);
+    }
+    digest
+}
+
 pub(crate) fn directory(file: &DirectoryFile) -> Directory {
-    Directory::parse(&toml::to_string(file).unwrap()).unwrap()
+    Directory::parse(&toml::to_string(file).unwrap(), &digest).unwrap()
 }
 
 /// The places of all mistakes after `change`.
 fn check(change: fn(&mut DirectoryFile), expected: &[&str]) {
     let mut file = file();
     change(&mut file);
-    let found = match Directory::parse(&toml::to_string(&file).unwrap()) {
+    let found = match Directory::parse(&toml::to_string(&file).unwrap(), &digest) {
         Ok(_) => Vec::new(),
         Err(violations) => violations
             .into_iter()
@@ -190,7 +203,7 @@ fn times_of_an_edge_are_read_and_bounded() {
     );
     let mut agreed = file();
     with(&mut agreed, [3, 2, 1, 7]);
-    let directory = Directory::parse(&toml::to_string(&agreed).unwrap()).unwrap();
+    let directory = Directory::parse(&toml::to_string(&agreed).unwrap(), &digest).unwrap();
     let edges: Vec<_> = directory.edges().filter_map(|edge| edge.timers).collect();
     assert_eq!(edges.len(), 1);
     assert_eq!(edges[0].numbers(), [3, 2, 1, 7]);
@@ -217,7 +230,7 @@ fn a_right_file_is_read() {
     );
     assert!(directory.realm(&party(1, "elders")).is_none());
     assert_eq!(
-        directory.signatures().len(),
+        directory.signatures(None).len(),
         PEERS.len() * 2 + 2 * 2,
         "each realm's key once, each edge twice"
     );
@@ -230,7 +243,7 @@ fn what_the_builder_signs_is_what_the_reader_verifies() {
     for edge in &file.edges {
         assert!(
             directory
-                .signatures()
+                .signatures(None)
                 .iter()
                 .any(|signature| signature.bytes == edge.signed_bytes())
         );
@@ -401,7 +414,7 @@ fn unknown_keys_and_no_toml_are_refused() {
         "version = ".to_owned(),
         String::new(),
     ] {
-        let violations = Directory::parse(&wrong).unwrap_err();
+        let violations = Directory::parse(&wrong, &digest).unwrap_err();
         assert_eq!(violations.len(), 1);
         assert_eq!(violations[0].field, "directory");
     }
@@ -480,4 +493,103 @@ fn a_region_is_covered_or_the_edge_has_none() {
     };
     assert!(covers(1, 2, "NHN") && !covers(1, 2, "ZHN") && !covers(1, 2, ""));
     assert!(covers(2, 4, "ZHN") && covers(2, 4, ""));
+}
+
+/// The file with its last organisations in one part and its edges in another: the head, and the parts.
+fn in_parts(mut file: DirectoryFile) -> (DirectoryFile, Vec<String>) {
+    let peers = PartFile {
+        peers: file.peers.split_off(2),
+        ..PartFile::default()
+    };
+    let edges = PartFile {
+        edges: std::mem::take(&mut file.edges),
+        ..PartFile::default()
+    };
+    let texts = [peers, edges].map(|part| toml::to_string(&part).unwrap());
+    file.parts = texts.iter().map(|text| entry(text)).collect();
+    (file, texts.into())
+}
+
+fn entry(text: &str) -> PartEntry {
+    PartEntry {
+        sha256: hex::encode(&digest(text.as_bytes())),
+        bytes: text.len(),
+    }
+}
+
+fn joined(head: &DirectoryFile, parts: &[String]) -> String {
+    let head = toml::to_string(head).unwrap();
+    let content = join(head.as_bytes(), parts.iter().map(String::as_bytes));
+    assert_eq!(super::head(&content), head.as_bytes());
+    String::from_utf8(content).unwrap()
+}
+
+#[test]
+fn a_directory_in_parts_says_what_it_says_in_one_piece() {
+    let (head, texts) = in_parts(file());
+    let content = joined(&head, &texts);
+    let mut read = Directory::parse(&content, &digest).unwrap();
+    assert_eq!(read.parts().len(), 2);
+    for (part, text) in read.parts().iter().zip(&texts) {
+        assert_eq!(content[part.place.clone()], **text);
+        assert_eq!(part.sha256, digest(text.as_bytes()));
+    }
+    read.parts.clear();
+    assert_eq!(read, directory(&file()));
+    let listed = Head::parse(&toml::to_string(&head).unwrap()).unwrap();
+    assert_eq!((listed.version, listed.parts.len()), (file().version, 2));
+}
+
+#[test]
+fn only_the_listed_parts_in_their_order_are_taken() {
+    let (head, texts) = in_parts(file());
+    let places = |content: &str| -> Vec<String> {
+        let wrong = Directory::parse(content, &digest).unwrap_err();
+        wrong.into_iter().map(|one| one.field).collect()
+    };
+    assert_eq!(places(&joined(&head, &texts[..1])), ["part"]);
+    let more = [texts.clone(), vec![String::new()]].concat();
+    assert_eq!(places(&joined(&head, &more)), ["part"]);
+    let swapped: Vec<_> = texts.iter().rev().cloned().collect();
+    assert_eq!(places(&joined(&head, &swapped)), ["part[0]", "part[1]"]);
+    let changed = texts[1].replacen("HANDOVER", "HANDOVES", 1);
+    let changed = [texts[0].clone(), changed];
+    assert_eq!(places(&joined(&head, &changed)), ["part[1]"]);
+
+    // A mistake in a part is found in that part.
+    let mut wrong = file();
+    wrong.edges[1].to = "00000000000000000001/main".to_owned();
+    let (head, texts) = in_parts(wrong);
+    assert_eq!(places(&joined(&head, &texts)), ["part[1].edge[1].to"]);
+    let (mut head, texts) = in_parts(file());
+    head.parts[0].bytes = DIRECTORY_PART_BYTES_MAX + 1;
+    head.parts[1].sha256 = head.parts[0].sha256.clone();
+    let expected = ["part[0].bytes", "part[1].sha256"];
+    assert_eq!(places(&joined(&head, &texts)), expected);
+    head.parts = (0..=DIRECTORY_PARTS_MAX)
+        .map(|n| entry(&n.to_string()))
+        .collect();
+    assert_eq!(places(&joined(&head, &texts)), ["part"]);
+}
+
+#[test]
+fn a_signature_counts_as_verified_under_the_same_key_over_the_same_octets_only() {
+    let known = directory(&file());
+    assert!(known.signatures(Some(&known)).is_empty());
+    let check = |change: fn(&mut DirectoryFile), expected: usize| {
+        let mut changed = file();
+        change(&mut changed);
+        let left = directory(&changed).signatures(Some(&known));
+        assert_eq!(left.len(), expected, "{left:?}");
+    };
+    check(|file| file.version += 1, 0);
+    check(|file| file.edges[0].valid_until_millis += 1, 2);
+    check(|file| file.edges[0].from_signature = octets(7, 64), 2);
+    check(|file| file.edges.push(edge(4, 1, "HANDOVER")), 2);
+    // A new key: the sealing key that its desk signed, and the edge with both its signatures.
+    check(|file| file.peers[3].desks[1].signing_key = octets(7, 32), 3);
+    check(
+        |file| file.peers[0].realms[0].sealing_key_signature = Some(octets(7, 64)),
+        1,
+    );
 }

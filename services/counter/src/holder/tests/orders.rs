@@ -422,8 +422,11 @@ async fn only_a_newer_directory_of_all_controllers_is_put_in_force() {
             Err(Reason::DirectoryVersionLower),
         ),
     ] {
-        let answer = holder.import_directory(caller, desk, file).await.unwrap();
-        assert_eq!(value(answer), expected);
+        let answer = holder
+            .import_directory(caller, desk, file, Vec::new())
+            .await
+            .unwrap();
+        assert_eq!(value(answer).map(|imported| imported.version), expected);
     }
     world.clock.set(START + 1_000);
     world.restart(0).await;

@@ -256,6 +256,7 @@ impl World {
                 .collect(),
             peers,
             edges,
+            parts: Vec::new(),
             revoked: Vec::new(),
         }
     }
@@ -366,7 +367,7 @@ impl World {
     }
 
     pub(super) fn directory(&self) -> Directory {
-        Directory::parse(&toml::to_string(&self.file).unwrap()).unwrap()
+        Directory::parse(&toml::to_string(&self.file).unwrap(), &sha256).unwrap()
     }
 
     /// The walk along all holders; gives every step made.

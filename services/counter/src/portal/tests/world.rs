@@ -371,9 +371,10 @@ pub(super) fn directory() -> Directory {
             peer("00000099000000009100", "Sleutelhuis", "HOLDER", "holder"),
         ],
         edges: Vec::new(),
+        parts: Vec::new(),
         revoked: Vec::new(),
     };
-    let parsed = Directory::parse(&toml::to_string(&file).unwrap());
+    let parsed = Directory::parse(&toml::to_string(&file).unwrap(), &vault::digest::sha256);
     parsed.unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 

@@ -6,13 +6,14 @@ use super::chain::Chain;
 use crate::door::admission::{Logging, Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
 use crate::grpc::call::{Incoming, answer, arrived};
-use crate::grpc::directory::{Boxed, Standing, signatures};
+use crate::grpc::directory::{Boxed, Standing, imported, parts, signatures};
 use crate::grpc::reading::Reading;
 use crate::grpc::status::{self, Logged};
 use counter::directory::{Signed, decode_signatures};
 use counter::{Answer, Call, Caller, Counter};
 use rules::audit::{Stranger, Trace};
 use rules::clock::Timestamp;
+use rules::directory::head;
 use rules::id::{Oin, RequestId};
 use rules::reason::{Reason, Refusal};
 use std::collections::HashMap;
@@ -114,19 +115,20 @@ impl Strangers {
 }
 
 impl Incoming for message::ImportDirectoryRequest {
-    type Command = Signed<Vec<u8>>;
+    type Command = (Signed<Vec<u8>>, Vec<Vec<u8>>);
     const NAME: &'static str = "ImportDirectory";
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
     }
 
-    fn read(self, reading: &mut Reading) -> Option<Signed<Vec<u8>>> {
+    fn read(self, reading: &mut Reading) -> Option<Self::Command> {
         reading.request_id(&self.request_id)?;
-        Some(Signed {
+        let file = Signed {
             content: self.directory_toml,
             signatures: signatures(self.signatures),
-        })
+        };
+        Some((file, self.parts))
     }
 }
 
@@ -156,7 +158,13 @@ impl Standing for BrokerStanding {
                 signature: signed.signature,
             })
             .collect();
-        (file.content.clone(), signatures)
+        (head(&file.content).to_vec(), signatures)
+    }
+
+    fn directory_parts(&self, wanted: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let in_force = self.counter.in_force();
+        let content = &in_force.directory_file.content;
+        parts(&in_force.directory, content, wanted)
     }
 
     fn status(&self) -> message::GetStatusResponse {
@@ -192,15 +200,15 @@ impl Standing for BrokerStanding {
     ) -> Boxed<'_, Result<message::ImportDirectoryResponse, Status>> {
         Box::pin(async move {
             let call = arrived(&self.counter, &request)?;
-            let (row, promise) = answer(&self.counter, &call, request.into_inner(), async |file| {
-                self.counter.import_directory(&call, &file).await
-            })
+            let (came, promise) = answer(
+                &self.counter,
+                &call,
+                request.into_inner(),
+                async |(file, parts)| self.counter.import_directory(&call, file, parts).await,
+            )
             .await?;
             self.chain.follow(&self.counter.in_force().directory);
-            Ok(message::ImportDirectoryResponse {
-                version: row.directory_version,
-                entry_id: promise.entry_id.bytes().to_vec(),
-            })
+            Ok(imported(came, promise.entry_id.bytes().to_vec()))
         })
     }
 }
