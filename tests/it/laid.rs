@@ -206,11 +206,6 @@ impl Laid {
         server.kill();
     }
 
-    /// The process of a server that runs.
-    pub(crate) fn process(&self, name: &str) -> u32 {
-        self.server(name).child.as_ref().unwrap().id()
-    }
-
     /// Tells a server to read its certificate files again.
     pub(crate) fn hang_up(&self, name: &str) {
         let id = self.process(name).to_string();

@@ -273,7 +273,7 @@ mod tests {
             assert!(details.bad_request().is_some());
             assert_eq!(
                 details.retry_info().is_some(),
-                status.code() == Code::Unavailable
+                status.code() == Code::Unavailable || *reason == Reason::TooManyCalls
             );
             assert_eq!(
                 details.precondition_failure().is_some(),

@@ -43,7 +43,6 @@ use day_keys::DayKeyFolder;
 use own_context::Opening;
 use rules::clock::Clock;
 use rules::id::{Oin, PeerKind};
-use rules::policy::PolicyBundle;
 use rules::reason::{Outcome, Reason};
 use standing::BrokerStanding;
 use std::collections::BTreeMap;

@@ -297,8 +297,8 @@ async fn only_known_desks_of_the_right_issuer_come_in() {
 
     let unknown = house.authority.issue("unknown", UNKNOWN);
     let issuer = house.authority.files("server").issuer;
-    let channel = house.connect(&unknown, &issuer).channel();
-    let refused = DirectoryServiceClient::new(channel.clone())
+    // Whoever stands for nobody has one answer on each connection.
+    let refused = DirectoryServiceClient::new(house.connect(&unknown, &issuer).channel())
         .who_am_i(message::WhoAmIRequest {})
         .await
         .expect_err("no such organisation");
@@ -308,7 +308,7 @@ async fn only_known_desks_of_the_right_issuer_come_in() {
         house.health(&unknown).await.expect("a probe is no desk"),
         ServingStatus::Serving as i32
     );
-    let refused = HealthClient::new(channel)
+    let refused = HealthClient::new(house.connect(&unknown, &issuer).channel())
         .watch(HealthCheckRequest::default())
         .await
         .expect_err("who stays is a desk");
