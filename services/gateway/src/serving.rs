@@ -13,6 +13,7 @@ use crate::door::{self, CONNECTION_AGE_GRACE, CONNECTION_AGE_MAX};
 use crate::files::check_private;
 use client::credentials::{CredentialError, LiveCredentials, TlsFiles};
 use health::Stored;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -28,6 +29,8 @@ use tonic::transport::Server;
 const STREAMS_MAX: u32 = 128;
 /// Octets that a peer may send on one stream, and on all streams of a connection together, before they are read.
 const WINDOW_BYTES: (u32, u32) = (128 * 1024, 256 * 1024);
+/// Handles that a process needs beside its connections: database, files, calls of its own, handshakes.
+const HANDLES_BESIDE: u64 = 1_200;
 /// Largest set of request headers, in bytes.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// How often a silent connection is asked for a sign of life, and how long that may take.
@@ -159,6 +162,25 @@ macro_rules! limited {
     };
 }
 
+/// Lets the process have a handle for each connection, as far as the system's hard limit goes.
+fn allow_connections(wanted: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit.clone()
+    };
+    // Up to the hard limit everybody may; where it did not go, the lower one is told below.
+    let raised = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
+    if let Some(handles) = raised.filter(|handles| *handles < wanted.saturating_add(HANDLES_BESIDE))
+    {
+        tracing::warn!(
+            handles,
+            connections_max = wanted,
+            "fewer handles than connections: raise the limit (systemd: LimitNOFILE) or lower connections_max"
+        );
+    }
+}
+
 /// Opens the door and serves until told to stop.
 ///
 /// # Errors
@@ -171,6 +193,7 @@ pub async fn serve(
     stored: Arc<dyn Stored>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
+    allow_connections(configuration.budgets.process.connections);
     check_private(&configuration.tls.key).map_err(DoorError::from)?;
     let keys = Arc::new(DoorKeys::new(credentials)?);
     let address = configuration.listen;
