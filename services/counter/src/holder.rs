@@ -196,7 +196,8 @@ impl Holder {
 
     /// Judges one order, unless too many of its issuer were refused in this minute.
     fn judge(&self, item: ConvertItem, at: &Moment) -> Result<Judged, Reason> {
-        let (id, issuer) = (item.order.paper.id, item.order.paper.issuer.clone());
+        let (id, end) = (item.order.paper.id, item.order.paper.not_after);
+        let issuer = item.order.paper.issuer.clone();
         if !self.0.refusals.hears(&issuer, self.0.time.minute()) {
             return Err(Reason::QuotaExceeded);
         }
@@ -209,15 +210,25 @@ impl Holder {
             at,
         };
         let judged = hearing.judge(item);
-        judged.map_err(|reason| self.refuse(id, &issuer, reason))
+        judged.map_err(|reason| self.refuse((id, &issuer, end), reason, at.now))
     }
 
     /// Counts and logs a refusal. Which organisation an order names is the broker's word where the signature is wrong:
     /// it carries none but the caller's own.
-    fn refuse(&self, order: OrderId, issuer: &Oin, reason: Reason) -> Reason {
+    fn refuse(
+        &self,
+        (order, issuer, end): (OrderId, &Oin, Timestamp),
+        reason: Reason,
+        now: Timestamp,
+    ) -> Reason {
         tracing::info!(order = %order, reason = reason.code(), "an order was refused");
-        // What other holders did and what this one has no room for is not the issuer's doing.
-        let is_theirs = !matches!(reason, Reason::VoucherInvalid | Reason::HolderUnavailable);
+        // What other holders did, and what this one has no room for, is not the issuer's doing. Nor is it that an order
+        // inside its window is from before a restart: whole batches may have been under way.
+        let is_theirs = match reason {
+            Reason::VoucherInvalid | Reason::HolderUnavailable => false,
+            Reason::OrderExpired => now > end,
+            _ => true,
+        };
         if is_theirs && self.directory().peer(issuer).is_some() {
             self.0.refusals.count(issuer, self.0.time.minute());
         }
@@ -232,10 +243,10 @@ impl Holder {
         at: &Moment,
     ) -> Result<Result<Prepared, Reason>, HolderError> {
         let order = plan.order.order();
-        let issuer = &plan.order.issuer().oin;
+        let named = (order.id, &order.issuer, order.not_after);
         let quota = plan.order.quota();
-        if !self.0.quotas.take(issuer, quota, at.now).await? {
-            return Ok(Err(self.refuse(order.id, issuer, Reason::QuotaExceeded)));
+        if !self.0.quotas.take(&order.issuer, quota, at.now).await? {
+            return Ok(Err(self.refuse(named, Reason::QuotaExceeded, at.now)));
         }
         self.0.time.cover(&at.period, order.not_before).await?;
         let source = self.0.secrets.of(&order.source, at.now).await?;
@@ -254,7 +265,7 @@ impl Holder {
                     targets,
                 })),
                 Ok(Seen::Answered(hop)) => Ok(Prepared::Answered(hop)),
-                Err(reason) => Err(self.refuse(order.id, issuer, reason)),
+                Err(reason) => Err(self.refuse(named, reason, at.now)),
             },
         )
     }

@@ -113,6 +113,34 @@ async fn orders_whose_quota_is_used_up_are_refusals_too() {
 }
 
 #[tokio::test]
+async fn what_a_restart_makes_old_is_not_its_issuers_doing() {
+    let mut world = World::with_quotas(1, quotas()).await;
+    let source = world.number(UWV, PERSON);
+    let mut under_way = Vec::new();
+    for _ in 0..3 * REFUSED {
+        let order = world.order(OrderKind::Enrol, UWV, UWV, &source);
+        let signed = world.sign(order);
+        under_way.push(item(&signed, &source, &[], None));
+    }
+    world.clock.pass(2_000);
+    world.restart(0).await;
+    for answer in world.holders[0].convert(under_way).await.unwrap() {
+        assert_eq!(value(answer).map(drop), Err(Reason::OrderExpired));
+    }
+    assert_eq!(enrol(&mut world, UWV).await, Ok(()), "it is heard");
+    // Orders whose window is over are.
+    let mut late = Vec::new();
+    for _ in 0..3 * REFUSED {
+        let order = world.order(OrderKind::Enrol, UWV, UWV, &source);
+        let signed = world.sign(order);
+        late.push(item(&signed, &source, &[], None));
+    }
+    world.clock.pass(2 * MINUTE_MILLIS);
+    world.holders[0].convert(late).await.unwrap();
+    assert_eq!(enrol(&mut world, UWV).await, Err(Reason::QuotaExceeded));
+}
+
+#[tokio::test]
 async fn two_at_once_get_one_answer_or_the_second_is_a_replay() {
     let mut world = World::with_quotas(1, quotas()).await;
     let source = world.number(UWV, PERSON);
