@@ -162,10 +162,12 @@ impl Waiting {
             return Ok(Came::Whole(file));
         }
         let here = |digest: &[u8; 32]| {
-            let known = directory.parts().iter();
-            let known = known.clone().find(|part| part.sha256 == *digest);
+            let mut known = directory.parts().iter();
             let came = collected.parts.get(digest).map(Vec::as_slice);
-            came.or_else(|| in_force.get(known?.place.clone()))
+            came.or_else(|| {
+                let part = known.find(|part| part.sha256 == *digest)?;
+                in_force.get(part.place.clone())
+            })
         };
         let (mut parts, mut missing) = (Vec::new(), Vec::new());
         for (digest, _) in &listed {

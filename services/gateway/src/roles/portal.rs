@@ -472,7 +472,7 @@ impl PortalStanding {
 fn signer(controller: &Controller) -> counter::counter::Controller {
     counter::counter::Controller {
         name: controller.name.clone(),
-        key: controller.key.clone(),
+        key: controller.key,
     }
 }
 
