@@ -44,6 +44,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tonic-health", &["gateway"]),
     ("tonic-reflection", &["gateway"]),
     ("hyper-util", &["client", "gateway"]),
+    ("http-body", &["gateway"]),
+    ("proxy-header", &["gateway"]),
     ("tower", &["client", "gateway"]),
     ("rustls", &["client", "gateway"]),
     ("tokio-rustls", &["client", "gateway"]),
@@ -62,6 +64,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tempfile", TESTS_ONLY),
     ("aho-corasick", TESTS_ONLY),
     ("rustix", &["gateway"]),
+    ("h2", TESTS_ONLY),
     ("jsonwebtoken", TESTS_ONLY),
 ];
 

@@ -19,6 +19,7 @@ pub mod inbox;
 pub mod lead;
 mod lines;
 pub mod link;
+mod note;
 pub mod notice;
 pub mod policy;
 pub mod portal;

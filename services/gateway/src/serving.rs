@@ -24,6 +24,7 @@ use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
 
 /// Calls at the same time on one connection.
 const STREAMS_MAX: u32 = 128;
@@ -162,6 +163,23 @@ macro_rules! limited {
     };
 }
 
+/// Health and reflection beside the mounted services; all of them, and their names.
+fn described(mounted: Mounted) -> Result<(HealthReporter, Routes, Vec<&'static str>), ServeError> {
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let mut descriptions = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name("grpc.health.v1.Health");
+    for name in &mounted.names {
+        descriptions = descriptions.with_service_name(*name);
+    }
+    let mut routes = mounted.routes;
+    routes
+        .add_service(health_service)
+        .add_service(descriptions.build_v1()?);
+    Ok((reporter, routes.routes(), mounted.names))
+}
+
 /// Lets the process have a handle for each connection, as far as the system's hard limit goes.
 fn allow_connections(wanted: u64) {
     let limit = getrlimit(Resource::Nofile);
@@ -212,25 +230,8 @@ pub async fn serve(
         Arc::clone(&ledger),
     );
 
-    let (reporter, health_service) = tonic_health::server::health_reporter();
-    let mut descriptions = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name("grpc.health.v1.Health");
-    for name in &mounted.names {
-        descriptions = descriptions.with_service_name(*name);
-    }
-    let mut routes = mounted.routes;
-    routes
-        .add_service(health_service)
-        .add_service(descriptions.build_v1()?);
-
-    let telling = tokio::spawn(health::tell(
-        reporter,
-        mounted.names,
-        stored,
-        stopping.clone(),
-    ));
+    let (reporter, routes, names) = described(mounted)?;
+    let telling = tokio::spawn(health::tell(reporter, names, stored, stopping.clone()));
     let mut told = stopping.clone();
     let server = Server::builder()
         .max_connection_age(CONNECTION_AGE_MAX)
@@ -242,7 +243,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .layer(AdmissionLayer::new(registry, ledger))
-        .serve_with_incoming_shutdown(routes.routes(), guests, async move {
+        .serve_with_incoming_shutdown(routes, guests, async move {
             stop(&mut told).await;
         });
     tracing::info!(%address, role = configuration.role.name(), "the door is open");

@@ -105,20 +105,13 @@ pub async fn run(
             PortalServiceServer<_>,
             Portals::new(portal.clone(), caller.party.oin)
         ));
-    let refresh = tokio::spawn(refresh(client.clone(), standing, stopping.clone()));
-    let feed = tokio::spawn(follow_feed(client, portal.clone(), stopping.clone()));
+    let errands = |need| tokio::spawn(errands::follow(portal.clone(), need, stopping.clone()));
     let tasks = [
-        tokio::spawn(errands::follow(
-            portal.clone(),
-            Need::Broker,
-            stopping.clone(),
-        )),
-        tokio::spawn(errands::follow(
-            portal.clone(),
-            Need::Holders,
-            stopping.clone(),
-        )),
+        errands(Need::Broker),
+        errands(Need::Holders),
         tokio::spawn(errands::follow_copies(portal.clone(), stopping.clone())),
+        tokio::spawn(refresh(client.clone(), standing, stopping.clone())),
+        tokio::spawn(follow_feed(client, portal.clone(), stopping.clone())),
     ];
     let stored = Arc::new(portal.clone());
     let served = serving::serve(
@@ -130,8 +123,6 @@ pub async fn run(
         stopping,
     )
     .await;
-    refresh.abort();
-    feed.abort();
     for task in tasks {
         task.abort();
     }

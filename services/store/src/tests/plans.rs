@@ -10,9 +10,10 @@ use crate::sql::{Arg, Row, Sql, column};
 use crate::{Error, Role, Settings, Tx, Work};
 
 /// What may be read from one end to the other: one row for each party, each restoration, each wrong code of ten
-/// minutes, each line that the portal has not taken over, each stop that something follows from, each organisation of which a stop does
+/// minutes, each migration, each line that the portal has not taken over, each stop that something follows from, each organisation of which a stop does
 /// not open; and what a statement has found by an index.
-const SMALL: [&str; 8] = [
+const SMALL: [&str; 9] = [
+    "_sqlx_migrations",
     "consequence",
     "found",
     "head",
@@ -23,9 +24,9 @@ const SMALL: [&str; 8] = [
     "feed",
 ];
 
-/// The portal's: one row for each restoration; and rows of which none is left when they have followed, all of which go at
+/// The portal's: one row for each restoration and each migration; and rows of which none is left when they have followed, all of which go at
 /// once after one.
-const SMALL_AT_PORTAL: [&str; 2] = ["restoration", "copy_due"];
+const SMALL_AT_PORTAL: [&str; 3] = ["_sqlx_migrations", "restoration", "copy_due"];
 
 /// Explains every statement; gives those that read a table from one end to the other that is none of the small ones.
 struct Explain {
