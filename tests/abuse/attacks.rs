@@ -61,38 +61,61 @@ const ENROL: &str = "/sluis.pseudonym.v1.PseudonymService/Enrol";
 const GET_DIRECTORY: &str = "/sluis.directory.v1.DirectoryService/GetDirectory";
 
 /// The same two octets again and again: what is two on the wire can be two hundred in memory.
-const BOMBS: &[(&str, &[u8], &[u8])] = &[
-    (ENROL, REQUEST_ID, b"\x12\x00"),
+const BOMBS: &[(&str, &str, &[u8], &[u8])] = &[
+    ("broker", ENROL, REQUEST_ID, b"\x12\x00"),
     (
+        "broker",
         "/sluis.handover.v1.HandoverService/Prepare",
         REQUEST_ID,
         b"\x2a\x00",
     ),
     (
+        "broker",
         "/sluis.handover.v1.HandoverService/Release",
         REQUEST_ID,
         b"\x32\x00",
     ),
     (
+        "broker",
         "/sluis.handover.v1.HandoverService/Offer",
         REQUEST_ID,
         b"\x2a\x02\x12\x00",
     ),
     (
+        "broker",
         "/sluis.consent.v1.ConsentService/RequestConsent",
         REQUEST_ID,
         b"\x22\x00",
     ),
-    ("/sluis.portal.v1.FeedService/AckFeed", b"", b"\x0a\x00"),
     (
+        "broker",
+        "/sluis.portal.v1.FeedService/AckFeed",
+        b"",
+        b"\x0a\x00",
+    ),
+    (
+        "broker",
         "/sluis.policy.v1.PolicyService/ActivatePolicySet",
         REQUEST_ID,
         b"\x12\x00",
     ),
     (
+        "broker",
         "/sluis.restoration.v1.RestorationService/ConfirmResent",
         b"",
         b"\x1a\x00",
+    ),
+    (
+        "portal",
+        "/sluis.portal.v1.PortalService/GiveConsent",
+        b"",
+        b"\x32\x00",
+    ),
+    (
+        "holder-1",
+        "/sluis.pseudonym.v1.KeyHolderService/Convert",
+        b"",
+        b"\x0a\x00",
     ),
 ];
 
@@ -111,10 +134,11 @@ async fn session(peer: &Peer) -> Option<Session> {
 }
 
 async fn bombs(stage: &Stage) -> Answers {
-    let mut answers = JoinSet::new();
-    for (path, begin, unit) in BOMBS {
+    let mut told = Answers::new();
+    for (server, path, begin, unit) in BOMBS {
+        let mut answers = JoinSet::new();
         for _ in 0..12 {
-            let peer = stage.attacker.clone();
+            let peer = stage.at(server);
             answers.spawn(async move {
                 let times = (MESSAGE_BYTES - begin.len()) / unit.len();
                 let message = [*begin, &unit.repeat(times)].concat();
@@ -124,8 +148,11 @@ async fn bombs(stage: &Stage) -> Answers {
                 }
             });
         }
+        while let Some(answer) = answers.join_next().await {
+            *told.entry(answer.unwrap()).or_default() += 1;
+        }
     }
-    told(answers).await
+    told
 }
 
 /// A thousand items of a thousand octets: as it should be, and as large as it may be.

@@ -18,8 +18,8 @@ use tonic::codegen::http::{Request, Response};
 /// What one peer needs to come in.
 #[derive(Clone)]
 pub(crate) struct Peer {
-    connector: TlsConnector,
-    name: ServerName<'static>,
+    pub(crate) connector: TlsConnector,
+    pub(crate) name: ServerName<'static>,
     pub(crate) address: String,
 }
 

@@ -92,6 +92,17 @@ impl Stage {
         &self.bystanders.scene.house
     }
 
+    /// The attacker before another server's door.
+    pub(crate) fn at(&self, server: &str) -> Peer {
+        let home = self.laid().home(server).join("sluis.toml");
+        let text = std::fs::read_to_string(home).unwrap();
+        let settings: toml::Table = text.parse().unwrap();
+        Peer {
+            address: settings["listen"].as_str().unwrap().to_owned(),
+            ..self.attacker.clone()
+        }
+    }
+
     /// How long desk and stop take when nobody attacks.
     pub(crate) async fn calm(&self, times: usize) -> Times {
         self.bystanders.work(times).await

@@ -62,6 +62,9 @@ pub struct Arguments {
     /// Without it each server has a file of SQLite.
     #[arg(long, value_name = "URL")]
     pub postgres: Option<String>,
+    /// A further line for the configuration of every server: --set 'calls_per_second = 1000'. May be repeated.
+    #[arg(long = "set", value_name = "LINE")]
+    pub settings: Vec<String>,
     /// The folder for everything; wiped at the start.
     #[arg(long, value_name = "FOLDER", default_value = "./sluis-sandbox")]
     pub folder: PathBuf,
@@ -184,7 +187,12 @@ async fn play(arguments: &Arguments, as_json: bool) -> Result<(), SandboxError> 
     progress
         .say("making a throw-away authority, certificates, keys, a directory and signed policies");
     let postgres = arguments.postgres.as_deref();
-    let ground = Ground::lay(&arguments.folder, postgres, SystemClock.now())?;
+    let ground = Ground::lay(
+        &arguments.folder,
+        postgres,
+        &arguments.settings,
+        SystemClock.now(),
+    )?;
     ground.wipe_schemas().await?;
     if arguments.lay {
         print(&stay::by_hand(&ground.plans), as_json)?;

@@ -9,6 +9,15 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+/// One organisation here does what all of them do together: without these it would be held back.
+const BUDGETS: &[&str] = &[
+    "calls_per_second = 100000",
+    "calls_burst = 100000",
+    "calls_per_organisation = 512",
+    "unfinished_bytes_per_organisation = 50331648",
+    "unread_bytes_per_organisation = 50331648",
+];
+
 /// What the sandbox prints when it stays up.
 const READY: &str = "the servers stay up";
 
@@ -57,6 +66,7 @@ impl Sandbox {
         let mut child = Command::new(&program)
             .args(["sandbox", "--empty", "--folder"])
             .arg(folder)
+            .args(BUDGETS.iter().flat_map(|line| ["--set", line]))
             .args(postgres.iter().flat_map(|url| ["--postgres", url]))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -75,6 +75,7 @@ impl Ground {
     pub(crate) fn lay(
         folder: &Path,
         postgres: Option<&str>,
+        settings: &[String],
         now: Timestamp,
     ) -> Result<Self, SandboxError> {
         let (folder, marker) = wipe(folder)?;
@@ -114,7 +115,7 @@ impl Ground {
         }
         let pins = commitments(&keys)?;
         let ports = Ports::draw()?;
-        let plans = plans(&folder, postgres, &ports, &public, &pins)?;
+        let plans = plans(&folder, (postgres, settings), &ports, &public, &pins)?;
         write_identities(&folder, &plans, &public, &pins)?;
         Ok(Self {
             folder,

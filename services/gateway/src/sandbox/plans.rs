@@ -81,14 +81,14 @@ impl Ports {
 }
 
 /// Writes a configuration for each process, each on a port and with a database of its own: a file, or a schema
-/// on the server at `postgres`.
+/// on the server at `postgres`; and each with these further lines of settings.
 ///
 /// # Errors
 ///
 /// When a file cannot be written.
 pub(crate) fn plans(
     folder: &Path,
-    postgres: Option<&str>,
+    (postgres, settings): (Option<&str>, &[String]),
     ports: &Ports,
     controllers: &[ControllerKey],
     holders: &[HolderPin],
@@ -106,7 +106,7 @@ pub(crate) fn plans(
                 name,
                 *address,
                 &doors,
-                &database(folder, postgres, name),
+                (&settings.join("\n"), &database(folder, postgres, name)),
                 &trust,
             )
             .as_bytes(),
@@ -138,7 +138,7 @@ fn configure(
     name: &str,
     address: SocketAddr,
     doors: &[(&'static str, SocketAddr)],
-    database: &str,
+    (settings, database): (&str, &str),
     trust: &str,
 ) -> String {
     let (role, own) = match name {
@@ -154,7 +154,7 @@ fn configure(
     };
     format!(
         "role = \"{role}\"\nprofile = \"sandbox\"\nlisten = \"{address}\"\n\
-         oin_element = \"serialNumber\"\nkey_file = \"keys.toml\"\n{first}\n\
+         oin_element = \"serialNumber\"\nkey_file = \"keys.toml\"\n{first}{settings}\n\
          [tls]\ncertificate = \"certificate.pem\"\nkey = \"certificate.key.pem\"\nissuer = \"../../ca.pem\"\n\n\
          [directory]\nfile = \"../../directory.toml\"\nsignatures = \"../../directory.signatures.toml\"\n\n\
          [log]\nlevel = \"info\"\nformat = \"json\"\n\n{database}\n{own}\n{trust}"
