@@ -73,7 +73,7 @@ async fn main() {
             println!("{:<15} {}", "", told.times);
         }
     }
-    wrong.extend(unread.is_cut_off().await.err());
+    wrong.extend(unread.end().await.err());
     assert!(
         wrong.is_empty(),
         "not as it should be:\n{}",

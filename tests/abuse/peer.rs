@@ -8,7 +8,9 @@ use h2::{RecvStream, SendStream};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -76,6 +78,65 @@ impl Peer {
             drop(connection.await);
         });
         Ok(Session { send, driver })
+    }
+}
+
+/// A connection on which much is asked, with a window without end, and then nothing is read.
+pub(crate) struct Stuck {
+    _send: SendRequest<Bytes>,
+    connection: h2::client::Connection<TlsStream<TcpStream>, Bytes>,
+    answers: Vec<ResponseFuture>,
+}
+
+impl Stuck {
+    /// Reads after all: how the calls ended.
+    pub(crate) async fn answers(self) -> Vec<String> {
+        let driver = tokio::spawn(async move {
+            drop(self.connection.await);
+        });
+        let mut told = Vec::new();
+        for answer in self.answers {
+            let ended = tokio::time::timeout(Duration::from_millis(200), outcome(answer)).await;
+            told.push(ended.unwrap_or_else(|_| "waits".to_owned()));
+        }
+        driver.abort();
+        told
+    }
+}
+
+impl Peer {
+    /// Asks so many times for the same, and reads nothing.
+    pub(crate) async fn ask_and_read_nothing(&self, path: &str, times: usize) -> Option<Stuck> {
+        let stream = self.connect().await.ok()?;
+        let (mut send, mut connection) = h2::client::Builder::new()
+            .initial_window_size((1 << 31) - 1)
+            .initial_connection_window_size((1 << 31) - 1)
+            .handshake::<_, Bytes>(stream)
+            .await
+            .ok()?;
+        let mut answers = Vec::new();
+        for _ in 0..times {
+            let request = Request::post(format!("https://localhost{path}"))
+                .header("content-type", "application/grpc")
+                .header("te", "trailers");
+            let sent = send.send_request(request.body(()).unwrap(), false);
+            let Ok((answer, mut stream)) = sent else {
+                break;
+            };
+            drop(stream.send_data(frame(b"", false), true));
+            answers.push(answer);
+        }
+        // Once to send the questions: what comes then is not read.
+        let sent = std::future::poll_fn(|context| {
+            drop(Pin::new(&mut connection).poll(context));
+            std::task::Poll::Ready(())
+        });
+        sent.await;
+        Some(Stuck {
+            _send: send,
+            connection,
+            answers,
+        })
     }
 }
 

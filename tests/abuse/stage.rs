@@ -16,10 +16,12 @@ use std::time::Duration;
 
 /// An organisation that no directory knows.
 const NOBODY: &str = "00000099000000009000";
-/// How much memory comes back late: allocators keep some.
-const REST: Duration = Duration::from_millis(500);
+/// How long between two attacks: budgets come back.
+const REST: Duration = Duration::from_secs(4);
 /// One turn of the attacker's, and one of each other that may wait as well: the broker's own work, desk, portal.
 const WAITED_MAX: u64 = 4;
+/// What any attack may be answered: the connection ended, or had its one answer.
+const ALWAYS: [&str; 2] = ["cut", "Unavailable"];
 /// Lines that one attack may cause in the log of the process at the levels that an operator reads.
 const LINES_MAX: usize = 24;
 
@@ -113,7 +115,8 @@ impl Stage {
         tokio::time::sleep(REST).await;
         let broker = self.laid().process("broker");
         let before = resident(broker, "VmRSS");
-        std::fs::write(format!("/proc/{broker}/clear_refs"), "5").unwrap();
+        // Where it may not be reset, the most there ever was is what counts.
+        drop(std::fs::write(format!("/proc/{broker}/clear_refs"), "5"));
         let log_before = self.laid().log("broker").len();
         let (answers, times) = tokio::join!((attack.run)(self), self.bystanders.work(times));
         let growth = resident(broker, "VmHWM").saturating_sub(before);
@@ -134,7 +137,7 @@ impl Stage {
     fn judge(&self, attack: &Attack, told: &mut Told, log: &str) {
         let mut wrong = Vec::new();
         for (answer, times) in &told.answers {
-            if !attack.answers.contains(&answer.as_str()) {
+            if !attack.answers.contains(&answer.as_str()) && !ALWAYS.contains(&answer.as_str()) {
                 wrong.push(format!("{times} answered {answer}"));
             }
         }

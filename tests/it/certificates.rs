@@ -173,6 +173,19 @@ fn what_is_wrong_with_a_file_is_said_with_the_file() {
     let nothing = format!("{}MAA=\n{}", line("BEGIN"), line("END"));
     let words = ["issuer's certificate 2 in `", "not a certificate of X.509"];
     look(issuers, format!("{}{nothing}", chain.root), &words);
+    // What is passed over would shut out everybody who has it.
+    let trusted = chain.root.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
+    for other in [
+        format!(" {}", chain.root),
+        format!("\u{feff}{}", chain.root),
+        trusted,
+    ] {
+        let words = [
+            "issuer's certificate 2 in `",
+            "not every certificate in the file is read",
+        ];
+        look(issuers, format!("{}{other}", chain.root), &words);
+    }
 }
 
 #[test]

@@ -240,12 +240,12 @@ async fn a_good_certificate_alone_opens_nothing_and_the_officer_sees_who_tried()
     ];
     let officer = laid.officer();
     for (issued, reason, oin) in &cases {
-        let connection = issued.connect(&laid);
         let own = hex::encode(&issued.spki_sha256);
-        assert!(serves(&connection).await, "a probe is no desk");
+        // One answer on each connection.
+        assert!(serves(&issued.connect(&laid)).await, "a probe is no desk");
         let found = turned_away(&officer, oin).await;
         assert!(found.iter().all(|(_, key)| *key != own), "it left a line");
-        let status = who_am_i(&connection).await.unwrap_err();
+        let status = who_am_i(&issued.connect(&laid)).await.unwrap_err();
         assert_eq!(reason_of(&status), *reason);
         assert_eq!(status.code(), tonic::Code::PermissionDenied);
         let found = turned_away(&officer, oin).await;

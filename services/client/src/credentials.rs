@@ -33,6 +33,9 @@ pub struct TlsFiles {
 /// Why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
+    /// The private key's file is not kept as it must be.
+    #[error("{0}")]
+    Key(String),
     /// A file cannot be read at all.
     #[error("the {what} cannot be read from `{}`", path.display())]
     File {
@@ -106,7 +109,7 @@ pub enum CredentialError {
         certificate: PathBuf,
     },
     /// A renewed certificate is not valid now.
-    #[error("the certificate in `{}` is valid from {begins} until {ends}, and it is {now}", path.display())]
+    #[error("the certificate in `{}` is valid from {begins} until {ends}, which is not now", path.display())]
     NotNow {
         /// Where.
         path: PathBuf,
@@ -114,8 +117,6 @@ pub enum CredentialError {
         begins: Timestamp,
         /// Last moment.
         ends: Timestamp,
-        /// This machine's clock.
-        now: Timestamp,
     },
     /// TLS refuses the parts, for example a key of a kind that it does not know.
     #[error("certificate and key in `{}` and `{}` cannot be used: {source}", certificate.display(), key.display())]
@@ -209,7 +210,6 @@ impl Credentials {
             path: path.to_owned(),
             begins,
             ends,
-            now,
         })
     }
 
@@ -312,9 +312,13 @@ fn misfit(files: &TlsFiles, source: rustls::Error) -> CredentialError {
 #[derive(Debug)]
 pub struct LiveCredentials {
     files: TlsFiles,
+    check: KeyCheck,
     current: RwLock<Arc<Credentials>>,
     doubt: Mutex<Doubt>,
 }
+
+/// Whether a private key's file is kept as it must be; otherwise what to do about it.
+pub type KeyCheck = fn(&Path) -> Result<(), String>;
 
 /// What was wrong with new files at the last look.
 #[derive(Debug, Default)]
@@ -329,7 +333,19 @@ impl LiveCredentials {
     /// # Errors
     /// As [`Credentials::load`].
     pub fn open(files: &TlsFiles) -> Result<Arc<Self>, CredentialError> {
-        let live = Arc::new(Self::of(files.clone(), Credentials::load(files)?));
+        Self::checked(files, |_| Ok(()))
+    }
+
+    /// The same, with a check of the private key's file at every look: a renewal is held to what a start is.
+    ///
+    /// # Errors
+    /// As [`Credentials::load`], and what the check says.
+    pub fn checked(files: &TlsFiles, check: KeyCheck) -> Result<Arc<Self>, CredentialError> {
+        check(&files.key).map_err(CredentialError::Key)?;
+        let live = Arc::new(Self {
+            check,
+            ..Self::of(files.clone(), Credentials::load(files)?)
+        });
         tokio::spawn(follow(Arc::downgrade(&live)));
         Ok(live)
     }
@@ -337,6 +353,7 @@ impl LiveCredentials {
     pub(crate) fn of(files: TlsFiles, current: Credentials) -> Self {
         Self {
             files,
+            check: |_| Ok(()),
             current: RwLock::new(Arc::new(current)),
             doubt: Mutex::default(),
         }
@@ -364,6 +381,7 @@ impl LiveCredentials {
         if digests == self.current().digests {
             return Ok(false);
         }
+        (self.check)(&self.files.key).map_err(CredentialError::Key)?;
         let new = Credentials::of(&self.files, &octets)?;
         // The clock of the handshake itself, which judges by the same one.
         let millis = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);

@@ -3,6 +3,7 @@
 //! Must never hold a secret (those are in files that it names), and never take an unknown value or an
 //! unknown field for a default.
 
+mod budgets;
 mod database;
 mod fields;
 #[cfg(test)]
@@ -11,7 +12,7 @@ mod tests;
 pub use database::DatabaseSettings;
 pub use fields::Mistake;
 
-use crate::door::budgets::{Budgets, Part};
+use crate::door::budgets::Budgets;
 use crate::files::toml_fault;
 use client::connection::host_and_port;
 use client::credentials::TlsFiles;
@@ -295,10 +296,15 @@ fn read(table: toml::Table, folder: &Path) -> Result<Configuration, Vec<Mistake>
             .map_err(|_| "is not an address and port, for example 127.0.0.1:7443".to_owned())
     });
     let proxies = fields.optional_texts("proxies", |text| {
-        text.parse()
-            .map_err(|_| "is not an IP address, for example 10.0.0.5".to_owned())
+        text.parse::<IpAddr>()
+            .map(|address| address.to_canonical())
+            .map_err(|_| {
+                format!(
+                    "has `{text}`, which is not an IP address as 10.0.0.5; no names and no ranges"
+                )
+            })
     });
-    let budgets = read_budgets(&mut fields);
+    let budgets = budgets::read(&mut fields);
     let oin_element = fields.parsed("oin_element", |text| match text {
         "serialNumber" => Ok(OinElement::SerialNumber),
         "organizationIdentifier" => Ok(OinElement::OrganizationIdentifier),
@@ -417,29 +423,6 @@ fn read_limits(fields: &mut Fields<'_>) -> Limits {
         open_handovers: limit("open_handovers_max", usual.open_handovers),
         questions: limit("questions_max", usual.questions),
         lines_per_day: limit("lines_per_day_max", usual.lines_per_day),
-    }
-}
-
-/// Budgets that are not in the file are those of the design.
-fn read_budgets(fields: &mut Fields<'_>) -> Budgets {
-    let usual = Budgets::default();
-    let mut count = |field: &str, usual: u64| fields.optional_count(field).map_or(usual, u64::from);
-    let mut part = |end: &str, usual: Part| Part {
-        connections: count(&format!("connections_{end}"), usual.connections),
-        calls: count(&format!("calls_{end}"), usual.calls),
-        unfinished: count(&format!("unfinished_bytes_{end}"), usual.unfinished),
-        unread: count(&format!("unread_bytes_{end}"), usual.unread),
-        watches: count(&format!("watches_{end}"), usual.watches),
-        searches: count(&format!("searches_{end}"), usual.searches),
-    };
-    let organisation = part("per_organisation", usual.organisation);
-    let process = part("max", usual.process);
-    let mut rate = |field, usual| fields.optional_count(field).unwrap_or(usual);
-    Budgets {
-        organisation,
-        process,
-        calls_per_second: rate("calls_per_second", usual.calls_per_second),
-        calls_burst: rate("calls_burst", usual.calls_burst),
     }
 }
 

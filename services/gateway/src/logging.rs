@@ -25,6 +25,8 @@ pub fn begin(settings: LogSettings) {
     let own = OWN_CRATES.iter().map(|name| (*name, level));
     let targets = filter::Targets::new()
         .with_default(LevelFilter::WARN)
+        // It writes a line for whatever a peer does wrong.
+        .with_target("h2", LevelFilter::ERROR)
         .with_targets(own);
     // A log that nobody takes any more ends no call: what went wrong with it would be said where it went wrong.
     let lines = match settings.format {

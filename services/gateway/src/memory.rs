@@ -3,7 +3,9 @@
 //! Must never make an allocation fail: memory is locked only where no limit can be met by that.
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use rustix::thread::{CapabilitySet, capabilities};
 
 /// What to do where memory cannot be locked.
@@ -18,8 +20,10 @@ pub(crate) fn leave_no_core() {
         current: Some(0),
         maximum: Some(0),
     };
-    // It can't fail: to lower a limit everybody may.
-    let _ = setrlimit(Resource::Core, nothing);
+    // Neither can fail: to lower a limit everybody may. The second is for a machine that pipes core dumps to a program,
+    // which no limit holds back; another process of the same user reads no memory then, either.
+    setrlimit(Resource::Core, nothing).unwrap_or_default();
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).unwrap_or_default();
 }
 
 /// Locks the memory of this process, also what it takes later; otherwise says once what to do.

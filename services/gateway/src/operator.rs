@@ -130,6 +130,7 @@ pub(crate) fn read_key_file(configuration: &Configuration) -> Result<KeyFile, Fi
 
 /// Reads the other files that the configuration names.
 pub(crate) fn read_files(configuration: &Configuration) -> Result<(), Fault> {
+    files::check_private(&configuration.tls.key)?;
     Credentials::load(&configuration.tls)?;
     files::signatures(&configuration.directory.signatures)?;
     let policies = match &configuration.role {

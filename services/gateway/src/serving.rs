@@ -14,6 +14,7 @@ use crate::files::check_private;
 use client::credentials::{CredentialError, LiveCredentials, TlsFiles};
 use health::Stored;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -99,7 +100,8 @@ pub async fn stop(told: &mut watch::Receiver<bool>) {
 /// # Errors
 /// When the files are not good, or the system's signals cannot be heard.
 pub fn credentials(files: &TlsFiles) -> Result<Arc<LiveCredentials>, ServeError> {
-    let credentials = LiveCredentials::open(files)?;
+    let check = |key: &Path| check_private(key).map_err(|error| error.to_string());
+    let credentials = LiveCredentials::checked(files, check)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signal)?;
     let live = Arc::clone(&credentials);
     tokio::spawn(async move {
@@ -185,7 +187,7 @@ fn allow_connections(wanted: u64) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
-        ..limit.clone()
+        ..limit
     };
     // Up to the hard limit everybody may; where it did not go, the lower one is told below.
     let raised = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
@@ -212,7 +214,6 @@ pub async fn serve(
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     allow_connections(configuration.budgets.process.connections);
-    check_private(&configuration.tls.key).map_err(DoorError::from)?;
     let keys = Arc::new(DoorKeys::new(credentials)?);
     let address = configuration.listen;
     let listener = TcpListener::bind(address)

@@ -10,14 +10,6 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sluis.b
 macro_rules! packages {
     ($($name:ident),*) => {$(
         #[doc = concat!("`sluis.", stringify!($name), ".v1`.")]
-        #[expect(
-            clippy::all,
-            clippy::allow_attributes,
-            clippy::allow_attributes_without_reason,
-            clippy::clone_on_ref_ptr,
-            unused_qualifications,
-            reason = "generated code keeps to its generator's style"
-        )]
         pub mod $name {
             /// Version 1.
             pub mod v1 {
@@ -27,13 +19,25 @@ macro_rules! packages {
     )*};
 }
 
-packages!(
-    audit,
-    consent,
-    directory,
-    handover,
-    policy,
-    portal,
-    pseudonym,
-    restoration
-);
+pub use generated::*;
+
+#[expect(
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::clone_on_ref_ptr,
+    unused_qualifications,
+    reason = "generated code keeps to its generator's style"
+)]
+mod generated {
+    packages!(
+        audit,
+        consent,
+        directory,
+        handover,
+        policy,
+        portal,
+        pseudonym,
+        restoration
+    );
+}

@@ -47,7 +47,20 @@ pub(super) fn certificates(
     if found.is_empty() {
         return Err(instead(what, path, octets));
     }
+    if found.len() != begun(octets) {
+        let cause = "not every certificate in the file is read: each begins with a line that is `-----BEGIN \
+                     CERTIFICATE-----` and no more, without a blank or a mark (BOM) before it";
+        return Err(broken(found.len().saturating_add(1), cause.to_owned()));
+    }
     Ok(found)
+}
+
+/// How many certificates begin in a file, in whatever way: one that is passed over shuts out whoever has it.
+fn begun(octets: &[u8]) -> usize {
+    String::from_utf8_lossy(octets)
+        .lines()
+        .filter(|line| line.contains("-----BEGIN ") && line.contains("CERTIFICATE-----"))
+        .count()
 }
 
 /// The private key in a file.

@@ -114,7 +114,7 @@ impl<'a> Fields<'a> {
             .and_then(|number| u32::try_from(number).ok())
             .filter(|number| *number > 0);
         if count.is_none() {
-            self.mistake(field, "is not a whole number of at least 1");
+            self.mistake(field, "is not a whole number from 1 to 4294967295");
         }
         count
     }

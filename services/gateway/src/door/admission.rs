@@ -10,6 +10,7 @@ use super::Visit;
 use super::budgets::{Budget, Ledger};
 use super::certificate::PeerCertificate;
 use super::metered::{Beyond, Incoming, Outgoing};
+use super::room::Line;
 use super::sums::Sums;
 use super::unread::Watchman;
 use crate::grpc::status::{self, Logged};
@@ -126,7 +127,10 @@ async fn look_after(gate: Weak<Gate>) {
         let Some(gate) = gate.upgrade() else {
             return;
         };
-        gate.watchman.cut_off(Instant::now());
+        let connections = gate.watchman.cut_off(Instant::now());
+        if connections > 0 {
+            tracing::info!(connections, "cut off: their answers were not read in time");
+        }
         for (reason, (), times) in gate.refused.due(Instant::now()) {
             let reason = reason.code();
             tracing::info!(reason, times, "calls were refused at the door");
@@ -160,9 +164,9 @@ pub struct Admission<S> {
 /// Why a call goes no further.
 enum Halt {
     /// Nobody calls.
-    Nobody(Reason, Option<PeerCertificate>),
+    Nobody(Reason, Option<Box<PeerCertificate>>),
     /// Somebody calls who has no budget left.
-    Beyond(Caller, Budget),
+    Beyond(Box<Caller>, Budget),
     /// Somebody calls whom this is not for.
     Forbidden(Reason),
     /// The connection had its one answer.
@@ -179,9 +183,10 @@ impl Gate {
         }
         let certificate = &visit.certificate;
         let caller = self.registry.admit(certificate);
-        let caller = caller.map_err(|reason| Halt::Nobody(reason, Some(certificate.clone())))?;
+        let caller =
+            caller.map_err(|reason| Halt::Nobody(reason, Some(Box::new(certificate.clone()))))?;
         if !visit.line.is_served() {
-            return Err(Halt::Beyond(caller, Budget::Connections));
+            return Err(Halt::Beyond(Box::new(caller), Budget::Connections));
         }
         let extensions = request.extensions_mut();
         extensions.insert(certificate.clone());
@@ -192,7 +197,7 @@ impl Gate {
     async fn halt(&self, halt: Halt) -> Status {
         match halt {
             Halt::Nobody(reason, certificate) => self.turn_away(reason, certificate).await,
-            Halt::Beyond(caller, budget) => self.hold_back(caller, budget).await,
+            Halt::Beyond(caller, budget) => self.hold_back(*caller, budget).await,
             Halt::Forbidden(reason) => self.turn_away(reason, None).await,
             Halt::Answered => Status::unavailable("this connection had its answer"),
         }
@@ -211,14 +216,14 @@ impl Gate {
         status::refused(&Refusal::new(Reason::TooManyCalls), None, logged.as_ref())
     }
 
-    async fn turn_away(&self, reason: Reason, certificate: Option<PeerCertificate>) -> Status {
+    async fn turn_away(&self, reason: Reason, certificate: Option<Box<PeerCertificate>>) -> Status {
         if self.refused.is_first(reason, (), Instant::now()) {
             tracing::info!(reason = reason.code(), "a call was refused at the door");
         }
         let refusal = Refusal::new(reason);
         let logged = match certificate {
             Some(certificate) => {
-                let told = self.registry.turned_away(certificate, refusal.clone());
+                let told = self.registry.turned_away(*certificate, refusal.clone());
                 told.await
             }
             None => None,
@@ -258,7 +263,7 @@ where
             let path = request.uri().path();
             let permit = match gate.ledger.begin(&caller, path) {
                 Ok(permit) => permit,
-                Err(budget) => return Err(Halt::Beyond(caller, budget)),
+                Err(budget) => return Err(Halt::Beyond(Box::new(caller), budget)),
             };
             let may = gate.registry.may_call(&caller, path);
             may.map_err(Halt::Forbidden)?;
@@ -272,6 +277,15 @@ where
                 return Box::pin(self.inner.call(request));
             }
             Err(halt) => {
+                let visit = request.extensions().get::<Visit>();
+                let line = visit.map(|visit| visit.line.clone());
+                if let Some(line) = line.filter(Line::is_served) {
+                    match halt {
+                        // Whoever stands for nobody any more has one answer as well.
+                        Halt::Nobody(..) => drop(line.take_answer()),
+                        _ => line.count_refusal(),
+                    }
+                }
                 return Box::pin(async move { Ok(gate.halt(halt).await.into_http()) });
             }
         };
@@ -295,10 +309,8 @@ where
                 return Ok(gate.reword(refusal, caller).await.into_http());
             }
             let (head, body) = response.into_parts();
-            if !permit.is_watch() {
-                gate.watchman.remember(&permit, &visit.line, Instant::now());
-            }
-            let body = Outgoing::new(body, permit).begin().await;
+            gate.watchman.remember(&permit, &visit.line, Instant::now());
+            let body = Outgoing::new(body, permit, visit.line).begin().await;
             Ok(Response::from_parts(head, Body::new(body)))
         })
     }

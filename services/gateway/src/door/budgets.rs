@@ -9,11 +9,23 @@ use rules::id::{Oin, PeerKind};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Who acts for everybody (the portal at the broker, the broker at a key holder) has so many times the part of one
 /// organisation.
 const CARRIER_PARTS: u32 = 8;
+
+/// So many octets of a request count as one more call: a thousand items are not one.
+const CALL_BYTES: f64 = 16.0 * 1024.0;
+/// New connections of one organisation in a second, in the long run, and at once: each costs a handshake.
+const CONNECTIONS_PER_SECOND: f64 = 8.0;
+const CONNECTIONS_BURST: f64 = 64.0;
+/// Octets of one organisation in a second that no call reads (frames that are no calls, heads of calls, bodies of refused
+/// ones), and at once: what is under way on all its connections is among them.
+const OVERHEAD_PER_SECOND: f64 = 512.0 * 1024.0;
+const OVERHEAD_BURST: f64 = 8.0 * 1024.0 * 1024.0;
+/// The longest that a connection is not read for that.
+const OVERHEAD_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// So much may be held at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,7 +151,10 @@ impl Budget {
 /// Searches of the log.
 const SEARCHES: &[&str] = &["/sluis.audit.v1.AuditService/SearchEntries"];
 /// Streams of a watch.
-const WATCHES: &[&str] = &["/sluis.handover.v1.HandoverService/WatchInbox"];
+const WATCHES: &[&str] = &[
+    "/sluis.handover.v1.HandoverService/WatchInbox",
+    "/grpc.health.v1.Health/Watch",
+];
 /// What stops something, at the broker and at the portal.
 const STOPS: &[&str] = &[
     "/sluis.consent.v1.ConsentService/WithdrawConsent",
@@ -189,8 +204,32 @@ impl Holding {
 #[derive(Debug)]
 struct Account {
     held: Part,
-    tokens: f64,
+    calls: Bucket,
+    connections: Bucket,
+    overhead: Bucket,
+}
+
+/// So much may be done at once, and so much in a second in the long run. May fall below nothing: what came was more.
+#[derive(Debug)]
+struct Bucket {
+    left: f64,
     counted: Instant,
+}
+
+impl Bucket {
+    const fn full(now: Instant) -> Self {
+        Self {
+            // More than any burst: it is brought down to that at the first look.
+            left: f64::MAX,
+            counted: now,
+        }
+    }
+
+    fn fill(&mut self, (burst, rate): (f64, f64), now: Instant) {
+        let passed = now.saturating_duration_since(self.counted);
+        self.left = (self.left + passed.as_secs_f64() * rate).min(burst);
+        self.counted = now;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -220,10 +259,14 @@ impl Ledger {
     /// A connection of this caller, if its part and the process's have room for one.
     pub(super) fn connect(self: &Arc<Self>, caller: &Caller) -> Option<Place> {
         let holding = Holding::of(caller, caller.kind == PeerKind::Portal);
+        if !self.may_connect(&holding, Instant::now()) {
+            return None;
+        }
         let taken = self.take(&holding, &[(Budget::Connections, 1)]);
         taken.is_ok().then(|| Place {
             ledger: Arc::clone(self),
             holding,
+            organisation: Holding::of(caller, false),
         })
     }
 
@@ -242,7 +285,7 @@ impl Ledger {
         let is_search = SEARCHES.contains(&path);
         // The broker has turns for whom it calls: were it held back, so would be those who did nothing.
         if caller.kind != PeerKind::Broker {
-            self.take_token(&holding)?;
+            self.take_token(&holding, Instant::now())?;
         }
         let kind = if is_watch {
             Budget::Watches
@@ -264,26 +307,40 @@ impl Ledger {
             holding,
             kind,
             is_search,
+            // What is stopped is paid for by what is kept; its octets are the organisation's all the same.
+            organisation: is_stop.then(|| Holding::of(caller, false)),
+            has_rate: caller.kind != PeerKind::Broker,
             unfinished: AtomicU64::new(0),
             unread: AtomicU64::new(0),
+            began: Instant::now(),
+            moved: AtomicU64::new(0),
         }))
     }
 
-    fn take_token(&self, holding: &Holding) -> Result<(), Budget> {
+    fn take_token(&self, holding: &Holding, now: Instant) -> Result<(), Budget> {
         let parts = f64::from(holding.parts);
         let burst = f64::from(self.budgets.calls_burst) * parts;
         let rate = f64::from(self.budgets.calls_per_second) * parts;
-        let now = Instant::now();
         let mut accounts = self.lock();
-        let account = accounts.of(&holding.owner, now);
-        let passed = now.saturating_duration_since(account.counted);
-        account.tokens = (account.tokens + passed.as_secs_f64() * rate).min(burst);
-        account.counted = now;
-        if account.tokens < 1.0 {
+        let calls = &mut accounts.of(&holding.owner, now).calls;
+        calls.fill((burst, rate), now);
+        if calls.left < 1.0 {
             return Err(Budget::Rate);
         }
-        account.tokens -= 1.0;
+        calls.left -= 1.0;
         Ok(())
+    }
+
+    /// Whether the organisation may come in by one more connection: each costs a handshake.
+    fn may_connect(&self, holding: &Holding, now: Instant) -> bool {
+        let parts = f64::from(holding.parts);
+        let burst = CONNECTIONS_BURST * parts;
+        let mut accounts = self.lock();
+        let connections = &mut accounts.of(&holding.owner, now).connections;
+        connections.fill((burst, CONNECTIONS_PER_SECOND * parts), now);
+        let may = connections.left >= 1.0;
+        connections.left -= f64::from(u8::from(may));
+        may
     }
 
     /// Takes all of these, or nothing when one would go beyond the part or the process's budget. Where nothing is
@@ -315,6 +372,21 @@ impl Ledger {
         Ok(())
     }
 
+    /// Octets that came in and are not, or no longer, of a call that reads them: frames that are no calls, heads of calls,
+    /// bodies of refused ones. `octets` may be less than nothing, when a call read some.
+    fn overhead(&self, holding: &Holding, octets: f64, now: Instant) -> Option<Duration> {
+        let parts = f64::from(holding.parts);
+        let rate = OVERHEAD_PER_SECOND * parts;
+        let mut accounts = self.lock();
+        let overhead = &mut accounts.of(&holding.owner, now).overhead;
+        overhead.fill((OVERHEAD_BURST * parts, rate), now);
+        overhead.left -= octets;
+        (overhead.left < 0.0).then(|| {
+            let wait = Duration::from_secs_f64(-overhead.left / rate);
+            wait.min(OVERHEAD_PAUSE_MAX)
+        })
+    }
+
     /// Takes so much that is there already, whatever the budget says.
     fn take_anyhow(&self, holding: &Holding, budget: Budget, amount: u64) {
         self.lock()
@@ -342,9 +414,9 @@ impl Accounts {
     fn of(&mut self, owner: &Owner, now: Instant) -> &mut Account {
         self.of.entry(owner.clone()).or_insert_with(|| Account {
             held: Part::default(),
-            // More than any burst: it is brought down to that at the first look.
-            tokens: f64::MAX,
-            counted: now,
+            calls: Bucket::full(now),
+            connections: Bucket::full(now),
+            overhead: Bucket::full(now),
         })
     }
 
@@ -378,6 +450,14 @@ impl Accounts {
 pub(super) struct Place {
     ledger: Arc<Ledger>,
     holding: Holding,
+    organisation: Holding,
+}
+
+impl Place {
+    /// So many octets were read. How long to read no more, where the organisation sent more than calls need.
+    pub(super) fn read(&self, octets: u64, now: Instant) -> Option<Duration> {
+        self.ledger.overhead(&self.organisation, octets as f64, now)
+    }
 }
 
 impl Drop for Place {
@@ -393,8 +473,13 @@ pub(super) struct Permit {
     holding: Holding,
     kind: Budget,
     is_search: bool,
+    organisation: Option<Holding>,
+    has_rate: bool,
     unfinished: AtomicU64,
     unread: AtomicU64,
+    began: Instant,
+    /// When octets of the answer last moved, in milliseconds since it began.
+    moved: AtomicU64,
 }
 
 impl Permit {
@@ -407,6 +492,14 @@ impl Permit {
         self.ledger
             .take(&self.holding, &[(Budget::Unfinished, octets)])?;
         self.unfinished.fetch_add(octets, Ordering::Relaxed);
+        let now = Instant::now();
+        let organisation = self.organisation.as_ref().unwrap_or(&self.holding);
+        self.ledger.overhead(organisation, -(octets as f64), now);
+        if self.has_rate {
+            let mut accounts = self.ledger.lock();
+            let calls = &mut accounts.of(&self.holding.owner, now).calls;
+            calls.left -= octets as f64 / CALL_BYTES;
+        }
         Ok(())
     }
 
@@ -416,6 +509,7 @@ impl Permit {
         self.ledger
             .take_anyhow(&self.holding, Budget::Unread, octets);
         self.unread.fetch_add(octets, Ordering::Relaxed);
+        self.moves();
     }
 
     /// So many of them went on.
@@ -423,6 +517,21 @@ impl Permit {
         let octets = octets as u64;
         self.ledger.give_back(&self.holding, Budget::Unread, octets);
         self.unread.fetch_sub(octets, Ordering::Relaxed);
+        self.moves();
+    }
+
+    fn moves(&self) {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(millis, Ordering::Relaxed);
+    }
+
+    /// Whether octets of the answer wait of which none has moved for so long.
+    pub(super) fn is_stuck(&self, time: Duration, now: Instant) -> bool {
+        let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
+        let rests = now
+            .saturating_duration_since(self.began)
+            .saturating_sub(moved);
+        self.unread.load(Ordering::Relaxed) > 0 && rests >= time
     }
 
     /// Whether it is a stream that may wait for long.
@@ -445,144 +554,4 @@ impl Drop for Permit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-    use std::time::Duration;
-
-    const PATH: &str = "/sluis.handover.v1.HandoverService/Prepare";
-
-    fn caller(number: u8, kind: PeerKind) -> Caller {
-        let oin = format!("000000990000000{number:02}000");
-        Caller {
-            party: format!("{oin}/main").parse().unwrap(),
-            desk: "desk".parse().unwrap(),
-            kind,
-            region: None,
-            rights: BTreeSet::new(),
-            signing_key: [0; 32],
-        }
-    }
-
-    fn small() -> Arc<Ledger> {
-        Ledger::new(Budgets {
-            organisation: Part {
-                connections: 2,
-                calls: 3,
-                unfinished: 1_000,
-                unread: 1_000,
-                watches: 2,
-                searches: 1,
-            },
-            process: Part {
-                connections: 3,
-                calls: 5,
-                unfinished: 1_500,
-                unread: 1_500,
-                watches: 3,
-                searches: 2,
-            },
-            calls_per_second: 10,
-            calls_burst: 1_000,
-        })
-    }
-
-    #[test]
-    fn one_organisation_gets_its_part_and_no_more_than_all_together() {
-        let (ledger, one) = (small(), caller(1, PeerKind::Uwv));
-        let other = caller(2, PeerKind::Gemeente);
-        let mut held: Vec<_> = (0..3).map(|_| ledger.begin(&one, PATH).unwrap()).collect();
-        assert_eq!(ledger.begin(&one, PATH).unwrap_err(), Budget::Calls);
-        held.extend((0..2).map(|_| ledger.begin(&other, PATH).unwrap()));
-        assert_eq!(ledger.begin(&other, PATH).unwrap_err(), Budget::Calls);
-        // What the portal stops does not wait for what others hold.
-        let portal = caller(3, PeerKind::Portal);
-        assert_eq!(ledger.begin(&portal, PATH).unwrap_err(), Budget::Calls);
-        for stop in STOPS {
-            assert!(ledger.begin(&portal, stop).is_ok(), "{stop}");
-            assert!(
-                ledger.begin(&one, stop).is_err(),
-                "a desk's come out of its part"
-            );
-        }
-        held.clear();
-        assert_eq!(ledger.held(), Part::default(), "everything comes back");
-        assert!(ledger.begin(&one, PATH).is_ok());
-    }
-
-    #[test]
-    fn searches_and_watches_have_budgets_of_their_own() {
-        let (ledger, one) = (small(), caller(1, PeerKind::Toezicht));
-        let search = ledger.begin(&one, SEARCHES[0]).unwrap();
-        assert_eq!(
-            ledger.begin(&one, SEARCHES[0]).unwrap_err(),
-            Budget::Searches
-        );
-        let watches = [(); 2].map(|()| ledger.begin(&one, WATCHES[0]).unwrap());
-        assert!(watches.iter().all(|watch| watch.is_watch()));
-        assert_eq!(ledger.begin(&one, WATCHES[0]).unwrap_err(), Budget::Watches);
-        assert!(ledger.begin(&one, PATH).is_ok());
-        drop(search);
-        assert!(ledger.begin(&one, SEARCHES[0]).is_ok());
-    }
-
-    #[test]
-    fn octets_are_taken_as_they_come_and_given_back_with_the_call() {
-        let (ledger, one) = (small(), caller(1, PeerKind::Uwv));
-        let call = ledger.begin(&one, PATH).unwrap();
-        assert!(call.came_in(1_000).is_ok());
-        assert_eq!(call.came_in(1).unwrap_err(), Budget::Unfinished);
-        assert_eq!(ledger.begin(&one, PATH).unwrap_err(), Budget::Unfinished);
-        let other = ledger.begin(&caller(2, PeerKind::Gemeente), PATH).unwrap();
-        assert_eq!(
-            other.came_in(501).unwrap_err(),
-            Budget::Unfinished,
-            "the process's"
-        );
-        drop(call);
-        assert!(other.came_in(501).is_ok());
-        let call = ledger.begin(&one, PATH).unwrap();
-        call.waits(5_000);
-        assert_eq!(ledger.begin(&one, PATH).unwrap_err(), Budget::Unread);
-        call.went_on(4_500);
-        assert!(ledger.begin(&one, PATH).is_ok());
-        drop((call, other));
-        assert_eq!(ledger.held(), Part::default());
-    }
-
-    #[test]
-    fn calls_come_in_bursts_and_then_at_a_rate() {
-        let ledger = Ledger::new(Budgets {
-            calls_per_second: 20,
-            calls_burst: 4,
-            ..Budgets::default()
-        });
-        let one = caller(1, PeerKind::Uwv);
-        for _ in 0..4 {
-            assert!(ledger.begin(&one, PATH).is_ok());
-        }
-        assert_eq!(ledger.begin(&one, PATH).unwrap_err(), Budget::Rate);
-        assert!(ledger.begin(&caller(2, PeerKind::Uwv), PATH).is_ok());
-        let carrier = caller(3, PeerKind::Portal);
-        for _ in 0..4 * CARRIER_PARTS {
-            assert!(ledger.begin(&carrier, PATH).is_ok());
-        }
-        assert_eq!(ledger.begin(&carrier, PATH).unwrap_err(), Budget::Rate);
-        let broker = caller(4, PeerKind::Broker);
-        for _ in 0..100 * CARRIER_PARTS {
-            assert!(ledger.begin(&broker, PATH).is_ok());
-        }
-        std::thread::sleep(Duration::from_millis(60));
-        assert!(ledger.begin(&one, PATH).is_ok(), "a token in 50 ms");
-    }
-
-    #[test]
-    fn every_path_that_is_named_is_a_call() {
-        let text = String::from_utf8_lossy(wire::DESCRIPTORS);
-        for path in [SEARCHES, WATCHES, STOPS].concat() {
-            let (service, call) = path.trim_start_matches('/').split_once('/').unwrap();
-            let (_, service) = service.rsplit_once('.').unwrap();
-            assert!(text.contains(service) && text.contains(call), "{path}");
-        }
-    }
-}
+mod tests;

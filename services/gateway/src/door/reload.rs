@@ -2,7 +2,6 @@
 //!
 //! Must never let anybody in without a certificate, and never resume what an older certificate began.
 
-use crate::files::FileError;
 use client::credentials::{ALPN_HTTP2, Credentials, LiveCredentials};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
@@ -11,9 +10,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// Why the door cannot be made of good credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
-    /// The private key may be read by others.
-    #[error(transparent)]
-    Key(#[from] FileError),
     /// TLS does not take them.
     #[error("certificate and key cannot serve at a door: {0}")]
     Tls(#[from] rustls::Error),

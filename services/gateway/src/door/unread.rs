@@ -1,6 +1,6 @@
 //! Answers that nobody reads: after a while the connection goes.
 //!
-//! Must never cut off who still may read: only calls that were answered half a minute ago and are not read yet.
+//! Must never cut off who reads, however slowly: only where octets wait of which none has moved for half a minute.
 
 use super::budgets::Permit;
 use super::room::Line;
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// How long a caller may take to read an answer.
+/// How long a caller may take to read any of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The calls that were answered, oldest first, until they are looked at.
@@ -36,18 +36,29 @@ impl Watchman {
         });
     }
 
-    /// Ends the connections with answers that were not read in time.
-    pub(super) fn cut_off(&self, now: Instant) {
+    /// Ends the connections with answers of which nothing was read in time; how many.
+    pub(super) fn cut_off(&self, now: Instant) -> usize {
         let mut answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut = 0_usize;
+        let mut again = Vec::new();
         while let Some(first) = answered.front()
             && now.saturating_duration_since(first.at) >= READ_TIMEOUT
         {
+            let Some(mut first) = answered.pop_front() else {
+                break;
+            };
             // Whose permit is gone has read everything.
-            if first.permit.strong_count() > 0 {
-                tracing::info!("a connection was cut off: an answer was not read in time");
-                first.line.cut();
+            let Some(permit) = first.permit.upgrade() else {
+                continue;
+            };
+            if permit.is_stuck(READ_TIMEOUT, now) {
+                cut = cut.saturating_add(usize::from(first.line.cut()));
+            } else {
+                first.at = now;
+                again.push(first);
             }
-            answered.pop_front();
         }
+        answered.extend(again);
+        cut
     }
 }
