@@ -280,11 +280,7 @@ where
                 let visit = request.extensions().get::<Visit>();
                 let line = visit.map(|visit| visit.line.clone());
                 if let Some(line) = line.filter(Line::is_served) {
-                    match halt {
-                        // Whoever stands for nobody any more has one answer as well.
-                        Halt::Nobody(..) => drop(line.take_answer()),
-                        _ => line.count_refusal(),
-                    }
+                    line.count_refusal();
                 }
                 return Box::pin(async move { Ok(gate.halt(halt).await.into_http()) });
             }

@@ -150,8 +150,8 @@ impl Line {
         self.is_served
     }
 
-    /// Takes the last answer of a connection whose calls are not served, or no longer; whether it was there to be
-    /// taken. The connection ends soon.
+    /// Takes the one answer of a connection whose calls are not served; whether it was there to be taken. The connection
+    /// ends soon.
     pub(super) fn take_answer(&self) -> bool {
         if self.shared.is_answered.swap(true, Ordering::AcqRel) {
             return false;
