@@ -1,7 +1,7 @@
 //! Which connections are let in: those that still shake hands, those that are served, and those that get one answer and
 //! go.
 //!
-//! Must never let in more than there is room for, and must never let one that is only told why hold a place of others.
+//! Must never let in more than there is room for, and must never let one that is only told why keep others from being told.
 
 use super::admission::Registry;
 use super::budgets::{Ledger, Place};
