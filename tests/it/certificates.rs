@@ -173,7 +173,13 @@ fn what_is_wrong_with_a_file_is_said_with_the_file() {
     let nothing = format!("{}MAA=\n{}", line("BEGIN"), line("END"));
     let words = ["issuer's certificate 2 in `", "not a certificate of X.509"];
     look(issuers, format!("{}{nothing}", chain.root), &words);
-    // What is passed over would shut out everybody who has it.
+}
+
+#[test]
+fn a_certificate_that_would_be_passed_over_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = Chain::new();
+    // Everybody who has one of it would be shut out.
     let trusted = chain.root.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
     for other in [
         format!(" {}", chain.root),
@@ -184,7 +190,14 @@ fn what_is_wrong_with_a_file_is_said_with_the_file() {
             "issuer's certificate 2 in `",
             "not every certificate in the file is read",
         ];
-        look(issuers, format!("{}{other}", chain.root), &words);
+        let contents = format!("{}{other}", chain.root);
+        check(
+            &chain,
+            folder.path(),
+            "issuers.pem",
+            contents.as_bytes(),
+            &words,
+        );
     }
 }
 

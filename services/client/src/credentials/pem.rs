@@ -59,7 +59,7 @@ pub(super) fn certificates(
 fn begun(octets: &[u8]) -> usize {
     String::from_utf8_lossy(octets)
         .lines()
-        .filter(|line| line.contains("-----BEGIN ") && line.contains("CERTIFICATE-----"))
+        .filter(|line| line.contains("BEGIN ") && line.contains("CERTIFICATE-----"))
         .count()
 }
 
