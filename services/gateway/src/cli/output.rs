@@ -61,7 +61,7 @@ pub fn print(answer: &Answer, as_json: bool) -> Result<Reader, Unwritten> {
 /// One line to standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn line(text: &str) -> Result<Reader, Unwritten> {
     let mut out = std::io::stdout().lock();
     settle(writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()))
@@ -70,7 +70,7 @@ pub fn line(text: &str) -> Result<Reader, Unwritten> {
 /// What has become of something that was written to standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn settle(written: std::io::Result<()>) -> Result<Reader, Unwritten> {
     match written {
         Ok(()) => Ok(Reader::There),
