@@ -231,6 +231,11 @@ pub(crate) async fn outcome(answer: ResponseFuture) -> String {
         Err(fault) => return short(&fault.to_string()),
     };
     if let Some(status) = tonic::Status::from_header_map(response.headers()) {
+        // gRPC over HTTP/2: a refusal without a body is one head that ends the stream. Other libraries than ours take
+        // anything else for a broken stream.
+        if !response.body().is_end_stream() {
+            return format!("{}, and its head ends nothing", said(&status));
+        }
         return said(&status);
     }
     let mut body = response.into_body();
