@@ -45,6 +45,7 @@ pub(crate) const ATTACKS: &[Attack] = attacks![
     "stuck", stuck, &["TOO_MANY_CALLS", "waits", "OK"];
     "silent TLS", silent_connections, &["kept", "told"];
     "silent TCP", silent_sockets, &["connected"];
+    "proxy's word", word_of_a_proxy, &["cut"];
     "strangers", strangers, &["OIN_UNKNOWN"];
     "flood", flood, &["TOO_MANY_CALLS", "OK"];
     "watches", watches, &["TOO_MANY_CALLS", "waits"];
@@ -334,7 +335,7 @@ impl Unread {
 
 async fn silent_connections(stage: &Stage) -> Answers {
     let mut answers = JoinSet::new();
-    for _ in 0..600 {
+    for _ in 0..4_000 {
         let peer = stage.attacker.clone();
         answers.spawn(async move {
             let Ok(mut session) = peer.session(WINDOW).await else {
@@ -369,6 +370,23 @@ async fn silent_sockets(stage: &Stage) -> Answers {
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     told
+}
+
+/// Says as whose proxy it comes, each time as another's: only a proxy that the configuration names is heard, and from
+/// anybody else those words are no handshake.
+async fn word_of_a_proxy(stage: &Stage) -> Answers {
+    let mut answers = JoinSet::new();
+    for place in 0..200 {
+        let peer = stage.attacker.clone();
+        answers.spawn(async move {
+            let word = format!("PROXY TCP4 192.0.2.{place} 192.0.2.1 7443 7443\r\n");
+            match peer.connect_after(word.as_bytes()).await {
+                Ok(_) => "let in".to_owned(),
+                Err(_) => "cut".to_owned(),
+            }
+        });
+    }
+    told(answers).await
 }
 
 /// A certificate of the right issuer that no directory knows, again and again.

@@ -8,13 +8,12 @@ use crate::laid::Laid;
 use client::Client;
 use rules::consent::Statement;
 use rules::id::{HandoverId, PeerKind};
-use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Consents that people may stop; an attack takes as many as it measures.
-const CONSENTS: usize = 64;
+/// Persons of the tests from this one on are enrolled meanwhile; those before have the consents.
+const FIRST_ENROLLED: usize = 1_000;
 /// The longest that a desk, or a stop, may take under any attack before it counts as not served.
 const SERVED_MAX: Duration = Duration::from_secs(20);
 
@@ -27,7 +26,7 @@ pub(crate) struct Bystanders {
     enrolled: AtomicUsize,
 }
 
-/// How long things took, sorted, and what was wrong.
+/// How long things took, and what was wrong.
 #[derive(Default)]
 pub(crate) struct Times {
     desk: Vec<Duration>,
@@ -35,26 +34,35 @@ pub(crate) struct Times {
     pub(crate) wrong: Vec<String>,
 }
 
-impl fmt::Display for Times {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = |times: &[Duration]| -> Vec<u128> {
-            let mut millis: Vec<u128> = times.iter().map(Duration::as_millis).collect();
-            millis.sort_unstable();
-            millis
+impl Times {
+    /// Each as its median and its ninety-ninth percentile in milliseconds, the latter also as a multiple of the calm's.
+    pub(crate) fn beside(&self, calm: &Self) -> String {
+        let one = |name: &str, times: &[Duration], calm: &[Duration]| {
+            let (median, most) = (percentile(times, 50), percentile(times, 99));
+            let times = most.as_secs_f64() / percentile(calm, 99).as_secs_f64().max(f64::EPSILON);
+            let (median, most) = (median.as_millis(), most.as_millis());
+            format!("{name} p50 {median} ms, p99 {most} ms ({times:.1} x calm)")
         };
-        write!(
-            out,
-            "desk (look, enrol) {:?} ms, stop {:?} ms",
-            millis(&self.desk),
-            millis(&self.stop)
-        )
+        let desk = one("desk", &self.desk, &calm.desk);
+        format!("{desk}; {}", one("stop", &self.stop, &calm.stop))
     }
 }
 
+/// The smallest time that so many of a hundred took at most.
+fn percentile(times: &[Duration], of_a_hundred: usize) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let place = (sorted.len() * of_a_hundred)
+        .div_ceil(100)
+        .saturating_sub(1);
+    sorted.get(place).copied().unwrap_or_default()
+}
+
 impl Bystanders {
-    pub(crate) async fn gather(scene: Scene<Laid>) -> Self {
+    /// With so many consents that people may stop.
+    pub(crate) async fn gather(scene: Scene<Laid>, consents: usize) -> Self {
         let mut given = Vec::new();
-        for number in 0..CONSENTS {
+        for number in 0..consents {
             let (who, number) = (person(&format!("lid-{}", 60 + number)), bsn(60 + number));
             scene.link(&who, &number).await;
             let statement = scene.statement("vakbond", PeerKind::Vakbond, "portal");
@@ -71,7 +79,7 @@ impl Bystanders {
             scene,
             given: Mutex::new(given),
             handover,
-            enrolled: AtomicUsize::new(500),
+            enrolled: AtomicUsize::new(FIRST_ENROLLED),
         }
     }
 

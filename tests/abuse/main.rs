@@ -39,7 +39,7 @@ use attacks::ATTACKS;
 use stage::Stage;
 
 /// How often the calm is measured, and each attack with `--measure`.
-const MEASURED: usize = 5;
+const MEASURED: usize = 20;
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() {
@@ -48,21 +48,20 @@ async fn main() {
     let only = arguments
         .iter()
         .find(|argument| !argument.starts_with("--"));
-    let stage = Stage::set().await;
+    let times = if measures { MEASURED } else { 1 };
+    let stage = Stage::set(times * (ATTACKS.len() + 1)).await;
     println!("attack          answers; growth of the broker; turns waited for: desk, stop");
     let mut wrong = Vec::new();
+    let calm = stage.calm(times).await;
     if measures {
-        let calm = stage.calm(MEASURED).await;
-        println!("calm: {calm}");
+        println!("calm: {}", calm.beside(&calm));
     }
     let unread = attacks::Unread::leave(&stage).await;
     for attack in ATTACKS {
         if only.is_some_and(|only| only != attack.name) {
             continue;
         }
-        let told = stage
-            .suffer(attack, if measures { MEASURED } else { 1 })
-            .await;
+        let told = stage.suffer(attack, times).await;
         println!("{:<15} {told}", attack.name);
         wrong.extend(
             told.wrong
@@ -70,7 +69,7 @@ async fn main() {
                 .map(|wrong| format!("{}: {wrong}", attack.name)),
         );
         if measures {
-            println!("{:<15} {}", "", told.times);
+            println!("{:<15} {}", "", told.times.beside(&calm));
         }
     }
     wrong.extend(unread.end().await.err());

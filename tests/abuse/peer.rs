@@ -11,6 +11,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -62,7 +63,16 @@ impl Peer {
 
     /// Shakes hands, and no more.
     pub(crate) async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(&self.address).await?;
+        self.connect_after(b"").await
+    }
+
+    /// The same after octets that are no part of a handshake.
+    pub(crate) async fn connect_after(
+        &self,
+        octets: &[u8],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut stream = TcpStream::connect(&self.address).await?;
+        stream.write_all(octets).await?;
         self.connector.connect(self.name.clone(), stream).await
     }
 

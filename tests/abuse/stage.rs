@@ -12,7 +12,7 @@ use gateway::door::budgets::Budgets;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An organisation that no directory knows.
 const NOBODY: &str = "00000099000000009000";
@@ -24,6 +24,11 @@ const WAITED_MAX: u64 = 4;
 const ALWAYS: [&str; 2] = ["cut", "Unavailable"];
 /// Lines that one attack may cause in the log of the process at the levels that an operator reads.
 const LINES_MAX: usize = 24;
+
+/// Octets that a process may have more than before once an attack is over: caches that are filled once.
+const KEPT_MAX: u64 = 16 << 20;
+/// Within what time memory comes back.
+const COMES_BACK: Duration = Duration::from_secs(15);
 
 /// All that an attack meets.
 pub(crate) struct Stage {
@@ -65,7 +70,8 @@ impl fmt::Display for Told {
 }
 
 impl Stage {
-    pub(crate) async fn set() -> Self {
+    /// With so many consents that people may stop.
+    pub(crate) async fn set(consents: usize) -> Self {
         let mut laid = Laid::lay();
         laid.configure("broker", "level = \"info\"", "level = \"debug\"");
         let own = Authority::new("An authority that the group agreed on");
@@ -86,7 +92,7 @@ impl Stage {
             attacker,
             stranger,
             oin: identity.oin,
-            bystanders: Bystanders::gather(scene).await,
+            bystanders: Bystanders::gather(scene, consents).await,
         }
     }
 
@@ -131,6 +137,11 @@ impl Stage {
             wrong: Vec::new(),
         };
         self.judge(attack, &mut told, log);
+        let kept = memory_kept(broker, before).await;
+        if kept > KEPT_MAX {
+            let kept = kept >> 20;
+            told.wrong.push(format!("{kept} MiB do not come back"));
+        }
         told
     }
 
@@ -181,6 +192,18 @@ impl Stage {
         }
         wrong.extend(told.times.wrong.iter().cloned());
         told.wrong = wrong;
+    }
+}
+
+/// How many octets more than before a process has once an attack is over: as soon as it is little, or after a while.
+async fn memory_kept(pid: u32, before: u64) -> u64 {
+    let over = Instant::now() + COMES_BACK;
+    loop {
+        let kept = resident(pid, "VmRSS").saturating_sub(before);
+        if kept <= KEPT_MAX || Instant::now() > over {
+            return kept;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
