@@ -96,12 +96,12 @@ reasons! {
         "The message names another organisation, realm or desk as its sender than the certificate does. A desk acts for itself only.",
         "Het bericht noemt een andere organisatie, kring of loket als afzender dan het certificaat. Een loket handelt alleen voor zichzelf.";
     RightMissing, "RIGHT_MISSING", 5, PermissionDenied,
-        "This desk does not have the right that the call needs. Rights are in the directory; the call's documentation names the one it needs.",
-        "Dit loket heeft het recht niet dat voor deze aanroep nodig is. Rechten staan in het register; de documentatie van de aanroep noemt het recht.";
+        "This desk does not have the right that the call needs. Use a desk that has it, or ask the controllers to give it in the directory; `whoami` shows the rights of a desk.",
+        "Dit loket heeft het recht niet dat voor deze aanroep nodig is. Gebruik een loket dat het heeft, of vraag de verwerkingsverantwoordelijken het in het register te geven; `whoami` toont de rechten van een loket.";
     // request
     InvalidRequest, "INVALID_REQUEST", 6, InvalidArgument,
-        "One or more fields of the request are wrong; the details name each field and what is wrong with it.",
-        "Een of meer velden van het verzoek kloppen niet; de details noemen elk veld en wat eraan mankeert.";
+        "One or more fields of the request are wrong; the details name each field and what is right. Correct them and ask again; nothing was done.",
+        "Een of meer velden van het verzoek kloppen niet; de details noemen elk veld en wat wel goed is. Verbeter ze en vraag opnieuw; er is niets gebeurd.";
     RequestIdReused, "REQUEST_ID_REUSED", 7, AlreadyExists,
         "This request id was used before with another body. Use a new id for a new request, and the same body when repeating.",
         "Dit verzoeknummer is eerder gebruikt met een andere inhoud. Gebruik een nieuw nummer voor een nieuw verzoek, en dezelfde inhoud bij herhaling.";
@@ -109,64 +109,64 @@ reasons! {
         "The revision is not the handover's present one: it has changed since you read it. Read it again and decide anew.",
         "Het revisienummer is niet het huidige: de overdracht is veranderd sinds u die las. Lees de overdracht opnieuw en beslis opnieuw.";
     MessageTooLarge, "MESSAGE_TOO_LARGE", 9, ResourceExhausted,
-        "The message or the sealed dossier is larger than the limit (1 MiB and 768 KiB).",
-        "Het bericht of het verzegelde dossier is groter dan de grens (1 MiB en 768 KiB).";
+        "The message or the sealed dossier is larger than the limit (1 MiB and 768 KiB). Send less, or in more requests.",
+        "Het bericht of het verzegelde dossier is groter dan de grens (1 MiB en 768 KiB). Stuur minder, of in meer verzoeken.";
     PageTokenInvalid, "PAGE_TOKEN_INVALID", 10, InvalidArgument,
         "The page token is not one that this gateway gave you for this question. Start again without a token.",
         "Het paginakenmerk is niet door deze gateway voor deze vraag gegeven. Begin opnieuw zonder kenmerk.";
     SearchTooWide, "SEARCH_TOO_WIDE", 11, InvalidArgument,
-        "A search of the log names at least one of handover, peer, purpose or subject tag, so that nobody reads it all by accident.",
-        "Een zoekvraag in het logboek noemt ten minste een overdracht, partij, doel of betrokkene-kenmerk, zodat niemand per ongeluk alles leest.";
+        "A search of the log names a handover, an organisation, a purpose or a subject tag, so that nobody reads it all by accident. Add one of them.",
+        "Een zoekvraag in het logboek noemt een overdracht, een organisatie, een doel of een betrokkene-kenmerk, zodat niemand per ongeluk alles leest. Voeg er een toe.";
     // uniform
     NotAvailable, "NOT_AVAILABLE", 12, NotFound,
-        "There is nothing here for you: it does not exist, is not yours, or may not be shared. The answer is the same for all of these.",
-        "Er is hier niets voor u: het bestaat niet, is niet van u, of mag niet gedeeld worden. Het antwoord is in al die gevallen gelijk.";
+        "There is nothing here for you: it does not exist, is not yours, or may not be shared. The answer is the same for all of these. Look whether what you typed is right.",
+        "Er is hier niets voor u: het bestaat niet, is niet van u, of mag niet gedeeld worden. Het antwoord is in al die gevallen gelijk. Kijk of klopt wat u hebt ingevuld.";
     // policy
     PurposeUnknown, "PURPOSE_UNKNOWN", 13, FailedPrecondition,
-        "The purpose is not in the purpose register.",
-        "Het doel staat niet in het doelregister.";
+        "The purpose is not in the purpose register. Use one that is: `policies/register.toml` of the gateway names them.",
+        "Het doel staat niet in het doelregister. Gebruik een doel dat er wel in staat: `policies/register.toml` van de gateway noemt ze.";
     BasisMissing, "BASIS_MISSING", 14, FailedPrecondition,
-        "The register has no legal basis for this purpose between these kinds of organisation.",
-        "Het register heeft geen grondslag voor dit doel tussen deze soorten organisaties.";
+        "The register has no legal basis for this purpose between these kinds of organisation. Look whether purpose and recipient are meant so; otherwise it may not be exchanged.",
+        "Het register heeft geen grondslag voor dit doel tussen deze soorten organisaties. Kijk of doel en ontvanger zo zijn bedoeld; anders mag dit niet worden uitgewisseld.";
     BasisMismatch, "BASIS_MISMATCH", 15, FailedPrecondition,
-        "The legal basis that the request names is not the one in the register for this purpose and these kinds of organisation.",
-        "De grondslag die het verzoek noemt is niet die van het register voor dit doel en deze soorten organisaties.";
+        "The legal basis that the request names is not the register's for this purpose and these kinds of organisation. `explain` says which it is; name that one.",
+        "De grondslag die het verzoek noemt is niet die van het register voor dit doel en deze soorten organisaties. `explain` zegt welke dat is; noem die.";
     NoAgreement, "NO_AGREEMENT", 16, FailedPrecondition,
-        "There is no valid edge in the directory for this sender, recipient and purpose.",
-        "Er is geen geldige verbinding in het register voor deze afzender, ontvanger en dit doel.";
+        "There is no valid edge in the directory for this sender, recipient and purpose. Look whether the recipient is meant so; otherwise the controllers must agree on an edge first.",
+        "Er is geen geldige verbinding in het register voor deze afzender, ontvanger en dit doel. Kijk of de ontvanger zo is bedoeld; anders moeten de verwerkingsverantwoordelijken eerst een verbinding afspreken.";
     NoApplicablePermit, "NO_APPLICABLE_PERMIT", 17, PermissionDenied,
-        "No policy permits this action.",
-        "Geen enkele beleidsregel staat deze handeling toe.";
+        "No policy permits this action. `explain` shows how the policy set decides; it is the controllers who can change it.",
+        "Geen enkele beleidsregel staat deze handeling toe. `explain` toont hoe het beleid beslist; de verwerkingsverantwoordelijken kunnen het wijzigen.";
     ConsentMissing, "CONSENT_MISSING", 18, FailedPrecondition,
-        "This exchange needs the person's consent and there is none.",
-        "Deze uitwisseling vraagt toestemming van de persoon en die is er niet.";
+        "This exchange needs the person's consent and there is none. Ask for it with `ask-consent`.",
+        "Deze uitwisseling vraagt toestemming van de persoon en die is er niet. Vraag haar met `ask-consent`.";
     ConsentNotActive, "CONSENT_NOT_ACTIVE", 19, FailedPrecondition,
-        "The person's consent is not active at this moment.",
-        "De toestemming van de persoon geldt op dit moment niet.";
+        "The person's consent is not active at this moment: it was stopped, or its term is over. Only the person can give it anew.",
+        "De toestemming van de persoon geldt op dit moment niet: zij is gestopt, of de termijn is voorbij. Alleen de persoon kan haar opnieuw geven.";
     ConsentScopeExceeded, "CONSENT_SCOPE_EXCEEDED", 20, FailedPrecondition,
-        "The request goes beyond what the person consented to.",
-        "Het verzoek gaat verder dan waar de persoon toestemming voor gaf.";
+        "The request goes beyond what the person consented to. Leave out what lies outside, or ask the person for more.",
+        "Het verzoek gaat verder dan waar de persoon toestemming voor gaf. Laat weg wat erbuiten valt, of vraag de persoon om meer.";
     SecrecyNotWaived, "SECRECY_NOT_WAIVED", 21, FailedPrecondition,
-        "The law's duty of secrecy holds: the person's written declaration that it is waived is missing.",
-        "De geheimhoudingsplicht geldt: de schriftelijke verklaring van de persoon dat daarvan wordt afgezien ontbreekt.";
+        "The law's duty of secrecy holds: the person's written declaration that it is waived is missing. Have it signed, and register the consent with it.",
+        "De geheimhoudingsplicht geldt: de schriftelijke verklaring van de persoon dat daarvan wordt afgezien ontbreekt. Laat die tekenen, en leg de toestemming ermee vast.";
     SpecialCategoryNoBasis, "SPECIAL_CATEGORY_NO_BASIS", 22, PermissionDenied,
-        "Special-category data (AVG article 9) has no ground in this exchange.",
-        "Voor bijzondere persoonsgegevens (AVG artikel 9) is in deze uitwisseling geen grond.";
+        "Special-category data (AVG article 9) has no ground in this exchange. Leave it out.",
+        "Voor bijzondere persoonsgegevens (AVG artikel 9) is in deze uitwisseling geen grond. Laat ze weg.";
     BsnNotAllowed, "BSN_NOT_ALLOWED", 23, PermissionDenied,
-        "A BSN may not be exchanged here: both sides need a legal ground for it.",
-        "Een BSN mag hier niet worden uitgewisseld: beide kanten hebben daarvoor een wettelijke grond nodig.";
+        "A BSN may not be exchanged here: both sides need a legal ground for it. Leave it out.",
+        "Een BSN mag hier niet worden uitgewisseld: beide kanten hebben daarvoor een wettelijke grond nodig. Laat het weg.";
     HandoverExpired, "HANDOVER_EXPIRED", 24, FailedPrecondition,
-        "The time for this step has passed.",
-        "De termijn voor deze stap is voorbij.";
+        "The time for this step has passed, and the handover ends. The sender can offer anew.",
+        "De termijn voor deze stap is voorbij, en de overdracht eindigt. De afzender kan opnieuw aanbieden.";
     OutsideRegion, "OUTSIDE_REGION", 25, PermissionDenied,
-        "The edge does not cover this region.",
-        "De verbinding geldt niet voor deze regio.";
+        "The edge does not cover this region. Choose the recipient of the person's region.",
+        "De verbinding geldt niet voor deze regio. Kies de ontvanger van de regio van de persoon.";
     ProcessingRestricted, "PROCESSING_RESTRICTED", 26, FailedPrecondition,
-        "Processing is restricted (AVG article 18); nothing is released until that is lifted.",
-        "De verwerking is beperkt (AVG artikel 18); er wordt niets vrijgegeven tot dat is opgeheven.";
+        "Processing is restricted (AVG article 18); nothing is released. It is the turn of the sender's privacy officer, who can lift it (`decide`); deadlines stand still.",
+        "De verwerking is beperkt (AVG artikel 18); er wordt niets vrijgegeven. De privacyfunctionaris van de afzender is aan zet en kan het opheffen (`decide`); termijnen staan stil.";
     ObjectionPending, "OBJECTION_PENDING", 27, FailedPrecondition,
-        "The person has objected (AVG article 21); nothing is released until the officer has decided.",
-        "De persoon heeft bezwaar gemaakt (AVG artikel 21); er wordt niets vrijgegeven tot de functionaris heeft beslist.";
+        "The person has objected (AVG article 21); nothing is released. It is the turn of the sender's privacy officer, who decides (`decide`); deadlines stand still.",
+        "De persoon heeft bezwaar gemaakt (AVG artikel 21); er wordt niets vrijgegeven. De privacyfunctionaris van de afzender is aan zet en beslist (`decide`); termijnen staan stil.";
     ReceiverNotReady, "RECEIVER_NOT_READY", 28, FailedPrecondition,
         "The recipient cannot receive yet: it has no valid sealing key in the directory, or its desk has not opened its context. Ask it to do so.",
         "De ontvanger kan nog niet ontvangen: er staat geen geldige verzegelsleutel in het register, of het loket heeft zijn context niet geopend. Vraag de ontvanger dat te doen.";
@@ -177,67 +177,67 @@ reasons! {
         "A policy could not be evaluated, so the answer is no. The operator must look at the policy set.",
         "Een beleidsregel kon niet worden uitgevoerd, dus het antwoord is nee. De beheerder moet naar het beleid kijken.";
     LabelUnknown, "LABEL_UNKNOWN", 31, InvalidArgument,
-        "A label is not in the register's list of labels.",
-        "Een label staat niet in de labellijst van het register.";
+        "A label is not in the register's list of labels; the details name it. Look for a slip of the pen, or leave it out.",
+        "Een label staat niet in de labellijst van het register; de details noemen het. Kijk of het een verschrijving is, of laat het weg.";
     LabelDoubled, "LABEL_DOUBLED", 32, InvalidArgument,
-        "A label occurs more than once.",
-        "Een label komt vaker dan een keer voor.";
+        "A label occurs more than once. Send each label once.",
+        "Een label komt vaker dan een keer voor. Stuur elk label een keer.";
     LabelsTooMany, "LABELS_TOO_MANY", 33, InvalidArgument,
-        "There are more labels than the limit of 64.",
-        "Er zijn meer labels dan de grens van 64.";
+        "There are more labels than the limit of 64. Send fewer.",
+        "Er zijn meer labels dan de grens van 64. Stuur er minder.";
     LabelsNoneAllowed, "LABELS_NONE_ALLOWED", 34, FailedPrecondition,
-        "None of the labels may be exchanged for this purpose.",
-        "Geen van de labels mag voor dit doel worden uitgewisseld.";
+        "None of the labels may be exchanged for this purpose. `explain` with a label says what is allowed.",
+        "Geen van de labels mag voor dit doel worden uitgewisseld. `explain` met een label zegt wat mag.";
     // handover
     StateForbidsEvent, "STATE_FORBIDS_EVENT", 35, FailedPrecondition,
         "The handover is in a state in which this step cannot be taken.",
         "De overdracht is in een toestand waarin deze stap niet kan.";
     ContactDateInvalid, "CONTACT_DATE_INVALID", 36, InvalidArgument,
-        "Completing needs the date of the contact with the candidate, on or after the release and not in the future.",
-        "Afronden vraagt de datum van het contact met de kandidaat, op of na de vrijgave en niet in de toekomst.";
+        "Completing needs the date of the contact with the candidate, on or after the release and not in the future. Give the day on which you really spoke.",
+        "Afronden vraagt de datum van het contact met de kandidaat, op of na de vrijgave en niet in de toekomst. Geef de dag waarop echt is gesproken.";
     CodeUnknown, "CODE_UNKNOWN", 37, InvalidArgument,
-        "The code is not in the list for this step.",
-        "De code staat niet in de lijst voor deze stap.";
+        "The code is not in the list for this step. The handover page of the documentation and the proto have the list.",
+        "De code staat niet in de lijst voor deze stap. De documentatie van de overdracht en het proto hebben de lijst.";
     SubjectMismatch, "SUBJECT_MISMATCH", 38, FailedPrecondition,
-        "The released pseudonym belongs to another person than the one the handover was prepared for.",
-        "Het vrijgegeven pseudoniem hoort bij een andere persoon dan voor wie de overdracht is voorbereid.";
+        "The released pseudonym belongs to another person than the one the handover was prepared for. Nothing was released, and both officers see it. Cancel, and prepare with the right person.",
+        "Het vrijgegeven pseudoniem hoort bij een andere persoon dan voor wie de overdracht is voorbereid. Er is niets vrijgegeven, en beide functionarissen zien het. Trek in, en bereid voor met de juiste persoon.";
     ManifestInvalid, "MANIFEST_INVALID", 39, InvalidArgument,
-        "The manifest is not well formed, or names another handover, stage, recipient or purpose.",
-        "Het manifest is niet goed gevormd, of noemt een andere overdracht, fase, ontvanger of doel.";
+        "The manifest is not well formed, or names another handover, stage, recipient or purpose. Make it for this step anew; the client library does.",
+        "Het manifest is niet goed gevormd, of noemt een andere overdracht, fase, ontvanger of doel. Maak het voor deze stap opnieuw; de clientbibliotheek doet dat.";
     ManifestSignatureInvalid, "MANIFEST_SIGNATURE_INVALID", 40, InvalidArgument,
-        "The manifest's signature is not by the calling desk's registered key.",
-        "De handtekening onder het manifest is niet van de geregistreerde sleutel van het aanroepende loket.";
+        "The manifest's signature is not by the calling desk's registered key. Sign with that key, or have the desk's new key registered in the directory.",
+        "De handtekening onder het manifest is niet van de geregistreerde sleutel van het aanroepende loket. Teken met die sleutel, of laat de nieuwe sleutel van het loket in het register opnemen.";
     ManifestDigestMismatch, "MANIFEST_DIGEST_MISMATCH", 41, InvalidArgument,
-        "A sealed field or its order does not match the digest in the manifest.",
-        "Een verzegeld veld of de opdracht past niet bij de samenvatting in het manifest.";
+        "A sealed field or its order does not match the digest in the manifest. Seal and sign anew, and send both as they were made.",
+        "Een verzegeld veld of de opdracht past niet bij de samenvatting in het manifest. Verzegel en teken opnieuw, en stuur beide zoals ze zijn gemaakt.";
     FieldTooLarge, "FIELD_TOO_LARGE", 42, InvalidArgument,
-        "A field is larger than 64 KiB, or its sealed size is not a padded size.",
-        "Een veld is groter dan 64 KiB, of de verzegelde grootte is geen opgevulde grootte.";
+        "A field is larger than 64 KiB, or its sealed size is not a padded size. Shorten the field; the client library pads.",
+        "Een veld is groter dan 64 KiB, of de verzegelde grootte is geen opgevulde grootte. Kort het veld in; de clientbibliotheek vult op.";
     SealingKeyOutdated, "SEALING_KEY_OUTDATED", 43, FailedPrecondition,
         "The fields were sealed to a key that is not the recipient's current one. Prepare again or seal anew.",
         "De velden zijn verzegeld met een sleutel die niet de huidige van de ontvanger is. Bereid opnieuw voor of verzegel opnieuw.";
     NoticeAnswered, "NOTICE_ANSWERED", 44, FailedPrecondition,
-        "This notice has been answered already.",
-        "Deze kennisgeving is al beantwoord.";
+        "This notice has been answered already; the first answer stands. Nothing is to be done.",
+        "Deze kennisgeving is al beantwoord; het eerste antwoord geldt. Er hoeft niets te gebeuren.";
     NoticeGroundMissing, "NOTICE_GROUND_MISSING", 45, InvalidArgument,
-        "Keeping data after a notice needs a legal ground.",
-        "Gegevens bewaren na een kennisgeving vraagt een wettelijke grond.";
+        "Keeping data after a notice needs a legal ground. Name it, or erase and answer that.",
+        "Gegevens bewaren na een kennisgeving vraagt een wettelijke grond. Noem die, of wis en antwoord dat.";
     NoticeSignatureInvalid, "NOTICE_SIGNATURE_INVALID", 46, InvalidArgument,
-        "The answer's signature is not by the calling desk's registered key.",
-        "De handtekening onder het antwoord is niet van de geregistreerde sleutel van het aanroepende loket.";
+        "The answer's signature is not by the calling desk's registered key. Sign with that key, or have the desk's new key registered in the directory.",
+        "De handtekening onder het antwoord is niet van de geregistreerde sleutel van het aanroepende loket. Teken met die sleutel, of laat de nieuwe sleutel van het loket in het register opnemen.";
     StreamEnded, "STREAM_ENDED", 47, Unavailable,
         "A watch stream lives thirty minutes. Open it again with the last cursor; nothing is lost.",
         "Een kijkstroom leeft dertig minuten. Open hem opnieuw met de laatste cursor; er gaat niets verloren.";
     // pseudonym
     OrderMalformed, "ORDER_MALFORMED", 48, InvalidArgument,
-        "The order cannot be read: an unknown field, a missing field, or a label that is not one.",
-        "De opdracht is niet te lezen: een onbekend veld, een ontbrekend veld, of een label dat er geen is.";
+        "The order cannot be read: an unknown field, a missing field, or a label that is not one. Make it as docs/pseudonyms.md says.",
+        "De opdracht is niet te lezen: een onbekend veld, een ontbrekend veld, of een label dat er geen is. Maak haar zoals docs/pseudonyms.md zegt.";
     OrderSignatureInvalid, "ORDER_SIGNATURE_INVALID", 49, PermissionDenied,
-        "The order's signature is not by the issuing desk's registered key.",
-        "De handtekening onder de opdracht is niet van de geregistreerde sleutel van het loket dat haar geeft.";
+        "The order's signature is not by the issuing desk's registered key. Sign with that key; after a change of keys, wait until every holder has the new directory.",
+        "De handtekening onder de opdracht is niet van de geregistreerde sleutel van het loket dat haar geeft. Teken met die sleutel; wacht na een sleutelwissel tot elke sleutelhouder het nieuwe register heeft.";
     OrderForbidden, "ORDER_FORBIDDEN", 50, PermissionDenied,
-        "The closed table of conversions does not have this order: kind, issuer, source, targets and owner must all fit.",
-        "De gesloten tabel van omzettingen kent deze opdracht niet: soort, opdrachtgever, bron, doelen en eigenaar moeten alle kloppen.";
+        "The closed table of conversions does not have this order: kind, issuer, source, targets and owner must all fit. docs/pseudonyms.md has the table.",
+        "De gesloten tabel van omzettingen kent deze opdracht niet: soort, opdrachtgever, bron, doelen en eigenaar moeten alle kloppen. docs/pseudonyms.md heeft de tabel.";
     OrderExpired, "ORDER_EXPIRED", 51, FailedPrecondition,
         "The order's window has passed. Sign a fresh order; the request id may stay.",
         "Het tijdvenster van de opdracht is voorbij. Teken een nieuwe opdracht; het verzoeknummer mag blijven.";
@@ -245,54 +245,54 @@ reasons! {
         "The order's window has not begun. Check the clock of the issuing desk.",
         "Het tijdvenster van de opdracht is nog niet begonnen. Controleer de klok van het loket.";
     OrderWindowTooLong, "ORDER_WINDOW_TOO_LONG", 53, InvalidArgument,
-        "The order is valid for longer than five minutes.",
-        "De opdracht geldt langer dan vijf minuten.";
+        "The order is valid for longer than five minutes. Sign one with a shorter window.",
+        "De opdracht geldt langer dan vijf minuten. Teken er een met een korter tijdvenster.";
     OrderReplayed, "ORDER_REPLAYED", 54, AlreadyExists,
-        "This order id was used before with other bytes.",
-        "Dit opdrachtnummer is eerder gebruikt met andere inhoud.";
+        "This order id was used before with other bytes. Sign a fresh order with a new id.",
+        "Dit opdrachtnummer is eerder gebruikt met andere inhoud. Teken een nieuwe opdracht met een nieuw nummer.";
     OrderCiphertextMismatch, "ORDER_CIPHERTEXT_MISMATCH", 55, InvalidArgument,
-        "The ciphertext is not the one that the order names.",
-        "Het cijferbericht is niet dat waar de opdracht over gaat.";
+        "The ciphertext is not the one that the order names. Send the one that was signed for, or sign anew.",
+        "Het cijferbericht is niet dat waar de opdracht over gaat. Stuur dat waarvoor is getekend, of teken opnieuw.";
     OrderParentInvalid, "ORDER_PARENT_INVALID", 56, FailedPrecondition,
-        "A HANDOVER order needs each holder's own voucher of the PREPARE that it continues.",
-        "Een opdracht HANDOVER vraagt van elke sleutelhouder diens eigen bewijs van de PREPARE die zij voortzet.";
+        "A HANDOVER order needs each holder's own voucher of the PREPARE that it continues. Send those of this handover's Prepare.",
+        "Een opdracht HANDOVER vraagt van elke sleutelhouder diens eigen bewijs van de PREPARE die zij voortzet. Stuur die van de Prepare van deze overdracht.";
     ContextUnknown, "CONTEXT_UNKNOWN", 57, FailedPrecondition,
-        "The order names a context that has not been opened or is no longer current.",
-        "De opdracht noemt een context die niet is geopend of niet meer geldt.";
+        "The order names a context that has not been opened or is no longer current. Open it (OpenContext), and enrol anew where the epoch has changed.",
+        "De opdracht noemt een context die niet is geopend of niet meer geldt. Open hem (OpenContext), en schrijf opnieuw in waar de periode is veranderd.";
     ContextRequestInvalid, "CONTEXT_REQUEST_INVALID", 58, InvalidArgument,
-        "The request to open a context is not signed by its owner, or its walk along the holders does not add up.",
-        "Het verzoek om een context te openen is niet door de eigenaar getekend, of de gang langs de sleutelhouders klopt niet.";
+        "The request to open a context is not signed by its owner, or its walk along the holders does not add up. Begin again from the first holder.",
+        "Het verzoek om een context te openen is niet door de eigenaar getekend, of de gang langs de sleutelhouders klopt niet. Begin opnieuw bij de eerste sleutelhouder.";
     PointInvalid, "POINT_INVALID", 59, InvalidArgument,
-        "A point is not a canonical ristretto255 encoding of 32 bytes, or is the identity.",
-        "Een punt is geen canonieke ristretto255-codering van 32 bytes, of is het neutrale element.";
+        "A point is not a canonical ristretto255 encoding of 32 bytes, or is the identity. Encode it so (RFC 9496).",
+        "Een punt is geen canonieke ristretto255-codering van 32 bytes, of is het neutrale element. Codeer het zo (RFC 9496).";
     VoucherInvalid, "VOUCHER_INVALID", 60, FailedPrecondition,
-        "A voucher of an earlier holder is missing, forged or about something else.",
-        "Een bewijs van een eerdere sleutelhouder ontbreekt, is vals of gaat over iets anders.";
+        "A voucher of an earlier holder is missing, forged or about something else. Repeat with a fresh order; if it stays, tell the operator: a holder errs or lies.",
+        "Een bewijs van een eerdere sleutelhouder ontbreekt, is vals of gaat over iets anders. Herhaal met een nieuwe opdracht; blijft het, meld het de beheerder: een sleutelhouder vergist zich of liegt.";
     KeyMismatch, "KEY_MISMATCH", 61, Internal,
-        "The converted ciphertext is not under the registered key of its target context. Nothing was used; a holder's keys are wrong.",
-        "Het omgezette cijferbericht staat niet onder de geregistreerde sleutel van de doelcontext. Niets is gebruikt; de sleutels van een sleutelhouder kloppen niet.";
+        "The converted ciphertext is not under the registered key of its target context. Nothing was used. Tell the operator: a holder's keys are wrong.",
+        "Het omgezette cijferbericht staat niet onder de geregistreerde sleutel van de doelcontext. Niets is gebruikt. Meld het de beheerder: de sleutels van een sleutelhouder kloppen niet.";
     QuotaExceeded, "QUOTA_EXCEEDED", 62, ResourceExhausted,
-        "The day's quota of this kind of order has been used up for your organisation, or too many of its orders were refused in this minute.",
-        "Het dagquotum voor dit soort opdrachten is voor uw organisatie op, of er zijn in deze minuut te veel van haar opdrachten geweigerd.";
+        "The day's quota of this kind of order has been used up for your organisation, or too many of its orders were refused in this minute. Go on after a minute, or tomorrow; nothing was done.",
+        "Het dagquotum voor dit soort opdrachten is voor uw organisatie op, of er zijn in deze minuut te veel van haar opdrachten geweigerd. Ga na een minuut verder, of morgen; er is niets gebeurd.";
     HolderUnavailable, "HOLDER_UNAVAILABLE", 63, Unavailable,
         "A key holder cannot be reached. Nothing was done; repeat with a fresh order and the same request id.",
         "Een sleutelhouder is niet bereikbaar. Er is niets gebeurd; herhaal met een nieuwe opdracht en hetzelfde verzoeknummer.";
     // governance
     DirectoryInvalid, "DIRECTORY_INVALID", 64, InvalidArgument,
-        "The directory file cannot be accepted; the details name every mistake.",
-        "Het registerbestand kan niet worden aanvaard; de details noemen elke fout.";
+        "The directory file cannot be accepted; the details name every mistake. Correct them, raise the version and have it signed anew.",
+        "Het registerbestand kan niet worden aanvaard; de details noemen elke fout. Verbeter ze, verhoog de versie en laat het opnieuw tekenen.";
     DirectorySignatureInvalid, "DIRECTORY_SIGNATURE_INVALID", 65, PermissionDenied,
-        "The directory file is not signed by all controllers.",
-        "Het registerbestand is niet door alle verwerkingsverantwoordelijken getekend.";
+        "The directory file is not signed by all controllers, or was changed after that. Have exactly this file signed by each of them.",
+        "Het registerbestand is niet door alle verwerkingsverantwoordelijken getekend, of is daarna veranderd. Laat precies dit bestand door elk van hen tekenen.";
     DirectoryVersionLower, "DIRECTORY_VERSION_LOWER", 66, FailedPrecondition,
-        "The directory file has a lower or equal version than the one in force.",
-        "Het registerbestand heeft een lagere of gelijke versie dan het geldende.";
+        "The directory file has a lower or equal version than the one in force. Use the newest; going back is a new version with the old content.",
+        "Het registerbestand heeft een lagere of gelijke versie dan het geldende. Gebruik het nieuwste; teruggaan is een nieuwe versie met de oude inhoud.";
     PolicyInvalid, "POLICY_INVALID", 67, InvalidArgument,
-        "The policy set cannot be accepted; the details name every mistake.",
-        "Het beleid kan niet worden aanvaard; de details noemen elke fout.";
+        "The policy set cannot be accepted; the details name every mistake. Correct them; `policy check` looks a folder over.",
+        "Het beleid kan niet worden aanvaard; de details noemen elke fout. Verbeter ze; `policy check` kijkt een map na.";
     PolicyUnsigned, "POLICY_UNSIGNED", 68, PermissionDenied,
-        "The policy set is not signed by all controllers.",
-        "Het beleid is niet door alle verwerkingsverantwoordelijken getekend.";
+        "The policy set is not signed by all controllers, or was changed after that. Have exactly this set signed by each of them (`policy sign`).",
+        "Het beleid is niet door alle verwerkingsverantwoordelijken getekend, of is daarna veranderd. Laat precies dit beleid door elk van hen tekenen (`policy sign`).";
     // fault
     StorageFull, "STORAGE_FULL", 69, Unavailable,
         "The database has no room. Nothing was done; the operator must make room.",
@@ -329,8 +329,8 @@ reasons! {
         "The proof of identity was not accepted, or the session has ended. Log in again.",
         "Het bewijs van identiteit is niet aanvaard, of de sessie is voorbij. Log opnieuw in.";
     BrokerUnavailable, "BROKER_UNAVAILABLE", 80, Unavailable,
-        "The portal cannot reach the gateway. What was asked may have been done: look at the overview later, or repeat with the same request id.",
-        "Het portaal kan de gateway niet bereiken. Misschien is het wel gedaan: kijk later in het overzicht, of herhaal met hetzelfde verzoeknummer.";
+        "The portal cannot reach another part of Sluis that it needs. What was asked may have been done: look at the overview later, or repeat with the same request id.",
+        "Het portaal kan een ander deel van Sluis niet bereiken dat het nodig heeft. Misschien is het wel gedaan: kijk later in het overzicht, of herhaal met hetzelfde verzoeknummer.";
     Restoring, "RESTORING", 81, Unavailable,
         "The gateway was put back from a backup. Its door stays shut until everybody has sent again what they had stopped since, or the operator opens it. Stopping works meanwhile. Nothing was done; repeat later with the same request id.",
         "De gateway is teruggezet uit een back-up. Hij blijft dicht tot iedereen opnieuw heeft gestuurd wat sindsdien is gestopt, of de beheerder hem opent. Stoppen kan wel. Er is niets gebeurd; herhaal later met hetzelfde verzoeknummer.";
