@@ -340,6 +340,72 @@ async fn the_command_that_activates_says_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_checked_signed_and_put_in_force_on_the_command_line() {
+    let house = House::start().await;
+    let operator = house.identity("operator");
+    let (file, signatures) = (
+        house.beside("new.toml"),
+        house.beside("new.signatures.toml"),
+    );
+    let text = std::fs::read_to_string(house.path().join("directory.toml")).unwrap();
+    let newer = text.replacen("version = 1", "version = 2", 1);
+    std::fs::write(&file, &newer).unwrap();
+    let sluis = |words: &str, more: &[&Path]| {
+        let mut command = std::process::Command::new(crate::house::program());
+        command.args(["directory", words, "--file"]).arg(&file);
+        let done = command.args(more).output().unwrap();
+        let said = String::from_utf8([done.stdout, done.stderr].concat()).unwrap();
+        (done.status.success(), said)
+    };
+    let path = |text: &'static str| Path::new(text);
+    let sign = |controller: &'static str| {
+        let key = house.path().join(format!("controllers/{controller}.key"));
+        let names = [path("--controller"), path(controller), path("--out")];
+        let words = [&[path("--key"), &key], &names[..], &[&*signatures]].concat();
+        let (done, said) = sluis("sign", &words);
+        assert!(done && said.contains("signed directory 2"), "{said}");
+    };
+    let import = || {
+        let place = [
+            (path("--signatures"), &*signatures),
+            (path("--broker"), Path::new(&operator.broker_address)),
+            (
+                path("--server-name"),
+                Path::new(&operator.broker_server_name),
+            ),
+            (path("--certificate"), &*operator.certificate),
+            (path("--key"), &*operator.key),
+            (path("--issuer"), &*operator.issuer),
+        ];
+        sluis("import", &place.map(|(name, value)| [name, value]).concat())
+    };
+    let (done, said) = sluis("check", &[]);
+    assert!(done && said.contains("in order: directory 2, "), "{said}");
+    sign("uwv");
+    let (done, said) = import();
+    let unsigned = Reason::DirectorySignatureInvalid.english();
+    assert!(!done && said.contains(unsigned), "{said}");
+    // Whoever signs twice stands there once.
+    sign("uwv");
+    sign("centrumgemeente");
+    let (done, said) = import();
+    assert!(done && said.contains("directory 2 is in force"), "{said}");
+    let (done, said) = import();
+    let lower = Reason::DirectoryVersionLower.english();
+    assert!(!done && said.contains(lower), "{said}");
+
+    // What cannot be put in force is not signed either.
+    std::fs::write(&file, newer.replacen("HANDOVER", "WERK", 1)).unwrap();
+    let key = house.path().join("controllers/uwv.key");
+    let more = [path("--key"), &key, path("--controller"), path("uwv")];
+    let words = [&more[..], &[path("--out"), &signatures]].concat();
+    for (verb, words) in [("check", &[][..]), ("sign", &words)] {
+        let (done, said) = sluis(verb, words);
+        assert!(!done && said.contains("has a wrong signature"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tighter_set_is_asked_at_the_next_step_of_what_is_under_way() {
     let house = House::start().await;
     let uwv = house.client("uwv").await;

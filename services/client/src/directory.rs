@@ -131,18 +131,7 @@ impl DirectoryCopy {
                 });
             }
         }
-        let directory = parse(&file)?;
-        for inner in directory.signatures(verified.map(Self::directory)) {
-            let paper = match inner.paper {
-                InnerPaper::Edge => Paper::Edge,
-                InnerPaper::SealingKey => Paper::SealingKey,
-            };
-            let key = VerifyingKey::from_bytes(inner.signing_key);
-            let signature = Signature::from_bytes(inner.signature);
-            if !key.verify(paper, &inner.bytes, &signature) {
-                return Err(DirectoryError::Inner { what: inner.what });
-            }
-        }
+        let directory = read(&file, verified.map(Self::directory))?;
         Ok(Self {
             directory,
             file,
@@ -337,10 +326,11 @@ pub(crate) fn listed(head: &[u8]) -> Result<Vec<([u8; 32], usize)>, DirectoryErr
 }
 
 /// Those of the parts that are missing elsewhere which fit in a message beside the head.
-pub(crate) fn parts_to_send(
-    file: &[u8],
-    missing: &[Vec<u8>],
-) -> Result<Vec<Vec<u8>>, ProtocolError> {
+///
+/// # Errors
+///
+/// When the directory does not have them.
+pub fn parts_to_send(file: &[u8], missing: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, ProtocolError> {
     let rest = DIRECTORY_REST_BYTES_MAX.saturating_add(head(file).len());
     let mut room = MESSAGE_BYTES_MAX.saturating_sub(rest);
     let mut parts = Vec::new();
@@ -380,6 +370,24 @@ fn text(file: &[u8]) -> Result<&str, DirectoryError> {
         .map_err(|_| invalid(vec![Violation::new("directory_toml", "is not UTF-8")]))
 }
 
-fn parse(file: &[u8]) -> Result<Directory, DirectoryError> {
-    Directory::parse(text(file)?, &sha256).map_err(invalid)
+/// Reads a directory file and verifies every signature inside it that does not stand in `verified` already. Who signed
+/// the whole is not looked at: see [`DirectoryCopy::verify`].
+///
+/// # Errors
+///
+/// Every mistake in its shape, or the first wrong signature.
+pub fn read(file: &[u8], verified: Option<&Directory>) -> Result<Directory, DirectoryError> {
+    let directory = Directory::parse(text(file)?, &sha256).map_err(invalid)?;
+    for inner in directory.signatures(verified) {
+        let paper = match inner.paper {
+            InnerPaper::Edge => Paper::Edge,
+            InnerPaper::SealingKey => Paper::SealingKey,
+        };
+        let key = VerifyingKey::from_bytes(inner.signing_key);
+        let signature = Signature::from_bytes(inner.signature);
+        if !key.verify(paper, &inner.bytes, &signature) {
+            return Err(DirectoryError::Inner { what: inner.what });
+        }
+    }
+    Ok(directory)
 }

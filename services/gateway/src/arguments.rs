@@ -53,6 +53,9 @@ pub enum OperatorVerb {
     /// Looks at a policy set on disk, signs it, puts it in force.
     #[command(subcommand)]
     Policy(PolicyVerb),
+    /// Looks at a directory file, signs it, puts it in force.
+    #[command(subcommand)]
+    Directory(DirectoryVerb),
 }
 
 /// What can be done with a configuration file.
@@ -259,6 +262,56 @@ pub struct ActivateArguments {
     /// The broker, and who calls.
     #[command(flatten)]
     pub desk: OperatorDesk,
+}
+
+/// What can be done with a directory file.
+#[derive(Subcommand, Clone, Debug)]
+pub enum DirectoryVerb {
+    /// Looks the file over: its shape, its parts, every signature inside it, and what ends first.
+    #[command(
+        after_help = "Example: sluis directory check --file directory.toml\n\n\
+        Whether all controllers signed it, `sluis config check` says, which has their keys."
+    )]
+    Check {
+        /// The directory, with its parts behind it.
+        #[arg(long, value_name = "FILE", default_value = "directory.toml")]
+        file: PathBuf,
+    },
+    /// Adds a controller's signature over it to a signature file.
+    #[command(
+        after_help = "Example: sluis directory sign --file directory.toml --key uwv.key \
+        --controller uwv --out directory.signatures.toml"
+    )]
+    Sign {
+        /// The directory, with its parts behind it.
+        #[arg(long, value_name = "FILE", default_value = "directory.toml")]
+        file: PathBuf,
+        /// The controller's key file.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The controller's name, as in every role's configuration.
+        #[arg(long)]
+        controller: String,
+        /// The signature file; made when there is none.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Puts a signed directory in force at a running broker; needs a desk with the right `operator`.
+    #[command(after_help = "Example: sluis directory import --file directory.toml \
+        --signatures directory.signatures.toml --broker broker.example:7443 \
+        --server-name broker.example --certificate operator.pem --key operator.key.pem \
+        --issuer issuer.pem")]
+    Import {
+        /// The directory, with its parts behind it.
+        #[arg(long, value_name = "FILE", default_value = "directory.toml")]
+        file: PathBuf,
+        /// The file with all controllers' signatures.
+        #[arg(long, value_name = "FILE")]
+        signatures: PathBuf,
+        /// The broker, and who calls.
+        #[command(flatten)]
+        desk: OperatorDesk,
+    },
 }
 
 /// A desk with the right `operator`, and the broker that it calls.

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use vault::keyfile::{KeyFile, KeyFileError, Role};
-use vault::sign::SigningKey;
+use vault::sign::{Signature, SigningKey};
 
 /// Only the owner reads and writes.
 const SECRET_MODE: u32 = 0o600;
@@ -213,6 +213,38 @@ pub fn signatures(path: &Path) -> Result<Vec<(String, Vec<u8>)>, FileError> {
             Ok((line.controller, signature))
         })
         .collect()
+}
+
+/// Adds a controller's signature to a signature file, which is made when there is none, in the place of an earlier one by
+/// the same controller.
+///
+/// # Errors
+/// When the file is there and is none, or cannot be written.
+pub fn add_signature(
+    path: &Path,
+    controller: &str,
+    signature: &Signature,
+) -> Result<(), FileError> {
+    let present = if path.exists() {
+        signatures(path)?
+    } else {
+        Vec::new()
+    };
+    let others = present.iter().filter(|(name, _)| name != controller);
+    let mut lines: Vec<(&str, &[u8])> = others
+        .map(|(name, signature)| (&**name, &**signature))
+        .collect();
+    lines.push((controller, signature.bytes()));
+    let lines = lines
+        .into_iter()
+        .map(|(controller, signature)| SignatureLine {
+            controller: controller.to_owned(),
+            signature: hex::encode(signature),
+        });
+    let file = SignatureFile {
+        signature: lines.collect(),
+    };
+    write_signatures(path, &file)
 }
 
 /// Writes a signature file.

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod configuration;
+pub mod directories;
 pub mod doctor;
 pub mod door;
 pub mod files;

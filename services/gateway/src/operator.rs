@@ -4,13 +4,15 @@
 //! Must never print a secret, and must never leave a fault without what, where and what to do.
 
 use crate::arguments::{
-    ActivateArguments, BackupVerb, ConfigVerb, DoorVerb, ExplainArguments, KeyOwner, KeysVerb,
-    OperatorDesk, OperatorVerb, PolicyVerb,
+    ActivateArguments, BackupVerb, ConfigVerb, DirectoryVerb, DoorVerb, ExplainArguments, KeyOwner,
+    KeysVerb, OperatorDesk, OperatorVerb, PolicyVerb,
 };
 use crate::backup;
 use crate::cli::error::EXIT_UNWRITTEN;
 use crate::cli::output::{Answer, Reader, end, fail, note, print};
+use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role};
+use crate::directories::{self, DirectoryCommandError};
 use crate::doctor;
 use crate::files::{self, FileError};
 use crate::grpc::status::causes;
@@ -20,6 +22,7 @@ use crate::policies::{self, PolicyCommandError, Words};
 use crate::reopen;
 use crate::roles::{broker, holder, portal};
 use client::{Connection, ConnectionError, Credentials};
+use rules::clock::Clock as _;
 use rules::hex;
 use rules::secret::Secret;
 use serde_json::{Value, json};
@@ -48,6 +51,7 @@ pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
             made.inspect(|_| keys = Some(out))
         }
         OperatorVerb::Policy(verb) => policy(verb).await.map_err(Fault::from),
+        OperatorVerb::Directory(verb) => directory(verb).await.map_err(Fault::from),
     };
     match answer {
         Ok(answer) => match (print(&answer, json), keys) {
@@ -240,6 +244,37 @@ fn checked(folder: &Path) -> Result<Answer, PolicyCommandError> {
         "cases": checked.cases,
     });
     Ok(Answer::new(text, value))
+}
+
+async fn directory(verb: DirectoryVerb) -> Result<Answer, DirectoryCommandError> {
+    match verb {
+        DirectoryVerb::Check { file } => {
+            let summary = directories::check(&file, SystemClock.now())?;
+            let text = format!("in order: {summary}");
+            Ok(Answer::new(text, json!(summary)))
+        }
+        DirectoryVerb::Sign {
+            file,
+            key,
+            controller,
+            out,
+        } => {
+            let version = directories::sign(&file, &key, &controller, &out)?;
+            let place = out.display();
+            let text = format!("{controller} signed directory {version} in {place}");
+            let value = json!({ "directory_version": version, "controller": controller });
+            Ok(Answer::new(text, value))
+        }
+        DirectoryVerb::Import {
+            file,
+            signatures,
+            desk,
+        } => {
+            let version = directories::import(&connection(&desk)?, &file, &signatures).await?;
+            let text = format!("directory {version} is in force");
+            Ok(Answer::new(text, json!({ "directory_version": version })))
+        }
+    }
 }
 
 fn explained(arguments: ExplainArguments) -> Result<Answer, PolicyCommandError> {

@@ -3,7 +3,7 @@
 //! Must never put a set in force by itself: that is a logged call to a running broker.
 
 use crate::clock::SystemClock;
-use crate::files::{self, FileError, SignatureFile, SignatureLine};
+use crate::files::{self, FileError};
 use client::{Connection, ConnectionError, Refused};
 use rules::hex;
 use rules::id::{Basis, NameError, PeerKind, Purpose, RequestId};
@@ -203,23 +203,7 @@ pub fn sign(
     let bundle = load(folder)?;
     let key = files::controller_key(key)?;
     let signature = key.sign(Paper::PolicyBundle, bundle.signed_text());
-    let mut lines: Vec<SignatureLine> = if out.exists() {
-        files::signatures(out)?
-            .into_iter()
-            .filter(|(name, _)| name != controller)
-            .map(|(controller, signature)| SignatureLine {
-                controller,
-                signature: hex::encode(&signature),
-            })
-            .collect()
-    } else {
-        Vec::new()
-    };
-    lines.push(SignatureLine {
-        controller: controller.to_owned(),
-        signature: hex::encode(signature.bytes()),
-    });
-    files::write_signatures(out, &SignatureFile { signature: lines })?;
+    files::add_signature(out, controller, &signature)?;
     Ok(hex::encode(&bundle.hash()))
 }
 
