@@ -1,5 +1,7 @@
 //! Papers read back as written, everything else is refused, and a chain holds only whole.
 
+mod vectors;
+
 use super::*;
 use prost::Message as _;
 use rules::clock::Timestamp;

@@ -4,9 +4,9 @@
 
 use crate::context::first_point;
 use crate::holder::{HolderKeys, HolderSecrets, domain_factor};
-use crate::pseudonym::{Bsn, Pseudonym, PseudonymRef};
+use crate::pseudonym::{Bsn, Ciphertext, ContextKey, Pseudonym, PseudonymRef};
 use crate::rest::{Crypter, IndexKey, Place};
-use crate::sealing::{OpeningKey, SealedField, Stage, open_field};
+use crate::sealing::{OpeningKey, SealedField, SealedShare, Stage, open_field, open_share};
 use crate::sign::{Paper, SigningKey};
 use libpep::data::simple::ElGamalEncryptable;
 use libpep::factors::{Factor, PseudonymizationSecret};
@@ -115,6 +115,29 @@ fn sealed_at_rest() {
     let sealed = decode(text(&file, "sealed")).unwrap();
     let opened = Crypter::new(&[&seed(6)]).open(&place, &sealed).unwrap();
     assert_eq!(encode(opened.expose()), text(&file, "value"));
+}
+
+#[test]
+fn ciphertexts() {
+    let file =
+        serde_json::from_str(include_str!("../../../../tests/vectors/ciphertext.json")).unwrap();
+    let key = ContextKey::from_secret(&Secret::new(small_scalar(9))).unwrap();
+    assert_eq!(encode(key.public().bytes()), text(&file, "public_key"));
+    let ciphertext = decode(text(&file, "ciphertext")).unwrap();
+    let opened = key.decrypt(&Ciphertext::parse(&ciphertext).unwrap());
+    assert_eq!(encode(opened.unwrap().bytes()), text(&file, "pseudonym"));
+}
+
+#[test]
+fn sealed_shares() {
+    let file = serde_json::from_str(include_str!("../../../../tests/vectors/share.json")).unwrap();
+    let share = SealedShare {
+        encapsulation: decode(text(&file, "encapsulation")).unwrap(),
+        sealed: decode(text(&file, "sealed")).unwrap(),
+    };
+    let key = OpeningKey::from_seed(&seed(7));
+    let opened = open_share(&key, text(&file, "context"), &share).unwrap();
+    assert_eq!(encode(opened.expose()), text(&file, "share"));
 }
 
 #[test]
