@@ -73,7 +73,7 @@ impl Reach {
         } else if caller.may(Right::Officer) {
             Ok(Self::Own(caller.party.oin.clone()))
         } else {
-            Err(Refusal::new(Reason::RightMissing))
+            Err(Refusal::lacks("needs `officer` or `joint-officer`"))
         }
     }
 

@@ -44,7 +44,7 @@ pub fn need_portal(call: &Call) -> Result<(), Refusal> {
     if call.caller.kind == PeerKind::Portal {
         Ok(())
     } else {
-        Err(Refusal::new(Reason::RightMissing))
+        Err(Refusal::lacks("this call is the portal's"))
     }
 }
 

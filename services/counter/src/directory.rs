@@ -420,7 +420,7 @@ impl Counter {
         if call.caller.may(Right::Operator) {
             Ok(())
         } else {
-            Err(Refusal::new(Reason::RightMissing))
+            Err(Refusal::lacks("needs `operator`"))
         }
     }
 

@@ -188,7 +188,10 @@ impl Command for AcceptUnreadable {
             ..Record::default()
         };
         if !room.call.caller.may(Right::JointOfficer) {
-            return Ok(Verdict::refused(Reason::RightMissing, record));
+            return Ok(Verdict::refused(
+                Refusal::lacks("needs `joint-officer`"),
+                record,
+            ));
         }
         let tag = room.counter.keys().organisation_tag(&self.organisation);
         if !tx.delete_unreadable(tag).await? {
@@ -300,7 +303,7 @@ impl Command for OpenDoor {
     ) -> Result<Verdict<u32>, Error> {
         let record = Record::default();
         if !room.call.caller.may(Right::Operator) {
-            return Ok(Verdict::refused(Reason::RightMissing, record));
+            return Ok(Verdict::refused(Refusal::lacks("needs `operator`"), record));
         }
         let Some(shut) = tx.is_shut().await? else {
             return Ok(Verdict::permitted(0, record));

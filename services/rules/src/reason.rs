@@ -404,6 +404,12 @@ impl Refusal {
         }
     }
 
+    /// That the caller lacks a right: which one the call needs, in words.
+    #[must_use]
+    pub fn lacks(needs: &'static str) -> Self {
+        Self::about(Reason::RightMissing, "rights", needs)
+    }
+
     /// The same reason with the field it is about.
     #[must_use]
     pub fn about(reason: Reason, field: impl Into<String>, description: impl Into<String>) -> Self {

@@ -102,7 +102,10 @@ impl Command for Object {
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<HandoverReceipt>, Error> {
         if !self.decides() && room.call.caller.kind != PeerKind::Portal {
-            return Ok(Verdict::refused(Reason::RightMissing, Record::default()));
+            return Ok(Verdict::refused(
+                Refusal::lacks("this call is the portal's"),
+                Record::default(),
+            ));
         }
         let Some(mut loaded) = load(room, tx, self.handover).await? else {
             return self.set_again(room, tx).await;

@@ -140,7 +140,9 @@ where
 /// An officer's desk looks and decides; it hands nobody over, and takes nobody.
 fn may_call<M: Incoming>(call: &Call) -> Result<(), Refusal> {
     if M::EXCHANGES && call.caller.oversees() {
-        Err(Refusal::new(Reason::RightMissing))
+        Err(Refusal::lacks(
+            "an officer's desk looks and decides; this call is for a desk that hands over or takes",
+        ))
     } else {
         Ok(())
     }

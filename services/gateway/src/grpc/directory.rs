@@ -138,11 +138,8 @@ pub fn need_operator<T>(request: &Request<T>) -> Result<(), Status> {
     if caller(request)?.may(Right::Operator) {
         Ok(())
     } else {
-        Err(status::refused(
-            &Refusal::new(Reason::RightMissing),
-            None,
-            None,
-        ))
+        let lacks = Refusal::lacks("needs `operator`");
+        Err(status::refused(&lacks, None, None))
     }
 }
 

@@ -44,7 +44,10 @@ impl Portals {
         if caller(request)?.party.oin == self.own {
             Ok(())
         } else {
-            Err(refused(&Refusal::new(Reason::RightMissing), None))
+            Err(refused(
+                &Refusal::lacks("this call is the portal's own"),
+                None,
+            ))
         }
     }
 

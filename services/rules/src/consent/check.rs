@@ -66,7 +66,7 @@ fn new(
 ) -> Result<(), Refusal> {
     let record = &statement.record;
     if by == (Signer::Desk { assist: false }) {
-        return Err(Refusal::new(Reason::RightMissing));
+        return Err(Refusal::lacks("needs `assist`"));
     }
     let entry = register.entry(&record.purpose, sender, recipient);
     let (entry, terms) = entry
@@ -186,13 +186,16 @@ fn said(statement: &Statement, terms: &ConsentTerms, now: Timestamp) -> Result<(
 /// those days would be lost in autumn.
 fn lasts(record: &ConsentRecord, terms: &ConsentTerms) -> Result<(), Refusal> {
     let latest = add_days(record.valid_from, terms.consent_max_days);
-    need(
-        record.valid_until > record.valid_from
-            && latest.is_some_and(|latest| record.valid_until <= latest),
+    let in_time = latest.is_some_and(|latest| record.valid_until <= latest);
+    if in_time && record.valid_until > record.valid_from {
+        return Ok(());
+    }
+    let days = terms.consent_max_days;
+    Err(Refusal::about(
         Reason::ConsentTermExceeded,
         "valid_until",
-        "must lie after the beginning and within the register's term",
-    )
+        format!("must lie after the beginning, and at most {days} days after it"),
+    ))
 }
 
 /// A consent begins now and ends in time.
@@ -225,12 +228,15 @@ fn scope(
         .categories
         .iter()
         .all(|category| allowed.contains(category));
-    need(
-        covered && !record.categories.is_empty(),
-        Reason::ConsentScopeExceeded,
-        "pii_information",
-        "must be categories that the register has for this exchange, and at least one",
-    )?;
+    if !covered || record.categories.is_empty() {
+        let names: Vec<&str> = allowed.iter().map(|category| category.as_str()).collect();
+        let names = names.join(", ");
+        return Err(Refusal::about(
+            Reason::ConsentScopeExceeded,
+            "pii_information",
+            format!("must be categories of this exchange, and at least one: {names}"),
+        ));
+    }
     let classes = register.categories();
     let special: BTreeSet<Category> = record
         .categories
