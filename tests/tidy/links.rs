@@ -32,6 +32,42 @@ fn every_path_named_in_the_documents_exists() {
     nothing_found("the documents name files that exist", &findings);
 }
 
+#[test]
+fn every_function_of_the_way_in_the_code_is_there() {
+    let mut findings = Vec::new();
+    let mut rows = 0;
+    for (path, text) in source::texts(|path| path.ends_with("ARCHITECTURE.md")) {
+        for (line, row) in (1..).zip(text.lines()) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [_, _, file, function, _] = *cells else {
+                continue;
+            };
+            let (Some(file), Some(function)) = (in_ticks(file), in_ticks(function)) else {
+                continue;
+            };
+            if !file.ends_with(".rs") {
+                continue;
+            }
+            rows += 1;
+            let code = std::fs::read_to_string(source::root().join(file)).unwrap_or_default();
+            let is_there = ["(", "<"]
+                .iter()
+                .any(|end| code.contains(&format!("fn {function}{end}")));
+            if !is_there {
+                findings.push(format!("{path}:{line}: `{function}` is not in `{file}`"));
+            }
+        }
+    }
+    assert!(rows > 20, "the tables were not read: {rows} rows");
+    nothing_found("ARCHITECTURE names functions that are there", &findings);
+}
+
+/// What a cell holds, if it is one name in code.
+fn in_ticks(cell: &str) -> Option<&str> {
+    let name = cell.strip_prefix('`')?.strip_suffix('`')?;
+    (!name.contains('`')).then_some(name)
+}
+
 /// Targets of `[text](target)` outside code, with their lines.
 fn links(text: &str) -> Vec<(usize, &str)> {
     prose(text)
