@@ -35,7 +35,7 @@ pub enum OperatorVerb {
     /// Looks a role over: its files, keys, certificates, database, disk, clock, and whom it calls. Changes
     /// nothing.
     #[command(after_help = "Example: sluis doctor --config broker.toml\n\n\
-        One line for each check: ok, warning, fault or not applicable. Exit code 0 without a fault, 1 with\n\
+        One line for each check: ok, warning, fault or not applicable. Exit code 0 without a fault, 1 with \
         one, 2 when the configuration cannot be read.")]
     Doctor(ConfigurationFile),
     /// Makes, looks over and puts back backups of a role's tables.
@@ -72,7 +72,7 @@ pub enum BackupVerb {
     /// Makes a backup in a new folder, while the role runs.
     #[command(
         after_help = "Example: sluis backup create --config broker.toml --out backup-2026-11-23\n\n\
-        The folder holds tables.sqlite, whichever engine the role runs on, and manifest.json with a digest, the\n\
+        The folder holds tables.sqlite, whichever engine the role runs on, and manifest.json with a digest, the \
         rows of each table, and what is not inside: keys above all."
     )]
     Create {
@@ -93,7 +93,7 @@ pub enum BackupVerb {
     /// Puts a backup back into the role's database, which must be empty. The role must not run.
     #[command(
         after_help = "Example: sluis backup restore --config broker.toml backup-2026-11-23\n\n\
-        A broker starts with its door shut: only stopping works until portal and desks have sent again what they\n\
+        A broker starts with its door shut: only stopping works until portal and desks have sent again what they \
         stopped since the backup, or an operator opens it (sluis door open)."
     )]
     Restore {
@@ -158,7 +158,7 @@ pub enum KeysVerb {
     /// Makes a new key file that only its owner may read, and prints the public halves.
     #[command(
         after_help = "Example: sluis keys new --role desk --out desk.keys.toml\n\n\
-        Never writes over a file that is there. What it prints goes into the directory or, for a\n\
+        Never writes over a file that is there. What it prints goes into the directory or, for a \
         controller, into every role's configuration."
     )]
     New {

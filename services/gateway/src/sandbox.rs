@@ -45,7 +45,7 @@ const READY_TEXT: &str = "All servers of this sandbox serve.\n";
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Example: sluis sandbox\nExample: sluis sandbox --stay\n\n\
-        Needs nothing but this program. Exits 0 when the counts from the records that recipients opened\n\
+        Needs nothing but this program. Exits 0 when the counts from the records that recipients opened \
         equal the source's, and 1 otherwise."
 )]
 pub struct Arguments {
