@@ -6,6 +6,7 @@
 mod days;
 mod mistakes;
 mod printed;
+mod typed;
 mod unwritten;
 mod verbs;
 
@@ -76,7 +77,7 @@ impl Terminal {
         serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{words}: {error}"))
     }
 
-    /// A command that must not be done: exit code and what was said, in both forms.
+    /// A command that must not be done: exit code and what was said, in both forms; for people on one line.
     #[track_caller]
     pub(crate) fn refused(&self, words: &str, input: &str) -> (i32, String, Value) {
         let readable = self.say(words, input);
@@ -90,7 +91,8 @@ impl Terminal {
             !value["error"]["text"].as_str().unwrap().is_empty(),
             "{words}"
         );
-        (readable.code, readable.err, value["error"].clone())
+        let told: Vec<&str> = readable.err.split_whitespace().collect();
+        (readable.code, told.join(" "), value["error"].clone())
     }
 }
 

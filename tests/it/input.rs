@@ -2,12 +2,15 @@
 //!
 //! Must never accept a refusal without looking at its reason.
 
-use crate::house::{House, SUMMARY, enrol, offer, preparation, reason, reason_of, release, values};
+use crate::house::{
+    House, SUMMARY, bsn, enrol, offer, preparation, reason, reason_of, release, values,
+};
 use client::Client;
 use gateway::cli::identity::Identity;
 use rules::id::{HandoverId, Label};
 use rules::reason::Reason;
 use tonic_types::StatusExt as _;
+use wire::audit::v1::SearchEntriesRequest;
 use wire::handover::v1 as message;
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
 
@@ -237,7 +240,17 @@ async fn one_person_cannot_be_released_on_anothers_handover() {
     let handover = offer(&uwv, &first, &to).await;
     desk.accept(&handover).await.unwrap();
     // The sender's own file now says that this key is somebody else: the broker must notice.
-    enrol(&uwv, "ww-1", 14).await;
+    let taken = uwv.enrol(&[(first.clone(), bsn(14))]).await.unwrap();
+    assert_eq!(taken[0].refused, Some(Reason::PersonKeyTaken));
+    enrol(&uwv.replacing(), "ww-1", 14).await;
     let refused = release(&uwv, &handover).await;
     assert_eq!(reason(refused), Reason::SubjectMismatch);
+    let findings = SearchEntriesRequest {
+        findings: true,
+        ..SearchEntriesRequest::default()
+    };
+    let found = house.officer().search_log(findings).await.unwrap();
+    let found = found.entries.iter().map(|entry| entry.finding.as_str());
+    let found: Vec<_> = found.collect();
+    assert_eq!(found, ["SUBJECT_MISMATCH"], "an officer must look at it");
 }

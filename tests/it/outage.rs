@@ -8,7 +8,7 @@ use crate::house::{
     DOSSIER, SUMMARY, bsn, decisions, enrol, lines, offer, preparation, reason, values,
 };
 use crate::laid::Laid;
-use client::{Client, ClientError, PersonKey, RetryPolicy, Settled};
+use client::{Client, ClientError, Draft, PersonKey, RetryPolicy, Settled};
 use rules::handover::{InboxKind, State};
 use rules::id::HandoverId;
 use rules::reason::Reason;
@@ -144,6 +144,58 @@ async fn a_holder_that_is_away_stops_everything_once_and_the_outbox_finishes_it_
         let permitted = lines.iter().filter(|(_, code)| code.is_empty());
         assert_eq!(permitted.count(), 1, "{action}: {lines:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_typed_is_offered_when_the_holder_is_back() {
+    let mut laid = Laid::open().await;
+    let uwv = laid.client("uwv").await;
+    let desk = laid.client("neutraal").await;
+    let who = enrol(&uwv, "ww-1", 26).await;
+    let asked = preparation(&laid.identity("neutraal"), None);
+    let typed = Draft {
+        summary: values(SUMMARY),
+        dossier: values(DOSSIER),
+    };
+    laid.kill("holder-2");
+    let error = once(&uwv).offer_draft(&who, &asked, &typed).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, ClientError::Waiting { .. }), "{error:?}");
+
+    // Only what is on the disk goes on: the program began anew, and what was typed is gone elsewhere.
+    drop((uwv, typed));
+    let uwv = laid.identity("uwv").client().unwrap();
+    laid.start("holder-2").await;
+    let resumed = uwv.resume().await.unwrap();
+    let calls: Vec<_> = resumed
+        .iter()
+        .map(|one| (one.call, one.outcome.is_ok()))
+        .collect();
+    assert_eq!(calls, [("Prepare", true), ("Offer", true)], "{resumed:?}");
+    assert!(uwv.resume().await.unwrap().is_empty(), "nothing is left");
+    let offered = offered(&desk).await;
+    let handover = match offered.iter().collect::<Vec<_>>().as_slice() {
+        [(handover, 1)] => **handover,
+        other => panic!("{other:?}"),
+    };
+    desk.accept(&handover).await.unwrap();
+
+    laid.kill("holder-1");
+    uwv.show(&handover).await.unwrap();
+    let released = once(&uwv).release_draft(&handover).await;
+    assert_eq!(reason(released), Reason::HolderUnavailable);
+    laid.start("holder-1").await;
+    let resumed = uwv.resume().await.unwrap();
+    assert_eq!(resumed.len(), 1, "{resumed:?}");
+    assert_eq!(
+        desk.fetch(&handover).await.unwrap().fields.len(),
+        DOSSIER.len()
+    );
+    let gone = uwv.release_draft(&handover).await.unwrap_err();
+    assert!(
+        gone.to_string().contains("no dossier"),
+        "it is kept no longer: {gone}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

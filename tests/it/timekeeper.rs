@@ -2,6 +2,7 @@
 //!
 //! Must never wait for a deadline: the database is told that it has passed.
 
+use crate::cli::said;
 use crate::database::Beside;
 use crate::house::{decisions, digits, enrol, offer};
 use crate::laid::Laid;
@@ -104,15 +105,14 @@ const FORGOTTEN: &str = "UPDATE question SET created_at = 1 WHERE question_id = 
 
 /// What a person reads in the overview, in English.
 fn overview(laid: &Laid, number: usize) -> String {
-    let told = std::process::Command::new(crate::house::program())
-        .args(["overview", "--lang", "en", "--bsn", &digits(number)])
+    let mut command = std::process::Command::new(crate::house::program());
+    command
+        .args(["overview", "--lang", "en"])
         .arg("--sandbox")
-        .arg(laid.path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.success(), "{text}");
-    String::from_utf8(told.stdout).unwrap()
+        .arg(laid.path());
+    let told = said(&mut command, &digits(number));
+    assert_eq!(told.code, 0, "{}", told.err);
+    told.out
 }
 
 #[tokio::test(flavor = "multi_thread")]

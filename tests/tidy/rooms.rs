@@ -64,6 +64,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tempfile", TESTS_ONLY),
     ("aho-corasick", TESTS_ONLY),
     ("rustix", &["gateway"]),
+    ("unicode-normalization", &["client"]),
     ("h2", TESTS_ONLY),
     ("jsonwebtoken", TESTS_ONLY),
 ];

@@ -2,8 +2,8 @@
 //!
 //! Must never report a later step than the one that failed: an operator acts on the name of the step.
 
-use crate::connection::{CONNECT_TIMEOUT, Connection, words};
-use crate::error::{ClientError, Refused};
+use crate::connection::{CONNECT_TIMEOUT, Connection};
+use crate::error::{Refused, from_status, words};
 use rules::reason::Reason;
 use rustls::{AlertDescription, CertificateError};
 use std::fmt;
@@ -86,7 +86,7 @@ impl fmt::Display for Step {
 
 /// The step that failed, what was seen, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("connect check failed at {step} ({address}): {seen}; {}", step.remedy())]
+#[error("connect check failed at {step} ({address}): {seen}{}", remedy.map(|text| format!("; {text}")).unwrap_or_default())]
 pub struct ConnectCheckError {
     /// The step.
     pub step: Step,
@@ -94,6 +94,8 @@ pub struct ConnectCheckError {
     pub address: String,
     /// What the layer concerned said.
     pub seen: String,
+    /// What to do, where that does not stand in what was seen.
+    pub remedy: Option<&'static str>,
 }
 
 impl Connection {
@@ -117,7 +119,11 @@ impl Connection {
                     Some(Reason::DeskUnknown) => Step::DeskUnknown,
                     _ => Step::Answer,
                 };
-                Err(self.failed(step, ClientError::from(refused).to_string()))
+                // A reason says itself what to do.
+                let says_itself = refused.reason.is_some();
+                let mut failed = self.failed(step, from_status("WhoAmI", &status).to_string());
+                failed.remedy = failed.remedy.filter(|_| !says_itself);
+                Err(failed)
             }
         }
     }
@@ -158,6 +164,7 @@ impl Connection {
             step,
             address: self.address().to_owned(),
             seen,
+            remedy: Some(step.remedy()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! citizen service number, a person key or a field in clear, and never go on with an unverified answer.
 
 mod consent;
+mod draft;
 mod enrol;
 mod inbox;
 mod officer;
@@ -12,6 +13,7 @@ mod recipient;
 mod sender;
 
 pub use consent::{RegisteredConsent, StandingConsent};
+pub use draft::{Draft, Values};
 pub use enrol::{ENROL_BATCH_MAX, Enrolled};
 pub use inbox::{Inbox, InboxEvent, Watch};
 pub use officer::PolicyFile;
@@ -30,7 +32,7 @@ use crate::retry::RetryPolicy;
 use crate::store::{DIRECTORY_KEY, DirectoryRow, OutboxRow, Store, Table, put};
 use rules::clock::{Clock, Random, Timestamp};
 use rules::directory::join;
-use rules::id::{HandoverId, Party, RequestId};
+use rules::id::{HandoverId, Label, Party, RequestId};
 use rules::pseudonym::{Context, Domain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -83,6 +85,8 @@ pub struct Client {
     outbox: Outbox,
     trust: Arc<Trust>,
     directory: Arc<RwLock<Option<AtHand>>>,
+    number_labels: Arc<BTreeSet<Label>>,
+    replaces: bool,
 }
 
 /// What a client is made of.
@@ -101,6 +105,9 @@ pub struct ClientParts {
     pub random: Arc<dyn Random>,
     /// How often and how fast to repeat.
     pub retry: RetryPolicy,
+    /// Labels under which something may stand that looks like a citizen service number: the register's own, and each
+    /// that this desk answers for.
+    pub number_labels: BTreeSet<Label>,
 }
 
 impl std::fmt::Debug for Client {
@@ -140,11 +147,14 @@ impl Client {
             policy: parts.retry,
             under_way: Arc::new(Mutex::new(BTreeSet::new())),
             resending: Arc::default(),
+            drafting: Arc::default(),
         };
         Ok(Self {
             outbox,
             trust: Arc::new(parts.trust),
             directory: Arc::new(RwLock::new(directory)),
+            number_labels: Arc::new(parts.number_labels),
+            replaces: false,
         })
     }
 
@@ -153,6 +163,14 @@ impl Client {
     pub fn with_retry(&self, retry: RetryPolicy) -> Self {
         let mut client = self.clone();
         client.outbox.policy = retry;
+        client
+    }
+
+    /// The same client, for which a person key that stands for somebody may come to stand for another.
+    #[must_use]
+    pub fn replacing(&self) -> Self {
+        let mut client = self.clone();
+        client.replaces = true;
         client
     }
 
@@ -347,7 +365,8 @@ impl Client {
         }
     }
 
-    /// Finishes what was left in the outbox by a fault or a crash, oldest first. Requests that another
+    /// Finishes what was left in the outbox by a fault or a crash, oldest first, and offers what was typed for those
+    /// that were only prepared. Requests that another
     /// task is sending at this moment are left to it.
     ///
     /// # Errors
@@ -357,7 +376,7 @@ impl Client {
     pub async fn resume(&self) -> Result<Vec<Resumed>, ClientError> {
         let waiting = self.store().waiting();
         if waiting.is_empty() {
-            return Ok(Vec::new());
+            return self.resume_drafts().await;
         }
         let directory = self.directory().await?;
         let mut resumed = Vec::new();
@@ -374,6 +393,8 @@ impl Client {
             }
             drop(mark);
         }
+        // What was only prepared is offered now.
+        resumed.extend(self.resume_drafts().await?);
         Ok(resumed)
     }
 
@@ -393,7 +414,8 @@ impl Client {
             });
         }
         let directory = self.directory().await?;
-        self.outbox.run(message, beside, &directory).await
+        let request = RequestId::draw(&*self.outbox.clock, &*self.outbox.random);
+        self.outbox.run(request, message, beside, &directory).await
     }
 
     /// The same for what whoever asks keeps until its answer.

@@ -3,7 +3,6 @@
 //! Must never fall back to a connection without both certificates checked, and never log what travels.
 
 use crate::credentials::{CredentialError, Credentials, LiveCredentials, TlsFiles};
-use crate::error::causes;
 use hyper_util::rt::TokioIo;
 use rules::limits::DEADLINE_MILLIS_MAX;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -262,9 +261,4 @@ pub(crate) fn with_deadline<T>(message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.set_timeout(DEADLINE);
     request
-}
-
-/// The words of an I/O error and its causes.
-pub(crate) fn words(error: &std::io::Error) -> String {
-    causes(error)
 }

@@ -4,11 +4,15 @@
 //! Must never hold a field's value, a person key, a point or a pseudonym: these errors end up in logs.
 
 use rules::id::{EntryId, RequestId};
-use rules::reason::{Reason, Violation};
+use rules::reason::{Reason, Refusal, Violation};
 use std::fmt;
+use std::io;
 use std::time::Duration;
 use tonic::Code;
 use tonic_types::StatusExt as _;
+
+/// Who answers most calls.
+const GATEWAY: &str = "gateway";
 
 /// The domain of `google.rpc.ErrorInfo` for every reason of Sluis.
 pub const ERROR_DOMAIN: &str = "sluis";
@@ -36,6 +40,9 @@ pub enum ClientError {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// What was given may not be sent, and nothing was: the refusal names each field.
+    #[error("{}", not_sent(.0))]
+    NotSent(Box<Refusal>),
     /// Every attempt failed on the way or was asked to come back later. The request waits in the
     /// outbox and `Client::resume` finishes it, also after a restart. Don't make the call anew.
     #[error(
@@ -58,6 +65,7 @@ impl ClientError {
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Refused(refused) => refused.reason,
+            Self::NotSent(refusal) => Some(refusal.reason),
             Self::Waiting { cause, .. } => cause.reason(),
             Self::Transport(_)
             | Self::Protocol(_)
@@ -76,7 +84,11 @@ impl ClientError {
             Self::Transport(_) => true,
             // The outbox repeats it.
             Self::Waiting { .. } => false,
-            Self::Protocol(_) | Self::Store(_) | Self::Input { .. } | Self::Directory(_) => false,
+            Self::Protocol(_)
+            | Self::Store(_)
+            | Self::Input { .. }
+            | Self::NotSent(_)
+            | Self::Directory(_) => false,
         }
     }
 }
@@ -87,6 +99,16 @@ impl ClientError {
     pub(crate) fn wants_fresh_order(&self) -> bool {
         self.reason() == Some(Reason::OrderExpired)
     }
+}
+
+fn not_sent(refusal: &Refusal) -> String {
+    let fields = refusal.violations.iter();
+    let fields = fields.map(|one| format!("; {} {}", one.field, one.description));
+    let (code, text) = (refusal.reason.code(), refusal.reason.english());
+    format!(
+        "nothing was sent: {code}: {text}{}",
+        fields.collect::<String>()
+    )
 }
 
 impl From<Refused> for ClientError {
@@ -169,7 +191,16 @@ impl fmt::Display for Refused {
         match self.reason {
             Some(reason) => write!(out, "refused with {}: {}", reason.code(), reason.english())?,
             None if self.reason_code.is_empty() => {
-                write!(out, "refused with gRPC {:?}: {}", self.code, self.message)?;
+                out.write_str(match self.code {
+                    Code::Unimplemented => {
+                        "what answers there does not know this call: it is no gateway, or one of another version; \
+                         compare address and version"
+                    }
+                    _ => {
+                        "what answers there gives no reason, as a gateway would; check the address, and what stands \
+                         between"
+                    }
+                })?;
             }
             None => write!(
                 out,
@@ -193,9 +224,11 @@ impl fmt::Display for Refused {
 /// A fault between this process and the gateway.
 #[derive(Debug)]
 pub struct TransportError {
+    /// Who did not answer: the gateway, or the portal.
+    pub whom: &'static str,
     /// What was being done, for example `Prepare`.
     pub doing: &'static str,
-    /// What was seen, in the words of the layer that saw it.
+    /// What was seen, in words for people.
     pub what: String,
 }
 
@@ -203,9 +236,13 @@ impl fmt::Display for TransportError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "the gateway did not answer {}: {}; repeat the call, or run connect_check to see which step fails",
-            self.doing, self.what
-        )
+            "the {} did not answer {}: {}; try again later",
+            self.whom, self.doing, self.what
+        )?;
+        if self.whom == GATEWAY {
+            out.write_str(", or run `sluis connect-check` to see which step fails")?;
+        }
+        Ok(())
     }
 }
 
@@ -256,6 +293,15 @@ impl From<crate::paper::PaperError> for ClientError {
 /// A status that came back for `doing`, as the error it is: a refusal when the gateway said it, a
 /// transport fault when the connection did. For callers that use a generated stub directly.
 pub fn from_status(doing: &'static str, status: &tonic::Status) -> ClientError {
+    from_status_of(GATEWAY, doing, status)
+}
+
+/// The same of somebody else than the gateway, for example the portal.
+pub fn from_status_of(
+    whom: &'static str,
+    doing: &'static str,
+    status: &tonic::Status,
+) -> ClientError {
     let refused = Refused::from_status(status);
     let from_server = !refused.reason_code.is_empty() || !refused.request_id.is_empty();
     let on_the_way = matches!(
@@ -264,8 +310,9 @@ pub fn from_status(doing: &'static str, status: &tonic::Status) -> ClientError {
     );
     if on_the_way && !from_server {
         TransportError {
+            whom,
             doing,
-            what: causes(status),
+            what: seen(status),
         }
         .into()
     } else {
@@ -273,7 +320,7 @@ pub fn from_status(doing: &'static str, status: &tonic::Status) -> ClientError {
     }
 }
 
-/// The messages of an error and all its sources, outermost first, each once.
+/// The messages of an error and all its sources, outermost first, each once: for a log.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -286,6 +333,66 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// What a status of a connection tells, in words for people: those of the libraries below mean nothing to them.
+fn seen(status: &tonic::Status) -> String {
+    let mut next = std::error::Error::source(status);
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return words(error);
+        }
+        next = cause.source();
+    }
+    let text = match status.code() {
+        Code::DeadlineExceeded | Code::Cancelled => "no answer came in time",
+        _ => "the connection was lost",
+    };
+    text.to_owned()
+}
+
+/// An error of a connection, in words for people.
+pub(crate) fn words(error: &io::Error) -> String {
+    use io::ErrorKind as Kind;
+    if let Some(tls) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        return tls_words(tls);
+    }
+    let text = match error.kind() {
+        Kind::ConnectionRefused => "nothing listens there, the connection was refused",
+        Kind::ConnectionReset
+        | Kind::ConnectionAborted
+        | Kind::BrokenPipe
+        | Kind::UnexpectedEof => "the connection was closed half-way",
+        Kind::TimedOut => "it took too long",
+        Kind::HostUnreachable | Kind::NetworkUnreachable => "the network has no way to it",
+        _ => return error.to_string(),
+    };
+    text.to_owned()
+}
+
+fn tls_words(error: &rustls::Error) -> String {
+    use rustls::{CertificateError as Wrong, Error as Tls};
+    let text = match error {
+        Tls::InvalidCertificate(Wrong::UnknownIssuer) => {
+            "the certificate there is not of the configured issuer"
+        }
+        Tls::InvalidCertificate(Wrong::NotValidForName | Wrong::NotValidForNameContext { .. }) => {
+            "the certificate there is of another name"
+        }
+        Tls::InvalidCertificate(
+            Wrong::Expired
+            | Wrong::ExpiredContext { .. }
+            | Wrong::NotValidYet
+            | Wrong::NotValidYetContext { .. },
+        ) => "the certificate there is not valid today",
+        Tls::InvalidCertificate(_) => "the certificate there cannot be trusted",
+        Tls::AlertReceived(_) => "this desk's certificate was not accepted there",
+        _ => return format!("TLS failed ({error})"),
+    };
+    text.to_owned()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod directory;
 pub mod error;
 pub mod identity;
 mod mutation;
+mod number;
 mod outbox;
 pub mod paper;
 pub mod person;
@@ -24,9 +25,9 @@ pub mod store;
 
 pub use check::{ConnectCheckError, Step};
 pub use client::{
-    Client, ClientParts, ENROL_BATCH_MAX, EncryptedPerson, Enrolled, FeedLine, Fetched, Inbox,
-    InboxEvent, PolicyFile, PortalCopy, PortalPseudonyms, Preparation, RegisteredConsent,
-    StandingConsent, Summary, Watch,
+    Client, ClientParts, Draft, ENROL_BATCH_MAX, EncryptedPerson, Enrolled, FeedLine, Fetched,
+    Inbox, InboxEvent, PolicyFile, PortalCopy, PortalPseudonyms, Preparation, RegisteredConsent,
+    StandingConsent, Summary, Values, Watch,
 };
 pub use connection::{Connection, ConnectionError};
 pub use credentials::{CredentialError, Credentials, LiveCredentials, TlsFiles};
@@ -34,7 +35,7 @@ pub use directory::{Controller, DirectoryCopy, DirectoryError};
 pub use error::{ClientError, ProtocolError, Refused, TransportError};
 pub use identity::{Identity, Trust};
 pub use outbox::Resumed;
-pub use person::PersonKey;
+pub use person::{PersonKey, PersonKeyError};
 pub use receipt::{ConsentReceipt, NoticeReceipt, Prepared, Promise, Question, Receipt, Settled};
 pub use retry::RetryPolicy;
 pub use store::{Opened, Store, StoreError};

@@ -268,6 +268,7 @@ impl Settle<handover::PrepareRequest> for handover::PrepareResponse {
             sealing_key_valid_until_millis: sent.valid_until_millis,
             source_domain: order.paper().source.to_string(),
             ciphertext_sha256: Vec::new(),
+            number_labels: Vec::new(),
         };
         let changes = vec![
             put(Table::Prepared, receipt.handover.bytes(), &row),

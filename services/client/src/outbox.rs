@@ -11,7 +11,7 @@ use crate::mutation::{Mutation, Settling, stops};
 use crate::paper::{Order, Signed};
 use crate::receipt::Settled;
 use crate::retry::RetryPolicy;
-use crate::store::{Change, OutboxRow, Store, StoreError, Table, put, remove};
+use crate::store::{Change, DraftRow, OutboxRow, Store, StoreError, Table, put, remove};
 use prost::Message as _;
 use rules::clock::{Clock, Random};
 use rules::id::RequestId;
@@ -31,6 +31,8 @@ pub(crate) struct Outbox {
     pub(crate) under_way: Arc<Mutex<BTreeSet<RequestId>>>,
     /// Held while what was stopped is sent again.
     pub(crate) resending: Arc<tokio::sync::Mutex<()>>,
+    /// Held for reading by whoever prepares and offers in one, so that nobody else finishes it meanwhile.
+    pub(crate) drafting: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// What `resume` made of one request that waited.
@@ -51,6 +53,8 @@ pub(crate) struct Beside {
     pub(crate) order: Option<wire::pseudonym::v1::Order>,
     /// The person, for a Prepare.
     pub(crate) person: String,
+    /// What was typed, for a Prepare: it is offered when the answer is yes.
+    pub(crate) draft: Option<DraftRow>,
     /// Changes that are kept together with the request.
     pub(crate) changes: Vec<Change>,
 }
@@ -59,11 +63,11 @@ impl Outbox {
     /// Keeps a fresh request, sends it until there is a definite answer, and settles that.
     pub(crate) async fn run<M: Mutation>(
         &self,
+        request: RequestId,
         mut message: M,
         beside: Beside,
         directory: &Arc<DirectoryCopy>,
     ) -> Result<Settled, ClientError> {
-        let request = RequestId::draw(&*self.clock, &*self.random);
         message.set_request_id(&request);
         let row = OutboxRow {
             call: M::NUMBER,
@@ -73,6 +77,11 @@ impl Outbox {
         };
         let mark = self.mark(request).ok_or(StoreError::Interrupted)?;
         let mut changes = beside.changes;
+        changes.extend(
+            beside
+                .draft
+                .map(|draft| put(Table::Draft, request.bytes(), &draft)),
+        );
         changes.push(put(Table::Outbox, request.bytes(), &row));
         self.commit(changes).await?;
         let outcome = self.deliver(&request, message, &row, directory).await;
@@ -137,6 +146,7 @@ impl Outbox {
                     Err(error) => (Err(error), Vec::new()),
                 };
                 changes.push(done);
+                changes.extend(self.draft_changes(request, row, &settled)?);
                 if stops(M::NUMBER) {
                     let kept = [row.message.clone(), sealed_person(&settled)].concat();
                     changes.extend(self.keep_stopped(request, M::NUMBER, kept)?);
@@ -153,8 +163,11 @@ impl Outbox {
             }),
             // An order that expires each time is a clock that is wrong: waiting would not mend it.
             Err(definite) => {
-                self.commit(vec![done]).await?;
-                Err(definite)
+                let definite = Err(definite);
+                let mut changes = self.draft_changes(request, row, &definite)?;
+                changes.push(done);
+                self.commit(changes).await?;
+                definite
             }
         }
     }

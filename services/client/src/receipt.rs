@@ -89,6 +89,8 @@ pub struct Receipt {
     pub dropped_labels: Vec<Label>,
     /// Values that were not even sealed, because their labels are not permitted.
     pub unsealed_labels: Vec<Label>,
+    /// Labels under which something was sealed that looks like a citizen service number, as the settings allow.
+    pub number_labels: Vec<Label>,
     /// Of an objection or a restriction: what the library sends again to a gateway that was put back from a backup.
     pub sealed_person: Vec<u8>,
 }
@@ -115,6 +117,7 @@ impl Receipt {
             promise: Promise::verify(receipt.promise, directory)?,
             dropped_labels: Vec::new(),
             unsealed_labels: Vec::new(),
+            number_labels: Vec::new(),
             sealed_person: receipt.sealed_person,
         })
     }

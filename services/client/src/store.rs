@@ -9,7 +9,8 @@ mod rows;
 
 pub(crate) use journal::{Change, Table};
 pub(crate) use rows::{
-    ContextRow, DirectoryRow, FieldRow, OpenedRow, OutboxRow, PreparedRow, PseudonymRow, StoppedRow,
+    ContextRow, DirectoryRow, DraftRow, FieldRow, OpenedRow, OutboxRow, PreparedRow, PseudonymRow,
+    StoppedRow,
 };
 
 use crate::person::PersonKey;
@@ -20,6 +21,7 @@ use rules::clock::{Random, Timestamp};
 use rules::id::{HandoverId, Label, Party, Purpose, RequestId};
 use rules::pseudonym::{Context, Domain};
 use rules::secret::Secret;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use vault::pseudonym::{ContextKey, Pseudonym};
@@ -31,6 +33,14 @@ pub struct Store {
     journal: Mutex<Journal>,
     queue: Queue,
     random: Arc<dyn Random>,
+}
+
+/// What a pseudonym meets when it is to be kept beside a key.
+pub(crate) struct Neighbours {
+    /// The key stands for another pseudonym.
+    pub(crate) is_taken: bool,
+    /// Another key that stands for the same one.
+    pub(crate) also: Option<PersonKey>,
 }
 
 /// A dossier or summary as it was opened.
@@ -157,7 +167,7 @@ impl Store {
         for (_, value) in records.rows(Table::Pseudonym) {
             let row = read::<PseudonymRow>(value, "pseudonym")?;
             if row.domain == domain && row.point == pseudonym.bytes() {
-                return Ok(PersonKey::new(&row.person));
+                return Ok(PersonKey::kept(&row.person));
             }
         }
         Ok(None)
@@ -185,7 +195,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the disk does not take it, or a stored value cannot be read.
+    /// When the new key stands for somebody else, the disk does not take it, or a stored value cannot be read.
     pub fn rename_person(
         &self,
         domain: &Domain,
@@ -195,6 +205,12 @@ impl Store {
         let Some(pseudonym) = self.pseudonym(domain, old)? else {
             return Ok(());
         };
+        if self
+            .pseudonym(domain, new)?
+            .is_some_and(|there| there != pseudonym)
+        {
+            return Err(StoreError::KeyTaken);
+        }
         let mut changes = vec![
             remove(Table::Pseudonym, &pseudonym_key(domain, old)),
             pseudonym_change(domain, new, &pseudonym),
@@ -247,6 +263,53 @@ impl Store {
             .rows(Table::Outbox)
             .filter_map(|(key, _)| RequestId::from_slice(key))
             .collect()
+    }
+
+    /// Handovers of which something typed is kept, and Prepares that wait with theirs.
+    pub(crate) fn drafts(&self) -> Vec<HandoverId> {
+        self.records()
+            .rows(Table::Draft)
+            .filter_map(|(key, _)| HandoverId::from_slice(key))
+            .collect()
+    }
+
+    /// What keeping these pseudonyms beside these keys would meet, in their order: each is looked at as if those
+    /// before it were kept, unless their keys were taken.
+    pub(crate) fn neighbours(
+        &self,
+        domain: &Domain,
+        persons: &[(PersonKey, Pseudonym)],
+    ) -> Result<Vec<Neighbours>, StoreError> {
+        let mut standing: BTreeMap<&PersonKey, Pseudonym> = BTreeMap::new();
+        for (person, _) in persons {
+            if let Some(pseudonym) = self.pseudonym(domain, person)? {
+                standing.insert(person, pseudonym);
+            }
+        }
+        let mut keys: BTreeMap<Vec<u8>, BTreeSet<PersonKey>> = persons
+            .iter()
+            .map(|(_, pseudonym)| (pseudonym.bytes().to_vec(), BTreeSet::new()))
+            .collect();
+        let label = domain.to_string();
+        for (_, value) in self.records().rows(Table::Pseudonym) {
+            let row = read::<PseudonymRow>(value, "pseudonym")?;
+            if row.domain == label
+                && let Some(same) = keys.get_mut(&row.point)
+            {
+                same.extend(PersonKey::kept(&row.person));
+            }
+        }
+        let met = persons.iter().map(|(person, pseudonym)| {
+            let same = keys.entry(pseudonym.bytes().to_vec()).or_default();
+            let also = same.iter().find(|other| *other != person).cloned();
+            let is_taken = standing.get(person).is_some_and(|there| there != pseudonym);
+            if !is_taken {
+                same.insert(person.clone());
+                standing.insert(person, pseudonym.clone());
+            }
+            Neighbours { is_taken, also }
+        });
+        Ok(met.collect())
     }
 
     /// Requests that stopped something, oldest first.
@@ -365,7 +428,7 @@ fn opened(row: OpenedRow) -> Result<Opened, StoreError> {
     Ok(Opened {
         sender: row.sender.parse().map_err(unreadable)?,
         purpose: row.purpose.parse().map_err(unreadable)?,
-        person: PersonKey::new(&row.person),
+        person: PersonKey::kept(&row.person),
         fields: fields.collect::<Result<_, StoreError>>()?,
         opened: Timestamp::from_millis(row.opened_millis),
     })
@@ -420,6 +483,9 @@ pub enum StoreError {
     /// The runtime ended while the store was being written; what was written is found at the next start.
     #[error("the process is ending")]
     Interrupted,
+    /// A person key stands for another person.
+    #[error("this person key stands for another person already; choose another key")]
+    KeyTaken,
     /// One change is larger than a record may be.
     #[error("a value is too large for the store")]
     RecordTooLarge,

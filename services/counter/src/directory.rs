@@ -13,7 +13,7 @@ use crate::counter::{Controller, Counter, InForce};
 use crate::frame::{FrameReader, FrameWriter};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
-use import::all_signed;
+use import::need_signed;
 use rules::calendar::Calendar;
 use rules::directory::{Directory, Right};
 use rules::policy::PolicyBundle;
@@ -61,16 +61,14 @@ pub fn verify_policy_set(
             .map(|mistake| Violation::new(mistake.file.clone(), mistake.to_string()))
             .collect(),
     })?;
-    if all_signed(
+    let signed = (Paper::PolicyBundle, bundle.signed_text());
+    need_signed(
         controllers,
-        Paper::PolicyBundle,
-        bundle.signed_text(),
+        signed,
         &files.signatures,
-    ) {
-        Ok(bundle)
-    } else {
-        Err(Refusal::new(Reason::PolicyUnsigned))
-    }
+        Reason::PolicyUnsigned,
+    )?;
+    Ok(bundle)
 }
 
 fn encode_signatures(signatures: &[ControllerSignature]) -> Result<Vec<u8>, Error> {
@@ -213,7 +211,7 @@ pub async fn stored(
     let Some((directory_file, policy_file)) = database.read(&ReadInForce).await? else {
         return Ok(None);
     };
-    let wrong = |_| Error::Malformed("what is in force");
+    let wrong = |refusal| Error::Unverified(Box::new(refusal));
     let signed = Signed {
         content: directory_file.content.clone(),
         signatures: decode_signatures(&directory_file.signatures)?,

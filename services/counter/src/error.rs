@@ -2,7 +2,7 @@
 //!
 //! Must never carry personal data; a caller sees the reason only, the source goes to the operator.
 
-use rules::reason::Reason;
+use rules::reason::{Reason, Refusal};
 
 /// A fault while serving a call. Nothing was released and nothing half-written.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,14 @@ pub enum Error {
     /// A row or a file has a form that this program never writes.
     #[error("{0} does not have the form this program writes")]
     Malformed(&'static str),
+    /// What is in force is not signed as the configuration says.
+    #[error(
+        "the database has another directory or policy set in force than the configured controllers signed ({}){}; \
+         put back the controllers' public keys under which it was put in force, or the right database",
+        .0.reason,
+        listed(.0)
+    )]
+    Unverified(Box<Refusal>),
     /// A key holder cannot be reached.
     #[error("a key holder cannot be reached")]
     HolderUnavailable,
@@ -27,6 +35,13 @@ pub enum Error {
     Stale,
 }
 
+fn listed(refusal: &Refusal) -> String {
+    let violations = refusal.violations.iter();
+    violations
+        .map(|one| format!("; `{}` {}", one.field, one.description))
+        .collect()
+}
+
 impl Error {
     /// The reason that the caller is told.
     #[must_use]
@@ -34,7 +49,9 @@ impl Error {
         match self {
             Self::Store(store::Error::Full(_)) => Reason::StorageFull,
             Self::Store(store::Error::Unavailable(_)) => Reason::StorageUnavailable,
-            Self::Store(_) | Self::Vault(_) | Self::Malformed(_) => Reason::Internal,
+            Self::Store(_) | Self::Vault(_) | Self::Malformed(_) | Self::Unverified(_) => {
+                Reason::Internal
+            }
             Self::HolderUnavailable => Reason::HolderUnavailable,
             Self::HolderDishonest(reason) => *reason,
             Self::Stale => Reason::PolicyStale,

@@ -414,7 +414,7 @@ pub async fn load_as<T>(
         Some(side) if side == wanted => Ok(Ok(loaded)),
         // The other side knows the handover: it may be told that this step is not its own.
         Some(_) => Ok(Err(Verdict::refused(
-            Reason::StateForbidsEvent,
+            rules::handover::forbidden(&loaded.situation(room)?),
             loaded.record(room),
         ))),
         None => Ok(Err(hidden(Record::default()))),

@@ -160,7 +160,11 @@ impl Counter {
     ) -> Option<Promise> {
         match fault {
             Error::HolderUnavailable | Error::HolderDishonest(_) => {}
-            Error::Store(_) | Error::Vault(_) | Error::Malformed(_) | Error::Stale => return None,
+            Error::Store(_)
+            | Error::Vault(_)
+            | Error::Malformed(_)
+            | Error::Unverified(_)
+            | Error::Stale => return None,
         }
         let refusal = Refusal::new(fault.reason());
         let answer = self.refuse_about(call, name, refusal, about).await;

@@ -332,7 +332,9 @@ impl Command for SendNotice {
         }
         // Who opened nothing holds nothing that could be corrected or erased.
         if loaded.row.opened_at.is_none() {
-            return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
+            let text = "was not opened by the recipient, who so has nothing to correct or to erase";
+            let refusal = Refusal::about(Reason::StateForbidsEvent, "handover_id", text);
+            return Ok(Verdict::refused(refusal, record));
         }
         if let Err(refusal) = loaded.count_line(room, tx).await? {
             return Ok(Verdict::refused(refusal, record));

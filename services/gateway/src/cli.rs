@@ -7,23 +7,25 @@ pub(crate) mod assist;
 mod blocks;
 mod codes;
 mod day;
-pub(crate) mod draft;
 pub mod error;
 pub mod identity;
 mod look;
+pub(crate) mod near;
 mod offer_file;
 pub mod output;
 mod oversight;
 mod people;
 mod person;
 pub(crate) mod portal;
+mod prompt;
+mod search;
 mod session;
 mod verbs;
 
 pub use arguments::{Verb, Who};
 
 use error::CliError;
-use output::{Answer, end, line, note, print};
+use output::{Answer, end, line, note, print, sentences};
 use session::Session;
 use std::process::ExitCode;
 use wire::policy::v1::ExplainDecisionRequest;
@@ -37,7 +39,7 @@ pub async fn run(who: &Who, verb: &Verb) -> ExitCode {
             if who.json && line(&error.json().to_string()).is_ok() {
                 return error.exit_code();
             }
-            note(&error.text());
+            note(sentences(&error.text()).trim_end());
             error.exit_code()
         }
     }

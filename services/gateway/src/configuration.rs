@@ -13,7 +13,7 @@ pub use database::DatabaseSettings;
 pub use fields::Mistake;
 
 use crate::door::budgets::Budgets;
-use crate::files::toml_fault;
+use crate::files::{toml_fault, toml_line};
 use client::connection::host_and_port;
 use client::credentials::TlsFiles;
 use counter::Limits;
@@ -231,13 +231,20 @@ pub enum ConfigurationError {
         message: String,
     },
     /// The file has mistakes; all of them.
-    #[error("the configuration file `{}` has {} mistake(s):{}", path.display(), mistakes.len(), lines(mistakes))]
+    #[error("the configuration file `{}` is wrong in {}:{}", path.display(), places(mistakes.len()), lines(mistakes))]
     Mistakes {
         /// The file.
         path: PathBuf,
         /// Every mistake.
         mistakes: Vec<Mistake>,
     },
+}
+
+fn places(count: usize) -> String {
+    match count {
+        1 => "one place".to_owned(),
+        count => format!("{count} places"),
+    }
 }
 
 fn lines(mistakes: &[Mistake]) -> String {
@@ -266,9 +273,14 @@ impl Configuration {
             }
         })?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        read(table, folder).map_err(|mistakes| ConfigurationError::Mistakes {
-            path: path.to_owned(),
-            mistakes,
+        read(table, folder).map_err(|mut mistakes| {
+            for mistake in &mut mistakes {
+                mistake.line = toml_line(&text, &mistake.field);
+            }
+            ConfigurationError::Mistakes {
+                path: path.to_owned(),
+                mistakes,
+            }
         })
     }
 

@@ -7,7 +7,8 @@ use crate::clock::SystemClock;
 use crate::files::{self, FileError};
 use crate::grpc::status::causes;
 use client::directory::{DirectoryError, parts_to_send, read};
-use client::{Connection, ConnectionError, ProtocolError, Refused};
+use client::error::from_status;
+use client::{Connection, ConnectionError, ProtocolError};
 use rules::calendar::Day;
 use rules::clock::Timestamp;
 use rules::directory::{Directory, head};
@@ -166,7 +167,7 @@ pub async fn import(
         request.request_id = request_id.bytes().to_vec();
         let answer = client.import_directory(request.clone()).await;
         let answer = answer.map_err(|status| {
-            DirectoryCommandError::Broker(Refused::from_status(&status).to_string())
+            DirectoryCommandError::Broker(from_status("ImportDirectory", &status).to_string())
         })?;
         let answer = answer.into_inner();
         if answer.missing_parts.is_empty() {

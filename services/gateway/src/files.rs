@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use toml::de::{DeTable, DeValue};
 use vault::keyfile::{KeyFile, KeyFileError, Role};
 use vault::sign::{Signature, SigningKey};
 
@@ -111,6 +112,33 @@ pub(crate) fn toml_fault(text: &str, error: &toml::de::Error) -> (usize, String)
         (message, None) => message.to_owned(),
     };
     (line.saturating_add(1), message)
+}
+
+/// In which line of a TOML text a field stands, from 1, by its path (`tls.key`, `holders[1].oin`); of one that is not
+/// there, the line of the table in which it is to stand. None for a field that is missing at the top.
+pub(crate) fn toml_line(text: &str, field: &str) -> Option<usize> {
+    let whole = DeTable::parse(text).ok()?.into_inner();
+    let mut table = Some(&whole);
+    let mut start = None;
+    for step in field.split('.') {
+        let (name, place) = match step.trim_end_matches(']').split_once('[') {
+            Some((name, place)) => (name, place.parse::<usize>().ok()),
+            None => (step, None),
+        };
+        let found = table.and_then(|table| table.iter().find(|(key, _)| key.get_ref() == name));
+        let Some((key, value)) = found else { break };
+        start = Some(key.span().start);
+        let mut value = value;
+        if let (DeValue::Array(items), Some(place)) = (value.get_ref(), place)
+            && let Some(item) = items.get(place)
+        {
+            start = Some(item.span().start);
+            value = item;
+        }
+        table = value.get_ref().as_table();
+    }
+    let before = text.get(..start?)?;
+    Some(before.matches('\n').count().saturating_add(1))
 }
 
 /// Reads a file.
@@ -373,6 +401,24 @@ mod tests {
         check_toml("a = 1\n[tls\nkey = 2\n", (2, ""));
         check_toml("a = 1\n[tls]\n[tls]\n", (3, ""));
         check_toml("a = \n", (1, "`a`: "));
+    }
+
+    #[test]
+    fn a_field_has_its_line_and_a_missing_one_that_of_its_table() {
+        let text = "a = 1\n\n[tls]\nkey = 2\n\n[[holders]]\noin = 1\n[[holders]]\noin = 2\n";
+        for (field, line) in [
+            ("a", Some(1)),
+            ("b", None),
+            ("tls", Some(3)),
+            ("tls.key", Some(4)),
+            ("tls.issuer", Some(3)),
+            ("holders[0].oin", Some(7)),
+            ("holders[1].oin", Some(9)),
+            ("holders[1].address", Some(8)),
+            ("holders[1]", Some(8)),
+        ] {
+            assert_eq!(toml_line(text, field), line, "{field}");
+        }
     }
 
     #[test]

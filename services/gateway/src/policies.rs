@@ -2,9 +2,12 @@
 //!
 //! Must never put a set in force by itself: that is a logged call to a running broker.
 
+use crate::cli::near::meant;
+use crate::cli::output::quoted;
 use crate::clock::SystemClock;
 use crate::files::{self, FileError};
-use client::{Connection, ConnectionError, Refused};
+use client::error::from_status;
+use client::{Connection, ConnectionError};
 use rules::hex;
 use rules::id::{Basis, NameError, PeerKind, Purpose, RequestId};
 use rules::policy::{
@@ -33,8 +36,15 @@ pub enum PolicyCommandError {
     #[error("{} case(s) fail:{}", .0.len(), .0.iter().map(|line| format!("\n  {line}")).collect::<String>())]
     Cases(Vec<String>),
     /// A word of the question is in no list.
-    #[error("`{0}` is not in its list of codes")]
-    Unknown(&'static str),
+    #[error("`{typed}` is no {what}; {meant}")]
+    Unknown {
+        /// Which word.
+        what: &'static str,
+        /// What was typed.
+        typed: String,
+        /// What was perhaps meant, or all there is.
+        meant: String,
+    },
     /// A name is not one.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -154,14 +164,17 @@ pub struct Words {
 
 impl Words {
     fn question(&self) -> Result<Question, PolicyCommandError> {
-        let action =
-            Action::from_code(&self.action).ok_or(PolicyCommandError::Unknown("action"))?;
-        let kind =
-            |text: &str, name| PeerKind::from_code(text).ok_or(PolicyCommandError::Unknown(name));
-        let kinds = (
-            kind(&self.sender, "sender")?,
-            kind(&self.recipient, "recipient")?,
-        );
+        let action = Action::from_code(&self.action).ok_or_else(|| {
+            let known = Action::ALL.iter().map(|action| action.code());
+            unknown("action", &self.action, known)
+        })?;
+        let kind = |text: &str| {
+            PeerKind::from_code(text).ok_or_else(|| {
+                let known = PeerKind::ALL.iter().map(|kind| kind.code());
+                unknown("kind of organisation", text, known)
+            })
+        };
+        let kinds = (kind(&self.sender)?, kind(&self.recipient)?);
         let purpose: Purpose = self.purpose.parse()?;
         let basis: Basis = self.basis.parse()?;
         let mut question = Question::new(action, kinds, purpose, basis);
@@ -172,10 +185,25 @@ impl Words {
             question.labels = Some(labels?);
         }
         if let Some(consent) = &self.consent {
-            let state = consent_state(consent).ok_or(PolicyCommandError::Unknown("consent"))?;
+            let state = consent_state(consent).ok_or_else(|| {
+                let known = ConsentState::ALL.iter().map(|state| state.code());
+                unknown("state of a consent", consent, known)
+            })?;
             question.consent = Some(AssumedConsent::new(state));
         }
         Ok(question)
+    }
+}
+
+fn unknown<'k>(
+    what: &'static str,
+    typed: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> PolicyCommandError {
+    PolicyCommandError::Unknown {
+        what,
+        typed: quoted(typed),
+        meant: meant(typed, known),
     }
 }
 
@@ -238,6 +266,8 @@ pub async fn activate(
             signatures,
         })
         .await
-        .map_err(|status| PolicyCommandError::Broker(Refused::from_status(&status).to_string()))?;
+        .map_err(|status| {
+            PolicyCommandError::Broker(from_status("ActivatePolicySet", &status).to_string())
+        })?;
     Ok(hex::encode(&answer.into_inner().policy_set_sha256))
 }

@@ -3,7 +3,8 @@
 //! Must never open it without a call to the running broker, which keeps in its log who did.
 
 use crate::clock::SystemClock;
-use client::{Connection, Refused};
+use client::Connection;
+use client::error::from_status;
 use rules::clock::Timestamp;
 use rules::id::{EntryId, Oin, RequestId};
 use serde_json::{Value, json};
@@ -16,12 +17,12 @@ type Told = Result<(String, Value), DoorError>;
 
 /// What the broker said instead.
 #[derive(Debug, thiserror::Error)]
-#[error("the broker does not do it: {0}")]
+#[error("the door stays as it is: {0}")]
 pub(crate) struct DoorError(String);
 
 impl From<tonic::Status> for DoorError {
     fn from(status: tonic::Status) -> Self {
-        Self(Refused::from_status(&status).to_string())
+        Self(from_status("the call", &status).to_string())
     }
 }
 

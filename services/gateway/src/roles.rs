@@ -47,7 +47,12 @@ pub enum StartError {
     #[error("what is stored cannot be used")]
     Counter(#[from] counter::Error),
     /// The directory or the policy set for the first start is not good.
-    #[error("the {what} for the first start was refused: {}{}", refusal.reason, listed(refusal))]
+    #[error(
+        "the {what} for the first start was refused: {}: {}{}",
+        refusal.reason,
+        refusal.reason.english(),
+        listed(refusal)
+    )]
     Refused {
         /// Directory or policy set.
         what: &'static str,
@@ -104,6 +109,6 @@ fn listed(refusal: &Refusal) -> String {
     refusal
         .violations
         .iter()
-        .map(|violation| format!("\n  `{}`: {}", violation.field, violation.description))
+        .map(|violation| format!("\n  `{}` {}", violation.field, violation.description))
         .collect()
 }

@@ -12,7 +12,7 @@ mod state;
 mod table;
 mod timer;
 
-pub use apply::{Situation, Step, apply};
+pub use apply::{Situation, Step, apply, forbidden};
 pub use code::{CancelCode, DeclineCode, ExpiryCode, OutcomeCode, QuestionCode, ReturnCode};
 pub use contact::{ContactDate, contact_date, proposed_date};
 pub use event::{Actor, Event, InboxKind, Side};

@@ -109,8 +109,8 @@ reasons! {
         "The revision is not the handover's present one: it has changed since you read it. Read it again and decide anew.",
         "Het revisienummer is niet het huidige: de overdracht is veranderd sinds u die las. Lees de overdracht opnieuw en beslis opnieuw.";
     MessageTooLarge, "MESSAGE_TOO_LARGE", 9, ResourceExhausted,
-        "The message or the sealed dossier is larger than the limit (1 MiB and 768 KiB). Send less, or in more requests.",
-        "Het bericht of het verzegelde dossier is groter dan de grens (1 MiB en 768 KiB). Stuur minder, of in meer verzoeken.";
+        "The message or the sealed dossier is larger than the limit (1 MiB and 768 KiB). Send fewer or shorter fields.",
+        "Het bericht of het verzegelde dossier is groter dan de grens (1 MiB en 768 KiB). Stuur minder of kortere velden.";
     PageTokenInvalid, "PAGE_TOKEN_INVALID", 10, InvalidArgument,
         "The page token is not one that this gateway gave you for this question. Start again without a token.",
         "Het paginakenmerk is niet door deze gateway voor deze vraag gegeven. Begin opnieuw zonder kenmerk.";
@@ -123,29 +123,29 @@ reasons! {
         "Er is hier niets voor u: het bestaat niet, is niet van u, of mag niet gedeeld worden. Het antwoord is in al die gevallen gelijk. Kijk of klopt wat u hebt ingevuld.";
     // policy
     PurposeUnknown, "PURPOSE_UNKNOWN", 13, FailedPrecondition,
-        "The purpose is not in the purpose register. Use one that is: `policies/register.toml` of the gateway names them.",
-        "Het doel staat niet in het doelregister. Gebruik een doel dat er wel in staat: `policies/register.toml` van de gateway noemt ze.";
+        "The purpose is not in the purpose register. Name one that is there.",
+        "Het doel staat niet in het doelregister. Noem een doel dat er wel staat.";
     BasisMissing, "BASIS_MISSING", 14, FailedPrecondition,
-        "The register has no legal basis for this purpose between these kinds of organisation. Look whether purpose and recipient are meant so; otherwise it may not be exchanged.",
-        "Het register heeft geen grondslag voor dit doel tussen deze soorten organisaties. Kijk of doel en ontvanger zo zijn bedoeld; anders mag dit niet worden uitgewisseld.";
+        "The register has no legal basis for this purpose between these kinds of organisation. Choose another purpose or recipient; `sluis explain` tells what may be.",
+        "Het register heeft geen grondslag voor dit doel tussen deze soorten organisaties. Kies een ander doel of een andere ontvanger; `sluis explain` zegt wat kan.";
     BasisMismatch, "BASIS_MISMATCH", 15, FailedPrecondition,
-        "The legal basis that the request names is not the register's for this purpose and these kinds of organisation. `explain` says which it is; name that one.",
-        "De grondslag die het verzoek noemt is niet die van het register voor dit doel en deze soorten organisaties. `explain` zegt welke dat is; noem die.";
+        "The legal basis that the request names is not the one in the register for this purpose and these kinds of organisation. Name the register's.",
+        "De grondslag die het verzoek noemt is niet die van het register voor dit doel en deze soorten organisaties. Noem die van het register.";
     NoAgreement, "NO_AGREEMENT", 16, FailedPrecondition,
-        "There is no valid edge in the directory for this sender, recipient and purpose. Look whether the recipient is meant so; otherwise the controllers must agree on an edge first.",
-        "Er is geen geldige verbinding in het register voor deze afzender, ontvanger en dit doel. Kijk of de ontvanger zo is bedoeld; anders moeten de verwerkingsverantwoordelijken eerst een verbinding afspreken.";
+        "There is no valid edge in the directory for this sender, recipient and purpose. Both organisations sign one first; ask your controller.",
+        "Er is geen geldige verbinding in het register voor deze afzender, ontvanger en dit doel. Beide organisaties tekenen er eerst een; vraag uw verwerkingsverantwoordelijke.";
     NoApplicablePermit, "NO_APPLICABLE_PERMIT", 17, PermissionDenied,
-        "No policy permits this action. `explain` shows how the policy set decides; it is the controllers who can change it.",
-        "Geen enkele beleidsregel staat deze handeling toe. `explain` toont hoe het beleid beslist; de verwerkingsverantwoordelijken kunnen het wijzigen.";
+        "No policy permits this action. Nothing was done; `sluis explain` tells what may be.",
+        "Geen enkele beleidsregel staat deze handeling toe. Er is niets gebeurd; `sluis explain` zegt wat kan.";
     ConsentMissing, "CONSENT_MISSING", 18, FailedPrecondition,
-        "This exchange needs the person's consent and there is none. Ask for it with `ask-consent`.",
-        "Deze uitwisseling vraagt toestemming van de persoon en die is er niet. Vraag haar met `ask-consent`.";
+        "This exchange needs the person's consent and there is none. It is the person's turn: ask for it.",
+        "Deze uitwisseling vraagt toestemming van de persoon en die is er niet. De persoon is aan zet: vraag erom.";
     ConsentNotActive, "CONSENT_NOT_ACTIVE", 19, FailedPrecondition,
-        "The person's consent is not active at this moment: it was stopped, or its term is over. Only the person can give it anew.",
-        "De toestemming van de persoon geldt op dit moment niet: zij is gestopt, of de termijn is voorbij. Alleen de persoon kan haar opnieuw geven.";
+        "The person's consent is not active at this moment: it ended or has not begun. It is the person's turn: ask again if it is still needed.",
+        "De toestemming van de persoon geldt op dit moment niet: zij is voorbij of nog niet begonnen. De persoon is aan zet: vraag het opnieuw als het nog nodig is.";
     ConsentScopeExceeded, "CONSENT_SCOPE_EXCEEDED", 20, FailedPrecondition,
-        "The request goes beyond what the person consented to. Leave out what lies outside, or ask the person for more.",
-        "Het verzoek gaat verder dan waar de persoon toestemming voor gaf. Laat weg wat erbuiten valt, of vraag de persoon om meer.";
+        "The request goes beyond what the person consented to. Ask for fewer labels, or ask the person for more.",
+        "Het verzoek gaat verder dan waar de persoon toestemming voor gaf. Vraag minder labels, of vraag de persoon om meer.";
     SecrecyNotWaived, "SECRECY_NOT_WAIVED", 21, FailedPrecondition,
         "The law's duty of secrecy holds: the person's written declaration that it is waived is missing. Have it signed, and register the consent with it.",
         "De geheimhoudingsplicht geldt: de schriftelijke verklaring van de persoon dat daarvan wordt afgezien ontbreekt. Laat die tekenen, en leg de toestemming ermee vast.";
@@ -156,17 +156,17 @@ reasons! {
         "A BSN may not be exchanged here: both sides need a legal ground for it. Leave it out.",
         "Een BSN mag hier niet worden uitgewisseld: beide kanten hebben daarvoor een wettelijke grond nodig. Laat het weg.";
     HandoverExpired, "HANDOVER_EXPIRED", 24, FailedPrecondition,
-        "The time for this step has passed, and the handover ends. The sender can offer anew.",
-        "De termijn voor deze stap is voorbij, en de overdracht eindigt. De afzender kan opnieuw aanbieden.";
+        "The time for this step has passed, and the handover ends by itself. It is the sender's turn: prepare a new one.",
+        "De termijn voor deze stap is voorbij, en de overdracht eindigt vanzelf. De afzender is aan zet: bereid een nieuwe voor.";
     OutsideRegion, "OUTSIDE_REGION", 25, PermissionDenied,
-        "The edge does not cover this region. Choose the recipient of the person's region.",
-        "De verbinding geldt niet voor deze regio. Kies de ontvanger van de regio van de persoon.";
+        "The edge does not cover this region. Choose a recipient of the region, or have both organisations sign another edge.",
+        "De verbinding geldt niet voor deze regio. Kies een ontvanger van de regio, of laat beide organisaties een andere verbinding tekenen.";
     ProcessingRestricted, "PROCESSING_RESTRICTED", 26, FailedPrecondition,
-        "Processing is restricted (AVG article 18); nothing is released. It is the turn of the sender's privacy officer, who can lift it (`decide`); deadlines stand still.",
-        "De verwerking is beperkt (AVG artikel 18); er wordt niets vrijgegeven. De privacyfunctionaris van de afzender is aan zet en kan het opheffen (`decide`); termijnen staan stil.";
+        "Processing is restricted (AVG article 18); nothing is released until that is lifted. It is the officer's turn; you need do nothing.",
+        "De verwerking is beperkt (AVG artikel 18); er wordt niets vrijgegeven tot dat is opgeheven. De functionaris is aan zet; u hoeft niets te doen.";
     ObjectionPending, "OBJECTION_PENDING", 27, FailedPrecondition,
-        "The person has objected (AVG article 21); nothing is released. It is the turn of the sender's privacy officer, who decides (`decide`); deadlines stand still.",
-        "De persoon heeft bezwaar gemaakt (AVG artikel 21); er wordt niets vrijgegeven. De privacyfunctionaris van de afzender is aan zet en beslist (`decide`); termijnen staan stil.";
+        "The person has objected (AVG article 21); nothing is released until the officer has decided. It is the turn of the sender's officer; you need do nothing.",
+        "De persoon heeft bezwaar gemaakt (AVG artikel 21); er wordt niets vrijgegeven tot de functionaris heeft beslist. De functionaris van de afzender is aan zet; u hoeft niets te doen.";
     ReceiverNotReady, "RECEIVER_NOT_READY", 28, FailedPrecondition,
         "The recipient cannot receive yet: it has no valid sealing key in the directory, or its desk has not opened its context. Ask it to do so.",
         "De ontvanger kan nog niet ontvangen: er staat geen geldige verzegelsleutel in het register, of het loket heeft zijn context niet geopend. Vraag de ontvanger dat te doen.";
@@ -177,30 +177,30 @@ reasons! {
         "A policy could not be evaluated, so the answer is no. The operator must look at the policy set.",
         "Een beleidsregel kon niet worden uitgevoerd, dus het antwoord is nee. De beheerder moet naar het beleid kijken.";
     LabelUnknown, "LABEL_UNKNOWN", 31, InvalidArgument,
-        "A label is not in the register's list of labels; the details name it. Look for a slip of the pen, or leave it out.",
-        "Een label staat niet in de labellijst van het register; de details noemen het. Kijk of het een verschrijving is, of laat het weg.";
+        "A label is not in the register's list of labels; the details name it. Write it as the register does, or leave it out.",
+        "Een label staat niet in de labellijst van het register; de details noemen het. Schrijf het zoals het register, of laat het weg.";
     LabelDoubled, "LABEL_DOUBLED", 32, InvalidArgument,
-        "A label occurs more than once. Send each label once.",
-        "Een label komt vaker dan een keer voor. Stuur elk label een keer.";
+        "A label occurs more than once. Give each label one value.",
+        "Een label komt vaker dan een keer voor. Geef elk label een waarde.";
     LabelsTooMany, "LABELS_TOO_MANY", 33, InvalidArgument,
-        "There are more labels than the limit of 64. Send fewer.",
-        "Er zijn meer labels dan de grens van 64. Stuur er minder.";
+        "There are more labels than the limit of 64. Send fewer, in a second handover if need be.",
+        "Er zijn meer labels dan de grens van 64. Stuur er minder, zo nodig in een tweede overdracht.";
     LabelsNoneAllowed, "LABELS_NONE_ALLOWED", 34, FailedPrecondition,
-        "None of the labels may be exchanged for this purpose. `explain` with a label says what is allowed.",
-        "Geen van de labels mag voor dit doel worden uitgewisseld. `explain` met een label zegt wat mag.";
+        "None of the labels may be exchanged for this purpose. Ask for others; the register has those that may be.",
+        "Geen van de labels mag voor dit doel worden uitgewisseld. Vraag andere; het register heeft die welke mogen.";
     // handover
     StateForbidsEvent, "STATE_FORBIDS_EVENT", 35, FailedPrecondition,
-        "The handover is in a state in which this step cannot be taken.",
-        "De overdracht is in een toestand waarin deze stap niet kan.";
+        "This step is not to be taken now, or not by you. The details say how it stands and who may do what. Look at the handover again before you decide.",
+        "Deze stap kan nu niet, of niet door u. De details zeggen hoe het ervoor staat en wie wat kan doen. Bekijk de overdracht opnieuw voor u beslist.";
     ContactDateInvalid, "CONTACT_DATE_INVALID", 36, InvalidArgument,
         "Completing needs the date of the contact with the candidate, on or after the release and not in the future. Give the day on which you really spoke.",
         "Afronden vraagt de datum van het contact met de kandidaat, op of na de vrijgave en niet in de toekomst. Geef de dag waarop echt is gesproken.";
     CodeUnknown, "CODE_UNKNOWN", 37, InvalidArgument,
-        "The code is not in the list for this step. The handover page of the documentation and the proto have the list.",
-        "De code staat niet in de lijst voor deze stap. De documentatie van de overdracht en het proto hebben de lijst.";
+        "The code is not in the list for this step; the details say which it is about. Choose one of the list.",
+        "De code staat niet in de lijst voor deze stap; de details zeggen welke. Kies er een uit de lijst.";
     SubjectMismatch, "SUBJECT_MISMATCH", 38, FailedPrecondition,
-        "The released pseudonym belongs to another person than the one the handover was prepared for. Nothing was released, and both officers see it. Cancel, and prepare with the right person.",
-        "Het vrijgegeven pseudoniem hoort bij een andere persoon dan voor wie de overdracht is voorbereid. Er is niets vrijgegeven, en beide functionarissen zien het. Trek in, en bereid voor met de juiste persoon.";
+        "The released pseudonym belongs to another person than the one the handover was prepared for. Nothing was released, and the officer sees it. Check whether the person key was given to another person; cancel, and offer anew.",
+        "Het vrijgegeven pseudoniem hoort bij een andere persoon dan voor wie de overdracht is voorbereid. Er is niets vrijgegeven, en de functionaris ziet het. Kijk of de persoonssleutel aan een ander is gegeven; trek in en bied opnieuw aan.";
     ManifestInvalid, "MANIFEST_INVALID", 39, InvalidArgument,
         "The manifest is not well formed, or names another handover, stage, recipient or purpose. Make it for this step anew; the client library does.",
         "Het manifest is niet goed gevormd, of noemt een andere overdracht, fase, ontvanger of doel. Maak het voor deze stap opnieuw; de clientbibliotheek doet dat.";
@@ -211,17 +211,17 @@ reasons! {
         "A sealed field or its order does not match the digest in the manifest. Seal and sign anew, and send both as they were made.",
         "Een verzegeld veld of de opdracht past niet bij de samenvatting in het manifest. Verzegel en teken opnieuw, en stuur beide zoals ze zijn gemaakt.";
     FieldTooLarge, "FIELD_TOO_LARGE", 42, InvalidArgument,
-        "A field is larger than 64 KiB, or its sealed size is not a padded size. Shorten the field; the client library pads.",
-        "Een veld is groter dan 64 KiB, of de verzegelde grootte is geen opgevulde grootte. Kort het veld in; de clientbibliotheek vult op.";
+        "A field is larger than 64 KiB, or its sealed size is not a padded size. Make the value shorter.",
+        "Een veld is groter dan 64 KiB, of de verzegelde grootte is geen opgevulde grootte. Maak de waarde korter.";
     SealingKeyOutdated, "SEALING_KEY_OUTDATED", 43, FailedPrecondition,
         "The fields were sealed to a key that is not the recipient's current one. Prepare again or seal anew.",
         "De velden zijn verzegeld met een sleutel die niet de huidige van de ontvanger is. Bereid opnieuw voor of verzegel opnieuw.";
     NoticeAnswered, "NOTICE_ANSWERED", 44, FailedPrecondition,
-        "This notice has been answered already; the first answer stands. Nothing is to be done.",
-        "Deze kennisgeving is al beantwoord; het eerste antwoord geldt. Er hoeft niets te gebeuren.";
+        "This notice has been answered already. Nothing is left to do; a new answer needs a new notice.",
+        "Deze kennisgeving is al beantwoord. Er is niets meer te doen; een nieuw antwoord vraagt een nieuwe kennisgeving.";
     NoticeGroundMissing, "NOTICE_GROUND_MISSING", 45, InvalidArgument,
-        "Keeping data after a notice needs a legal ground. Name it, or erase and answer that.",
-        "Gegevens bewaren na een kennisgeving vraagt een wettelijke grond. Noem die, of wis en antwoord dat.";
+        "Keeping data after a notice needs a legal ground. Name it, or answer that the data were erased.",
+        "Gegevens bewaren na een kennisgeving vraagt een wettelijke grond. Noem die, of antwoord dat de gegevens zijn gewist.";
     NoticeSignatureInvalid, "NOTICE_SIGNATURE_INVALID", 46, InvalidArgument,
         "The answer's signature is not by the calling desk's registered key. Sign with that key, or have the desk's new key registered in the directory.",
         "De handtekening onder het antwoord is niet van de geregistreerde sleutel van het aanroepende loket. Teken met die sleutel, of laat de nieuwe sleutel van het loket in het register opnemen.";
@@ -239,11 +239,11 @@ reasons! {
         "The closed table of conversions does not have this order: kind, issuer, source, targets and owner must all fit. docs/pseudonyms.md has the table.",
         "De gesloten tabel van omzettingen kent deze opdracht niet: soort, opdrachtgever, bron, doelen en eigenaar moeten alle kloppen. docs/pseudonyms.md heeft de tabel.";
     OrderExpired, "ORDER_EXPIRED", 51, FailedPrecondition,
-        "The order's window has passed. Sign a fresh order; the request id may stay.",
-        "Het tijdvenster van de opdracht is voorbij. Teken een nieuwe opdracht; het verzoeknummer mag blijven.";
+        "The order's window of five minutes has passed: it took too long, or the clock of the issuing desk is slow. Set that clock (NTP) and sign a fresh order; the request id may stay.",
+        "Het tijdvenster van vijf minuten is voorbij: het duurde te lang, of de klok van het loket loopt achter. Zet die klok gelijk (NTP) en teken een nieuwe opdracht; het verzoeknummer mag blijven.";
     OrderNotYetValid, "ORDER_NOT_YET_VALID", 52, FailedPrecondition,
-        "The order's window has not begun. Check the clock of the issuing desk.",
-        "Het tijdvenster van de opdracht is nog niet begonnen. Controleer de klok van het loket.";
+        "The order's window has not begun: the clock of the issuing desk is fast. Set it (NTP) and sign a fresh order.",
+        "Het tijdvenster van de opdracht is nog niet begonnen: de klok van het loket loopt voor. Zet die gelijk (NTP) en teken een nieuwe opdracht.";
     OrderWindowTooLong, "ORDER_WINDOW_TOO_LONG", 53, InvalidArgument,
         "The order is valid for longer than five minutes. Sign one with a shorter window.",
         "De opdracht geldt langer dan vijf minuten. Teken er een met een korter tijdvenster.";
@@ -260,8 +260,8 @@ reasons! {
         "The order names a context that has not been opened or is no longer current. Open it (OpenContext), and enrol anew where the epoch has changed.",
         "De opdracht noemt een context die niet is geopend of niet meer geldt. Open hem (OpenContext), en schrijf opnieuw in waar de periode is veranderd.";
     ContextRequestInvalid, "CONTEXT_REQUEST_INVALID", 58, InvalidArgument,
-        "The request to open a context is not signed by its owner, or its walk along the holders does not add up. Begin again from the first holder.",
-        "Het verzoek om een context te openen is niet door de eigenaar getekend, of de gang langs de sleutelhouders klopt niet. Begin opnieuw bij de eerste sleutelhouder.";
+        "The request to open a context is not signed by its owner, or its walk along the holders does not add up: then a commitment in a holder's configuration is wrong. Compare `commitments` everywhere with what `sluis keys new` printed.",
+        "Het verzoek om een context te openen is niet door de eigenaar getekend, of de gang langs de sleutelhouders klopt niet: dan is een commitment in de configuratie van een sleutelhouder verkeerd. Vergelijk `commitments` overal met wat `sluis keys new` afdrukte.";
     PointInvalid, "POINT_INVALID", 59, InvalidArgument,
         "A point is not a canonical ristretto255 encoding of 32 bytes, or is the identity. Encode it so (RFC 9496).",
         "Een punt is geen canonieke ristretto255-codering van 32 bytes, of is het neutrale element. Codeer het zo (RFC 9496).";
@@ -282,8 +282,8 @@ reasons! {
         "The directory file cannot be accepted; the details name every mistake. Correct them, raise the version and have it signed anew.",
         "Het registerbestand kan niet worden aanvaard; de details noemen elke fout. Verbeter ze, verhoog de versie en laat het opnieuw tekenen.";
     DirectorySignatureInvalid, "DIRECTORY_SIGNATURE_INVALID", 65, PermissionDenied,
-        "The directory file is not signed by all controllers, or was changed after that. Have exactly this file signed by each of them.",
-        "Het registerbestand is niet door alle verwerkingsverantwoordelijken getekend, of is daarna veranderd. Laat precies dit bestand door elk van hen tekenen.";
+        "The directory file is not signed by all controllers; the details say by whom not. Have them sign this version, or correct the controllers' public keys in the configuration.",
+        "Het registerbestand is niet door alle verwerkingsverantwoordelijken getekend; de details zeggen door wie niet. Laat hen deze versie tekenen, of herstel hun publieke sleutels in de configuratie.";
     DirectoryVersionLower, "DIRECTORY_VERSION_LOWER", 66, FailedPrecondition,
         "The directory file has a lower or equal version than the one in force. Use the newest; going back is a new version with the old content.",
         "Het registerbestand heeft een lagere of gelijke versie dan het geldende. Gebruik het nieuwste; teruggaan is een nieuwe versie met de oude inhoud.";
@@ -291,8 +291,8 @@ reasons! {
         "The policy set cannot be accepted; the details name every mistake. Correct them; `policy check` looks a folder over.",
         "Het beleid kan niet worden aanvaard; de details noemen elke fout. Verbeter ze; `policy check` kijkt een map na.";
     PolicyUnsigned, "POLICY_UNSIGNED", 68, PermissionDenied,
-        "The policy set is not signed by all controllers, or was changed after that. Have exactly this set signed by each of them (`policy sign`).",
-        "Het beleid is niet door alle verwerkingsverantwoordelijken getekend, of is daarna veranderd. Laat precies dit beleid door elk van hen tekenen (`policy sign`).";
+        "The policy set is not signed by all controllers; the details say by whom not. Have them sign this set (`sluis policy sign`), or correct the controllers' public keys in the configuration.",
+        "Het beleid is niet door alle verwerkingsverantwoordelijken getekend; de details zeggen door wie niet. Laat hen dit beleid tekenen (`sluis policy sign`), of herstel hun publieke sleutels in de configuratie.";
     // fault
     StorageFull, "STORAGE_FULL", 69, Unavailable,
         "The database has no room. Nothing was done; the operator must make room.",
@@ -344,8 +344,15 @@ reasons! {
         "The gateway was put back from a backup, and something that your organisation had stopped and sent again cannot be read. Until the joint privacy officer decides about it, nothing of yours is done but stops. Ask that officer; then repeat with the same request id.",
         "De gateway is teruggezet uit een back-up, en iets wat uw organisatie had gestopt en opnieuw heeft gestuurd is niet te lezen. Tot de gezamenlijke privacyfunctionaris daarover beslist, kunt u alleen stoppen. Vraag het die functionaris; herhaal daarna met hetzelfde verzoeknummer.";
     TooManyCalls, "TOO_MANY_CALLS", 85, ResourceExhausted,
-        "Your organisation has as many connections or calls open, sends or leaves unread as much, or calls as often, as one organisation may. Nothing was done. Wait as long as RetryInfo says; then repeat with the same request id.",
-        "Uw organisatie heeft zoveel verbindingen of aanroepen open, stuurt of laat zoveel ongelezen, of roept zo vaak aan, als één organisatie mag. Er is niets gebeurd. Wacht zo lang als RetryInfo zegt; herhaal daarna met hetzelfde verzoeknummer.";
+        "Your organisation, or all together, have as many connections or calls open, send or leave unread as much, or call as often, as may be; the details name the budget. Nothing was done, and it passes by itself. Wait as long as RetryInfo says; then repeat with the same request id.",
+        "Uw organisatie, of iedereen samen, heeft zoveel verbindingen of aanroepen open, stuurt of laat zoveel ongelezen, of roept zo vaak aan, als mag; de details noemen het budget. Er is niets gebeurd, en het gaat vanzelf over. Wacht zo lang als RetryInfo zegt; herhaal daarna met hetzelfde verzoeknummer.";
+    // the partner's own side
+    BsnInText, "BSN_IN_TEXT", 95, InvalidArgument,
+        "Something that looks like a BSN stands where none may stand; the details name the place. Nothing was sent. Take it out. Is it another number, then list that label under `number_labels` in this desk's settings.",
+        "Er staat iets dat op een BSN lijkt waar er geen mag staan; de details noemen de plaats. Er is niets verstuurd. Haal het weg. Is het een ander nummer, zet dat label dan onder `number_labels` in de instellingen van dit loket.";
+    PersonKeyTaken, "PERSON_KEY_TAKEN", 96, AlreadyExists,
+        "This person key stands for another number already, and still does. Check the key and the number. Choose another key, or say that it is to be replaced (`--replace`): offers of the earlier person can then no longer be released.",
+        "Deze persoonssleutel hoort al bij een ander nummer, en dat is zo gebleven. Controleer de sleutel en het nummer. Kies een andere sleutel, of zeg dat hij vervangen moet worden (`--replace`): aanbiedingen van de eerdere persoon kunt u dan niet meer vrijgeven.";
 }
 
 impl fmt::Display for Reason {

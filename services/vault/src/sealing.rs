@@ -498,10 +498,20 @@ fn open_once(
     Ok(Secret::new(bytes))
 }
 
+/// Octets of a sealed value, from those of the value itself.
+#[must_use]
+pub const fn sealed_bytes(value_bytes: usize) -> usize {
+    padded_bytes(value_bytes) + TAG_BYTES
+}
+
+const fn padded_bytes(value_bytes: usize) -> usize {
+    (value_bytes + LENGTH_BYTES).next_multiple_of(FIELD_PADDING_BYTES)
+}
+
 /// u32 length, value, zeros up to a multiple of 256.
 fn pad(value: &[u8]) -> Result<Vec<u8>, SealingError> {
     let length = u32::try_from(value.len()).map_err(|_| SealingError::FieldTooLong)?;
-    let whole = (value.len() + LENGTH_BYTES).next_multiple_of(FIELD_PADDING_BYTES);
+    let whole = padded_bytes(value.len());
     let mut padded = Vec::with_capacity(whole + TAG_BYTES);
     padded.extend_from_slice(&length.to_be_bytes());
     padded.extend_from_slice(value);

@@ -95,6 +95,7 @@ impl Journal {
             ClientError::Waiting { .. } => "WAITING",
             ClientError::Store(_) => "STORE",
             ClientError::Input { what, .. } => what,
+            ClientError::NotSent(refusal) => refusal.reason.code(),
             ClientError::Directory(_) => "DIRECTORY",
         };
         // A person who stops something hears that somebody is away, at the most.

@@ -268,7 +268,7 @@ impl Client {
         let beside = Beside {
             order: Some(order),
             person: person.expose().to_owned(),
-            changes: Vec::new(),
+            ..Beside::default()
         };
         Ok(self.run_beside(message, beside).await?.question()?)
     }

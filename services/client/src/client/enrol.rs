@@ -35,8 +35,10 @@ pub struct Enrolled {
     /// The partner's own key of the person.
     pub person: PersonKey,
     /// None when the pseudonym is kept; otherwise why not. The reason is `INTERNAL` when the gateway
-    /// gave one that this version does not know.
+    /// gave one that this version does not know, and `PERSON_KEY_TAKEN` when the key stands for another number.
     pub refused: Option<Reason>,
+    /// Another key that stands for the same number here. Both are kept; a dossier comes under the first of them.
+    pub also: Option<PersonKey>,
 }
 
 /// How often those whose order expired are sent again with a fresh one.
@@ -110,7 +112,8 @@ impl Client {
 
     /// Enrols persons: hashes and encrypts each number here, has the holders convert it to this realm's
     /// own pseudonym, and keeps that beside the person key. Answers in the order of `persons`. Persons
-    /// who are enrolled already are simply enrolled again, with the same result.
+    /// who are enrolled already are simply enrolled again, with the same result. A key that stands for another number
+    /// goes on standing for that, unless the client is [`Client::replacing`].
     ///
     /// Needs the right `bsn`. Numbers that fail the eleven-test cannot be made into a [`Bsn`] at all.
     ///
@@ -131,12 +134,24 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When the store does not take it.
+    /// When the key stands for somebody already, or the store does not take it.
     pub async fn enrol_without_number(&self, person: &PersonKey) -> Result<(), ClientError> {
         let directory = self.directory().await?;
         let domain = self.own_domain(&directory)?;
+        self.need_free(&domain, person)?;
         let change = crate::store::pseudonym_change(&domain, person, &Pseudonym::random());
         Ok(self.outbox.commit(vec![change]).await?)
+    }
+
+    /// A key that stands for somebody is not given to another, of whom it is not known yet who that is.
+    pub(super) fn need_free(&self, domain: &Domain, person: &PersonKey) -> Result<(), ClientError> {
+        if self.replaces || self.store().pseudonym(domain, person)?.is_none() {
+            return Ok(());
+        }
+        Err(ClientError::Input {
+            what: "this person key stands for somebody already",
+            remedy: "choose another key, or say --replace if it is to stand for another person",
+        })
     }
 
     /// Enrols one batch. Those whose order expired on the way are enrolled again with a fresh one, a bounded
@@ -205,12 +220,12 @@ impl Client {
             return Err(error.into());
         }
         let holders = directory.holder_keys()?;
-        let (mut enrolled, mut kept) = (Vec::new(), Vec::new());
+        let (mut enrolled, mut converted) = (Vec::new(), Vec::new());
         for (item, result) in items.iter().zip(answer.results) {
             let refused = match result.outcome {
                 Some(message::enrol_result::Outcome::Conversion(conversion)) => {
                     let pseudonym = open_conversion(conversion, &item.order, 0, &holders, key)?;
-                    kept.push((item.person.clone(), pseudonym));
+                    converted.push((item.person.clone(), pseudonym));
                     None
                 }
                 Some(message::enrol_result::Outcome::RefusedReason(code)) => {
@@ -221,14 +236,33 @@ impl Client {
             enrolled.push(Enrolled {
                 person: item.person.clone(),
                 refused,
+                also: None,
             });
         }
-        let changes = kept
-            .iter()
-            .map(|(person, point)| crate::store::pseudonym_change(&domain, person, point))
-            .collect();
-        self.outbox.commit(changes).await?;
+        self.keep_enrolled(&domain, &converted, &mut enrolled)
+            .await?;
         Ok(enrolled)
+    }
+
+    /// Keeps what was converted, where its key is free or the same person's, and tells what it meets.
+    async fn keep_enrolled(
+        &self,
+        domain: &Domain,
+        converted: &[(PersonKey, Pseudonym)],
+        enrolled: &mut [Enrolled],
+    ) -> Result<(), ClientError> {
+        let mut changes = Vec::new();
+        let met = self.store().neighbours(domain, converted)?;
+        let permitted = enrolled.iter_mut().filter(|one| one.refused.is_none());
+        for (one, ((person, point), met)) in permitted.zip(converted.iter().zip(met)) {
+            if met.is_taken && !self.replaces {
+                one.refused = Some(Reason::PersonKeyTaken);
+                continue;
+            }
+            one.also = met.also;
+            changes.push(crate::store::pseudonym_change(domain, person, point));
+        }
+        Ok(self.outbox.commit(changes).await?)
     }
 
     fn enrol_items<'a>(

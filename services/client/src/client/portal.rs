@@ -266,7 +266,8 @@ impl Client {
     /// # Errors
     ///
     /// `NOT_AVAILABLE` for a code that is none, is another's or was used; `TRIES_EXHAUSTED` after too
-    /// many of those; a fault; or a [`ProtocolError`] when the conversion does not verify.
+    /// many of those; a fault; or a [`ProtocolError`] when the conversion does not verify. When the key stands for
+    /// somebody already: the code is good still.
     pub async fn redeem_link(
         &self,
         person: &PersonKey,
@@ -275,6 +276,7 @@ impl Client {
         let directory = self.directory().await?;
         let domain = self.own_domain(&directory)?;
         let (_, key) = self.own_context(&directory)?;
+        self.need_free(&domain, person)?;
         let message = message::RedeemLinkRequest {
             request_id: self.request_id().bytes().to_vec(),
             code: code.canonical().to_owned(),

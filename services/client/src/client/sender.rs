@@ -10,11 +10,10 @@ use crate::outbox::Beside;
 use crate::paper::{Manifest, ManifestField, ManifestStage, Signed, SignedManifest};
 use crate::person::PersonKey;
 use crate::receipt::{NoticeReceipt, Prepared, Receipt};
-use crate::store::{PreparedRow, Table, put};
+use crate::store::{Change, PreparedRow, Table, put};
 use rules::clock::Timestamp;
 use rules::handover::CancelCode;
-use rules::id::{Basis, GroupId, HandoverId, Label, Party, Purpose};
-use rules::limits::DOSSIER_BYTES_MAX;
+use rules::id::{Basis, GroupId, HandoverId, Label, Party, Purpose, RequestId};
 use rules::notice::NoticeKind;
 use rules::pseudonym::{Domain, OrderKind, Relation, TargetDomain};
 use rules::secret::Secret;
@@ -43,11 +42,28 @@ pub struct Preparation {
 /// Values to be sealed, by label. Wiped when dropped.
 type Values<'a> = &'a [(Label, Secret<Vec<u8>>)];
 
-/// A sealed set with its manifest, and the labels that were not permitted.
+/// A sealed set with its manifest, and what became of the values.
 struct SealedSet {
     manifest: message::SignedManifest,
     fields: message::SealedFields,
+    became: Became,
+}
+
+/// Labels that were not permitted, and those under which a number stands.
+struct Became {
     unsealed: Vec<Label>,
+    numbers: Vec<Label>,
+}
+
+impl Became {
+    /// The receipt, with what became of the values here.
+    fn told(self, receipt: Receipt) -> Receipt {
+        Receipt {
+            unsealed_labels: self.unsealed,
+            number_labels: self.numbers,
+            ..receipt
+        }
+    }
 }
 
 impl Client {
@@ -62,6 +78,17 @@ impl Client {
         &self,
         person: &PersonKey,
         preparation: &Preparation,
+    ) -> Result<Prepared, ClientError> {
+        self.prepare_beside(person, preparation, Beside::default())
+            .await
+    }
+
+    /// The same, with what is kept together with the request.
+    pub(super) async fn prepare_beside(
+        &self,
+        person: &PersonKey,
+        preparation: &Preparation,
+        beside: Beside,
     ) -> Result<Prepared, ClientError> {
         let directory = self.directory().await?;
         let relation = Relation {
@@ -90,7 +117,7 @@ impl Client {
         let beside = Beside {
             order: Some(order),
             person: person.expose().to_owned(),
-            changes: Vec::new(),
+            ..beside
         };
         Ok(self.run_beside(message, beside).await?.prepared()?)
     }
@@ -106,8 +133,19 @@ impl Client {
         handover: &HandoverId,
         values: Values<'_>,
     ) -> Result<Receipt, ClientError> {
+        let request = RequestId::draw(&*self.outbox.clock, &*self.outbox.random);
+        self.offer_as(request, handover, values).await
+    }
+
+    /// The same under an id that the caller names.
+    pub(super) async fn offer_as(
+        &self,
+        request: RequestId,
+        handover: &HandoverId,
+        values: Values<'_>,
+    ) -> Result<Receipt, ClientError> {
         let directory = self.directory().await?;
-        let prepared = self.prepared_row(handover)?;
+        let mut prepared = self.prepared_row(handover)?;
         let stage = ManifestStage::Offer {
             dossier_labels: labels(&prepared.dossier_labels)?,
         };
@@ -119,11 +157,12 @@ impl Client {
             manifest: Some(set.manifest),
             summary: Some(set.fields),
         };
-        let receipt = self.run(message).await?.receipt()?;
-        Ok(Receipt {
-            unsealed_labels: set.unsealed,
-            ..receipt
-        })
+        let beside = Beside {
+            changes: noted(handover, &mut prepared, &set.became),
+            ..Beside::default()
+        };
+        let outcome = self.outbox.run(request, message, beside, &directory).await;
+        Ok(set.became.told(outcome?.receipt()?))
     }
 
     /// Releases the dossier, sealed to the recipient, with the order that gives the recipient its own
@@ -139,7 +178,7 @@ impl Client {
     ) -> Result<Receipt, ClientError> {
         let directory = self.directory().await?;
         let mut prepared = self.prepared_row(handover)?;
-        let person = PersonKey::new(&prepared.person).ok_or(UNREADABLE)?;
+        let person = PersonKey::kept(&prepared.person).ok_or(UNREADABLE)?;
         let (mut order, ciphertext) = self.order_about(&directory, &person, OrderKind::Handover)?;
         let (recipient, purpose) = relation_of(&prepared)?;
         order.targets = vec![
@@ -168,18 +207,15 @@ impl Client {
             manifest: Some(set.manifest),
             dossier: Some(set.fields),
         };
+        // A later reseal names the same ciphertext.
         prepared.ciphertext_sha256 = ciphertext_sha256.to_vec();
         let beside = Beside {
             order: Some(order),
-            person: String::new(),
-            // A later reseal names the same ciphertext.
-            changes: vec![put(Table::Prepared, handover.bytes(), &prepared)],
+            changes: noted(handover, &mut prepared, &set.became),
+            ..Beside::default()
         };
         let receipt = self.run_beside(message, beside).await?.receipt()?;
-        Ok(Receipt {
-            unsealed_labels: set.unsealed,
-            ..receipt
-        })
+        Ok(set.became.told(receipt))
     }
 
     /// Seals the dossier to the recipient's new key, after `RESEAL_REQUESTED` in the inbox.
@@ -209,10 +245,7 @@ impl Client {
             dossier: Some(set.fields),
         };
         let receipt = self.run(message).await?.receipt()?;
-        Ok(Receipt {
-            unsealed_labels: set.unsealed,
-            ..receipt
-        })
+        Ok(set.became.told(receipt))
     }
 
     /// Goes along with the change that the recipient proposed.
@@ -305,7 +338,7 @@ impl Client {
         Ok((order, ciphertext))
     }
 
-    fn prepared_row(&self, handover: &HandoverId) -> Result<PreparedRow, ClientError> {
+    pub(super) fn prepared_row(&self, handover: &HandoverId) -> Result<PreparedRow, ClientError> {
         let row = self.store().row::<PreparedRow>(
             Table::Prepared,
             handover.bytes(),
@@ -329,6 +362,7 @@ impl Client {
             ManifestStage::Offer { .. } => (Stage::Offer, &prepared.summary_labels),
             ManifestStage::Release { .. } => (Stage::Release, &prepared.dossier_labels),
         };
+        let numbers = self.look_at(values)?;
         let (recipient, purpose) = relation_of(prepared)?;
         let may = |label: &Label| permitted.iter().any(|text| text == label.as_str());
         let (sealable, left): (Vec<_>, Vec<_>) = values.iter().partition(|(label, _)| may(label));
@@ -344,10 +378,6 @@ impl Client {
             .map(|(label, value)| (label.clone(), value.expose().as_slice()))
             .collect();
         let sealed = seal_fields(&key, handover, vault_stage, &fields).map_err(|_| CANNOT_SEAL)?;
-        let sealed_bytes: usize = sealed.fields.iter().map(|field| field.sealed.len()).sum();
-        if sealed_bytes > DOSSIER_BYTES_MAX {
-            return Err(CANNOT_SEAL);
-        }
         let manifest = Manifest {
             handover: *handover,
             recipient,
@@ -372,7 +402,10 @@ impl Client {
         Ok(SealedSet {
             manifest: (&manifest).into(),
             fields: to_message(sealed),
-            unsealed: left.into_iter().map(|(label, _)| label.clone()).collect(),
+            became: Became {
+                unsealed: left.into_iter().map(|(label, _)| label.clone()).collect(),
+                numbers: numbers.into_iter().filter(may).collect(),
+            },
         })
     }
 }
@@ -382,9 +415,18 @@ const UNREADABLE: ClientError = ClientError::Store(crate::store::StoreError::Unr
 });
 
 const CANNOT_SEAL: ClientError = ClientError::Input {
-    what: "the values cannot be sealed: a label stands twice, there are more than 64, one value is larger than 64 KiB or all together are larger than 768 KiB",
-    remedy: "send fewer or smaller values",
+    what: "the values cannot be sealed to the recipient's key",
+    remedy: "call refresh_directory; if that does not help, the recipient must publish a new key",
 };
+
+/// What is kept of a step: labels under which something was sealed that looks like a citizen service number.
+fn noted(handover: &HandoverId, prepared: &mut PreparedRow, became: &Became) -> Vec<Change> {
+    for label in &became.numbers {
+        tracing::info!(%handover, %label, "sealed what looks like a BSN, as the settings allow");
+        prepared.number_labels.push(label.to_string());
+    }
+    vec![put(Table::Prepared, handover.bytes(), prepared)]
+}
 
 /// The key to seal to: that of `prepare` or the directory's, whichever holds longer. Both are verified.
 fn sealing_key(

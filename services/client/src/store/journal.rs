@@ -52,10 +52,12 @@ pub(crate) enum Table {
     Directory = 8,
     /// Requests that stopped something, for a gateway that is put back from a backup.
     Stopped = 9,
+    /// What was typed for a handover and has not gone out.
+    Draft = 10,
 }
 
 impl Table {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Context,
         Self::Pseudonym,
         Self::Prepared,
@@ -65,6 +67,7 @@ impl Table {
         Self::Revision,
         Self::Directory,
         Self::Stopped,
+        Self::Draft,
     ];
 
     fn from_number(number: u8) -> Option<Self> {

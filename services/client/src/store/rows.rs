@@ -69,6 +69,9 @@ pub(crate) struct PreparedRow {
     /// SHA-256 of the source ciphertext of the HANDOVER, once released.
     #[prost(bytes = "vec", tag = "11")]
     pub(crate) ciphertext_sha256: Vec<u8>,
+    /// Labels under which something was sealed that looks like a citizen service number, as the settings allow.
+    #[prost(string, repeated, tag = "12")]
+    pub(crate) number_labels: Vec<String>,
 }
 
 /// An opened summary or dossier.
@@ -90,6 +93,19 @@ pub(crate) struct OpenedRow {
     /// When it was opened, in milliseconds since 1970 UTC.
     #[prost(int64, tag = "5")]
     pub(crate) opened_millis: i64,
+}
+
+/// What was typed for a handover and has not gone out. Under the id of the Prepare while that waits, then under the
+/// handover's.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(crate) struct DraftRow {
+    /// The summary's fields; none once they were offered.
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) summary: Vec<FieldRow>,
+    /// The dossier's fields.
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) dossier: Vec<FieldRow>,
 }
 
 /// One opened field.
@@ -168,6 +184,7 @@ hidden!(
     PseudonymRow,
     PreparedRow,
     OpenedRow,
+    DraftRow,
     FieldRow,
     OutboxRow,
     StoppedRow,

@@ -338,6 +338,7 @@ impl World {
                 first_wait: Duration::from_millis(1),
                 wait_max: Duration::from_millis(2),
             },
+            number_labels: std::collections::BTreeSet::new(),
         })
         .unwrap()
     }

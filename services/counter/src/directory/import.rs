@@ -12,22 +12,49 @@ use std::sync::{Mutex, PoisonError};
 use vault::digest::sha256;
 use vault::sign::{Paper, Signature, VerifyingKey};
 
-/// Whether every controller signed these bytes.
-pub(super) fn all_signed(
+/// That every controller signed these bytes.
+///
+/// # Errors
+/// The refusal with `reason`: which controllers did not, and whether there is a signature by that name.
+pub(super) fn need_signed(
     controllers: &[Controller],
-    paper: Paper,
-    bytes: &[u8],
+    (paper, bytes): (Paper, &[u8]),
     signatures: &[ControllerSignature],
-) -> bool {
-    !controllers.is_empty()
-        && signatures.len() <= CONTROLLERS_MAX
-        && controllers.iter().all(|controller| {
-            signatures.iter().any(|signed| {
-                signed.controller == controller.name
-                    && Signature::from_slice(&signed.signature)
-                        .is_some_and(|signature| controller.key.verify(paper, bytes, &signature))
-            })
-        })
+    reason: Reason,
+) -> Result<(), Refusal> {
+    let violation = |text: String| Violation::new("signatures", text);
+    let wrong = |controller: &Controller| {
+        let name = &controller.name;
+        let own: Vec<_> = signatures
+            .iter()
+            .filter(|signed| signed.controller == *name)
+            .collect();
+        let fits = own.iter().any(|signed| {
+            Signature::from_slice(&signed.signature)
+                .is_some_and(|signature| controller.key.verify(paper, bytes, &signature))
+        });
+        let text = match (own.is_empty(), fits) {
+            (_, true) => return None,
+            (true, false) => format!("has none by controller `{name}`"),
+            (false, false) => format!(
+                "the one by controller `{name}` is of another key than the configured one, or over another text"
+            ),
+        };
+        Some(violation(text))
+    };
+    let mut violations: Vec<Violation> = controllers.iter().filter_map(wrong).collect();
+    if controllers.is_empty() {
+        violations.push(violation(
+            "cannot be checked: no controller is configured".to_owned(),
+        ));
+    }
+    if signatures.len() > CONTROLLERS_MAX {
+        violations.push(violation(format!("has more than {CONTROLLERS_MAX}")));
+    }
+    match violations.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal { reason, violations }),
+    }
 }
 
 fn invalid(violations: Vec<Violation>) -> Refusal {
@@ -43,11 +70,14 @@ fn signed_head<'a>(
     file: &'a Signed<Vec<u8>>,
 ) -> Result<&'a [u8], Refusal> {
     let head = head(&file.content);
-    if all_signed(controllers, Paper::Directory, head, &file.signatures) {
-        Ok(head)
-    } else {
-        Err(Refusal::new(Reason::DirectorySignatureInvalid))
-    }
+    let reason = Reason::DirectorySignatureInvalid;
+    need_signed(
+        controllers,
+        (Paper::Directory, head),
+        &file.signatures,
+        reason,
+    )?;
+    Ok(head)
 }
 
 fn text(octets: &[u8]) -> Result<&str, Refusal> {

@@ -56,11 +56,13 @@ impl InForce {
         let mut seen = BTreeSet::new();
         for (place, label) in labels.iter().enumerate() {
             if !seen.insert(label) {
-                let text = format!("label {place} occurs before");
+                let text = format!("has the label `{label}` twice (place {place}, from 0)");
                 return Err(Refusal::about(Reason::LabelDoubled, field, text));
             }
             if !self.knows_label(label) {
-                let text = format!("label {place} is not in the register");
+                let text = format!(
+                    "has the label `{label}`, which is not in the register (place {place}, from 0)"
+                );
                 return Err(Refusal::about(Reason::LabelUnknown, field, text));
             }
         }

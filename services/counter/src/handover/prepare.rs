@@ -456,7 +456,8 @@ impl Decided<'_> {
         };
         record.handover = Some(id);
         if loaded.state()? != State::Prepared || loaded.row.subject_index != self.subject.index {
-            return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
+            let refusal = rules::handover::forbidden(&loaded.situation(room)?);
+            return Ok(Verdict::refused(refusal, record));
         }
         // The caller holds the vouchers of this order, not of the first: the release continues this one.
         loaded.body.prepare_order = self.request.order.id.to_string();

@@ -259,7 +259,7 @@ impl Command for Releasing<'_> {
             Ok(loaded) => loaded,
             Err(verdict) => return Ok(verdict),
         };
-        let record = loaded.record(room);
+        let mut record = loaded.record(room);
         if let Outcome::Refused(refusal) = request.check(room, &loaded)? {
             return Ok(Verdict::refused(refusal, record));
         }
@@ -271,6 +271,7 @@ impl Command for Releasing<'_> {
             return Ok(Verdict::refused(Reason::RevisionMismatch, record));
         };
         if subject.index != loaded.row.subject_index {
+            record.finding = Some("SUBJECT_MISMATCH");
             return Ok(Verdict::refused(Reason::SubjectMismatch, record));
         }
         self.write(room, tx, &mut loaded, converted, record).await

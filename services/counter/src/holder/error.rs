@@ -67,10 +67,16 @@ pub enum StartError {
         violations: Vec<Violation>,
     },
     /// The directory does not have this holder, or has another voucher key for it.
-    #[error("the directory has no holder with this OIN and this signing key")]
+    #[error(
+        "the directory has no key holder with the OIN of this certificate and the signing key of this key file; \
+         compare `key_file` and `tls.certificate` with the directory"
+    )]
     NotInDirectory,
     /// The pinned commitment of this holder is not that of its key file.
-    #[error("the pinned commitment of this holder is not that of its key file")]
+    #[error(
+        "the commitment under `commitments` for this holder is not that of its key file; put there what \
+         `sluis keys new` printed when the key file was made"
+    )]
     CommitmentDiffers,
 }
 

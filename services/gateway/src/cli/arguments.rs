@@ -1,6 +1,7 @@
 //! The command line of a partner's desk: who, and what to do.
 //!
-//! Must never take a BSN as anything that stays in the shell's history without saying how to avoid it.
+//! Must never take a BSN: it would stay in the shell's history and in the list of processes. `-` stands for one that is
+//! typed unseen, or comes in through standard input.
 
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ pub struct Which {
 /// A person at the portal, as the test login knows them.
 #[derive(Args, Clone, Debug)]
 pub struct Person {
-    /// The BSN of a test person (9999xxxxx), or `-` to read it from standard input.
+    /// Only `-`: the BSN of a test person (9999xxxxx) is asked for, or read from standard input.
     #[arg(long, default_value = "-")]
     pub bsn: String,
 }
@@ -205,21 +206,24 @@ pub enum Verb {
     /// Makes a person known: turns a BSN into your own pseudonym, kept under your own key.
     #[command(
         after_help = "Example: echo 999990019 | sluis --as uwv enrol --person klant-1 --bsn -\n\n\
-            With `--bsn -` the number is read from standard input, so that it stays out of the shell's\n\
-            history and the list of processes. It is tested and hashed here and never sent.\n\n\
+            The number is read from standard input, or asked for and typed unseen: on the command line it\n\
+            would stay in the shell's history. It is tested and hashed here and never sent.\n\n\
             Without a number: sluis --as vakbond enrol --person lid-1 --without-bsn"
     )]
     Enrol {
         /// Your own key for this person.
         #[arg(long)]
         person: String,
-        /// The BSN, or `-` to read it from standard input.
+        /// Only `-`: the BSN is asked for, or read from standard input.
         #[arg(long, required_unless_present = "without_bsn")]
         bsn: Option<String>,
         /// Without a number (a vakbond's member who has no DigiD): draws a random pseudonym. You can hand
         /// this person over; nobody can hand them over to you.
         #[arg(long, conflicts_with = "bsn")]
         without_bsn: bool,
+        /// The key stands for another person from now on; without this it keeps the one that it has.
+        #[arg(long)]
+        replace: bool,
     },
     /// Prepares and offers a handover. The dossier stays here, sealed, until the release.
     #[command(
@@ -377,6 +381,9 @@ pub enum Verb {
         /// Your own key for this person.
         #[arg(long)]
         person: String,
+        /// The key stands for another person from now on; without this it keeps the one that it has.
+        #[arg(long)]
+        replace: bool,
         /// The code.
         code: String,
     },
@@ -532,30 +539,12 @@ pub enum Verb {
 #[derive(Subcommand, Clone, Debug)]
 pub enum AuditVerb {
     /// Lists entries, newest first. Name at least one of handover, peer, purpose or findings.
-    #[command(after_help = "Example: sluis --as officer audit search --peer uwv --from 2026-11-23")]
-    Search {
-        /// Only about this handover, `hnd_…`.
-        #[arg(long)]
-        handover: Option<String>,
-        /// Only where this organisation is sender, recipient or caller: an identity or an OIN.
-        #[arg(long)]
-        peer: Option<String>,
-        /// Only for this purpose.
-        #[arg(long)]
-        purpose: Option<String>,
-        /// Only what an officer must look at: overdue notices, mismatches.
-        #[arg(long)]
-        findings: bool,
-        /// From the beginning of this day in Amsterdam, as YYYY-MM-DD.
-        #[arg(long)]
-        from: Option<String>,
-        /// To the end of this day in Amsterdam, as YYYY-MM-DD.
-        #[arg(long)]
-        until: Option<String>,
-        /// Most entries to show.
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
-    },
+    #[command(
+        after_help = "Example: sluis --as officer audit search --peer uwv --from 2026-11-23\n\n\
+            Without --from it looks from the log's beginning. It says how many entries it shows, whether there are\n\
+            more, and how to go on."
+    )]
+    Search(super::search::Search),
     /// Shows one entry whole: who, what, under which purpose, article and policy.
     #[command(after_help = "Example: sluis --as officer audit show ent_…")]
     Show {

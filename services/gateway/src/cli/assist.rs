@@ -133,7 +133,7 @@ fn read(session: &Session, choice: &AssistedChoice) -> Result<Choice, CliError> 
 }
 
 /// The register as this desk has it; the broker decides on its own.
-fn register(sandbox: &Path) -> Result<Register, CliError> {
+pub(super) fn register(sandbox: &Path) -> Result<Register, CliError> {
     let path = sandbox.join("policies/register.toml");
     let text = std::fs::read_to_string(&path).map_err(|source| CliError::File {
         path: path.clone(),

@@ -3,6 +3,7 @@
 //! Must never guess: a code that is not in the list is refused with the list.
 
 use super::error::CliError;
+use super::near::unknown;
 use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
 use rules::notice::{AnswerCode, NoticeKind};
 use wire::handover::v1::ObjectionDecision;
@@ -73,10 +74,7 @@ pub(crate) fn read<C: Choice>(typed: &str) -> Result<C, CliError> {
         .find(|choice| typed_form(*choice) == typed.to_ascii_lowercase().replace('_', "-"))
         .ok_or_else(|| {
             let list: Vec<_> = choices.into_iter().map(typed_form).collect();
-            CliError::usage(
-                format!("`{typed}` is not in the list"),
-                format!("use one of: {}", list.join(", ")),
-            )
+            unknown("code of this step", typed, list.iter().map(String::as_str))
         })
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Must never print a field's value, a BSN or a key.
 
+use super::near::meant;
+use super::output::quoted;
 use client::{ClientError, ConnectCheckError, ConnectionError};
-use rules::reason::{Reason, Refusal};
+use rules::reason::{Reason, Refusal, Violation};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +27,7 @@ pub enum CliError {
     #[error("there is no sandbox in `{}`; start one with `sluis sandbox --stay`, or name its folder with --sandbox", .0.display())]
     NoSandbox(PathBuf),
     /// The sandbox has nobody of this name.
-    #[error("nobody here is called `{name}`; use one of: {}", known.join(", "))]
+    #[error("nobody here is called `{}`; {}", quoted(name), meant(name, known.iter().map(String::as_str)))]
     NobodyOfThatName {
         /// The name asked for.
         name: String,
@@ -51,8 +53,8 @@ pub enum CliError {
     /// The key holders refused this person; the call itself succeeded.
     #[error("the key holders refused: {}", .0.english())]
     Person(Reason),
-    /// What was chosen may not be; nothing was sent.
-    #[error("the register does not allow it: {}", .0.reason.english())]
+    /// What was typed or chosen may not be; nothing was sent.
+    #[error("nothing was sent: {}", .0.reason.english())]
     NotAllowed(Refusal),
     /// What was typed is wrong.
     #[error("{what}; {remedy}")]
@@ -105,21 +107,23 @@ impl CliError {
         if let Self::Person(reason) = self {
             return said(*reason);
         }
-        if let Self::NotAllowed(refusal) = self {
-            let fields = refusal.violations.iter();
-            let fields = fields.map(|one| format!("\n  {}: {}", one.field, one.description));
-            return said(refusal.reason) + &fields.collect::<String>() + "\n  nothing was sent";
+        if let Some(refusal) = self.not_sent() {
+            let fields: String = refusal.violations.iter().map(field).collect();
+            return format!("{}{fields}\n  nothing was sent", said(refusal.reason));
         }
         let Self::Client(ClientError::Refused(refused)) = self else {
-            return format!("error: {self}");
+            return format!("error: {}", quoted(&self.to_string()));
         };
         let mut lines = vec![match refused.reason {
             Some(reason) => said(reason),
-            None => format!("refused: {}", refused.message),
+            None => format!("refused: {}", quoted(&refused.message)),
         }];
-        for violation in &refused.violations {
-            lines.push(format!("  {}: {}", violation.field, violation.description));
-        }
+        lines.extend(
+            refused
+                .violations
+                .iter()
+                .map(|one| field(one).trim_start_matches('\n').to_owned()),
+        );
         if let Some(entry) = refused.entry_id {
             lines.push(format!("  log entry: {entry}"));
         }
@@ -138,7 +142,7 @@ impl CliError {
                 "text": reason.english(), "text_nl": reason.dutch(),
             } });
         }
-        if let Self::NotAllowed(Refusal { reason, violations }) = self {
+        if let Some(Refusal { reason, violations }) = self.not_sent() {
             let fields = violations.iter();
             let fields: Vec<_> = fields
                 .map(|one| json!({ "field": one.field, "description": one.description }))
@@ -167,6 +171,15 @@ impl CliError {
         } })
     }
 
+    /// What this side itself refused.
+    fn not_sent(&self) -> Option<&Refusal> {
+        match self {
+            Self::NotAllowed(refusal) => Some(refusal),
+            Self::Client(ClientError::NotSent(refusal)) => Some(refusal),
+            _ => None,
+        }
+    }
+
     const fn kind(&self) -> &'static str {
         match self {
             Self::Person(_) | Self::Client(ClientError::Refused(_)) => "refused",
@@ -177,6 +190,11 @@ impl CliError {
             _ => "usage",
         }
     }
+}
+
+/// One wrong field, on a line of its own.
+fn field(one: &Violation) -> String {
+    format!("\n  {}: {}", quoted(&one.field), quoted(&one.description))
 }
 
 /// A reason for people: its code, and what it says in both languages.

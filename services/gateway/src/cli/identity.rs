@@ -10,10 +10,10 @@ use client::{
     Trust,
 };
 use rules::hex;
-use rules::id::{DeskName, Oin, Party, PeerKind};
+use rules::id::{DeskName, Label, Oin, Party, PeerKind};
 use rules::secret::Secret;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vault::chance::SystemChance;
@@ -54,6 +54,10 @@ pub struct Identity {
     pub key_file: PathBuf,
     /// The sealed store with persons and opened records.
     pub store: PathBuf,
+    /// Labels under which a number may stand that looks like a BSN: the register's own, and each for which this desk
+    /// answers. What is sealed under them is noted in its store.
+    #[serde(default)]
+    pub number_labels: Vec<String>,
     /// Who signs the directory.
     pub controllers: Vec<ControllerKey>,
     /// The key holders' pinned commitments.
@@ -176,6 +180,7 @@ impl Identity {
             clock: Arc::new(SystemClock),
             random,
             retry: RetryPolicy::default(),
+            number_labels: self.number_labels()?,
         })?)
     }
 
@@ -221,6 +226,13 @@ impl Identity {
 
     fn own_desk(&self) -> Result<DeskName, CliError> {
         self.desk.parse().map_err(|_| self.unusable("desk"))
+    }
+
+    fn number_labels(&self) -> Result<BTreeSet<Label>, CliError> {
+        let labels = self.number_labels.iter().map(|text| text.parse());
+        labels
+            .collect::<Result<_, _>>()
+            .map_err(|_| self.unusable("number_labels"))
     }
 
     fn trust(&self) -> Result<Trust, CliError> {

@@ -5,7 +5,7 @@
 use super::day::moment;
 use super::error::CliError;
 use super::identity::Identity;
-use super::output::{Answer, Reader, facts, line, table};
+use super::output::{Answer, Reader, facts, folded, line, table};
 use super::session::Session;
 use client::InboxEvent;
 use rules::handover::{InboxKind, OutcomeCode, State};
@@ -96,7 +96,7 @@ pub(crate) async fn watch(identity: &Identity, as_json: bool) -> Result<Answer, 
         let shown = line(&if as_json {
             event_json(&event).to_string()
         } else {
-            event_row(&event).join("  ")
+            folded(&event_row(&event).join("  "))
         });
         if shown? == Reader::Gone {
             return Ok(Answer::new("", json!({})));

@@ -3,101 +3,25 @@
 //! Must never decide what may be seen: the broker does, and logs every look.
 
 use super::arguments::AuditVerb;
-use super::day::{begin_of, end_of, moment};
+use super::day::moment;
 use super::error::CliError;
 use super::look::{entry_text, handover_text};
 use super::output::{Answer, facts, folded};
 use super::person::consent_id;
+use super::search::{entry_id, search, summary_json};
 use super::session::Session;
 use rules::hex;
 use rules::id::EntryId;
 use serde_json::{Value, json};
-use wire::audit::v1::{EntrySummary, GetEntryResponse, SearchEntriesRequest};
+use wire::audit::v1::GetEntryResponse;
 use wire::policy::v1::ExplainDecisionRequest;
-
-/// Pages that one `audit search` asks for at most: of those that find little, each may take the broker half a
-/// second.
-const SEARCH_PAGES_MAX: usize = 200;
 
 /// `audit search` and `audit show`.
 pub(crate) async fn audit(session: &Session, verb: &AuditVerb) -> Result<Answer, CliError> {
     match verb {
-        AuditVerb::Search {
-            handover,
-            peer,
-            purpose,
-            findings,
-            from,
-            until,
-            limit,
-        } => {
-            let handover_id = match handover {
-                Some(text) => Some(session.handover(text).await?.bytes().to_vec()),
-                None => None,
-            };
-            let request = SearchEntriesRequest {
-                handover_id,
-                peer_oin: peer.as_deref().map(|peer| session.oin(peer)),
-                purpose: purpose.clone(),
-                subject_tag: None,
-                from_millis: from.as_deref().map(begin_of).transpose()?,
-                until_millis: until.as_deref().map(end_of).transpose()?,
-                page_size: i32::try_from(*limit).unwrap_or(i32::MAX),
-                page_token: String::new(),
-                findings: *findings,
-            };
-            search(session, request, *limit).await
-        }
-        AuditVerb::Show { entry } => {
-            let id: EntryId = entry.parse().map_err(|_| {
-                CliError::usage(
-                    "that is no entry's id",
-                    "give `ent_` and 32 digits, as `audit search` prints it",
-                )
-            })?;
-            show(session, &id).await
-        }
+        AuditVerb::Search(asked) => search(session, asked).await,
+        AuditVerb::Show { entry } => show(session, &entry_id(entry)?).await,
     }
-}
-
-async fn search(
-    session: &Session,
-    mut request: SearchEntriesRequest,
-    limit: u32,
-) -> Result<Answer, CliError> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut entries = Vec::new();
-    let mut stopped_at = None;
-    for _ in 0..SEARCH_PAGES_MAX {
-        let answer = session.client.search_log(request.clone()).await?;
-        entries.extend(answer.entries);
-        request.page_token = answer.next_page_token;
-        stopped_at = answer.stopped_at_millis;
-        if request.page_token.is_empty() || entries.len() >= limit {
-            break;
-        }
-    }
-    if entries.len() > limit {
-        entries.truncate(limit);
-        stopped_at = entries.last().map(|entry| entry.time_millis);
-    }
-    let mut text: String = entries.iter().map(lines).collect();
-    if text.is_empty() {
-        text.push_str("no entries\n");
-    }
-    if let Some(stopped_at) = stopped_at {
-        let back = moment(stopped_at);
-        text.push_str(&format!(
-            "searched back to {back}; earlier entries may follow\n"
-        ));
-    }
-    let entries: Vec<_> = entries.iter().map(summary_json).collect();
-    Ok(Answer::new(
-        text,
-        json!({
-            "entries": entries, "more": stopped_at.is_some(), "stopped_at_millis": stopped_at,
-        }),
-    ))
 }
 
 async fn show(session: &Session, id: &EntryId) -> Result<Answer, CliError> {
@@ -143,6 +67,13 @@ fn entry_block(
         ("decision", summary.decision.clone()),
         ("code", summary.code.clone()),
         ("told", summary.told_code.clone()),
+        ("event", summary.event_code.clone()),
+        (
+            "items",
+            summary
+                .items
+                .map_or_else(String::new, |items| items.to_string()),
+        ),
         ("handover", handover_text(&summary.handover_id)),
         ("purpose", summary.purpose.clone()),
         ("article", summary.article.clone()),
@@ -164,42 +95,6 @@ fn entry_block(
         text.push_str(&serde_json::to_string_pretty(&closed).unwrap_or_default());
     }
     folded(&text)
-}
-
-/// One line of the log on three: which and when, what became of it, and whose it was.
-fn lines(entry: &EntrySummary) -> String {
-    let mut decision = entry.decision.clone();
-    for (before, value) in [
-        (" ", &entry.code),
-        (", told ", &entry.told_code),
-        ("; finding ", &entry.finding),
-    ] {
-        if !value.is_empty() {
-            decision.push_str(before);
-            decision.push_str(value);
-        }
-    }
-    let handover = handover_text(&entry.handover_id);
-    let whose = [handover, entry.caller.clone(), entry.article.clone()];
-    let whose: Vec<_> = whose.into_iter().filter(|part| !part.is_empty()).collect();
-    folded(&format!(
-        "{}  {}\n  {}  {decision}\n  {}\n",
-        entry_text(&entry.entry_id),
-        moment(entry.time_millis),
-        entry.action,
-        whose.join("  "),
-    ))
-}
-
-fn summary_json(entry: &EntrySummary) -> Value {
-    json!({
-        "entry_id": entry_text(&entry.entry_id), "action": entry.action,
-        "time_millis": entry.time_millis, "decision": entry.decision, "code": entry.code,
-        "told_code": entry.told_code,
-        "handover_id": handover_text(&entry.handover_id), "purpose": entry.purpose,
-        "article": entry.article, "sender": entry.sender, "recipient": entry.recipient,
-        "caller": entry.caller, "finding": entry.finding,
-    })
 }
 
 /// `invalidate`.

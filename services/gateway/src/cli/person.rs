@@ -5,7 +5,7 @@
 use super::arguments::{ConsentVerb, Exchange, Page, Person, Verb};
 use super::day::{end_of, last_day, moment};
 use super::error::CliError;
-use super::output::{Answer, facts};
+use super::output::{Answer, facts, quoted};
 use super::people::digits;
 use super::portal::{Portal, ask, request_id};
 use rules::consent::ConsentState;
@@ -152,8 +152,8 @@ async fn stop(portal: &mut Portal, person: &Person, consent: &str) -> Result<Ans
 }
 
 /// What is said of a stop that the gateway has not answered.
-const WAITS: &str = "noted: it is stopped as soon as the gateway answers, and the portal sees to that. \
-    `sluis overview` tells what is still to be done";
+const WAITS: &str = "noted: it is stopped as soon as the gateway answers, and the portal sees\n\
+    to that. `sluis overview` tells what is still to be done";
 
 async fn stop_by_code(portal: &mut Portal, code: &str) -> Result<Answer, CliError> {
     let request = message::StopByCodeRequest {
@@ -199,12 +199,12 @@ async fn give(
     let (stopped, still_to_do) = (answer.stopped_consents, answer.still_to_do);
     let done = if still_to_do > 0 {
         format!(
-            "noted that the answer is no ({id}); {stopped} consents are stopped, and {still_to_do} things are still to \
-             be done as soon as the gateway answers. The portal sees to that; `sluis overview` tells"
+            "noted that the answer is no ({id}).\n{stopped} consents are stopped, and {still_to_do} things are still \
+             to be done as soon as the\ngateway answers. The portal sees to that; `sluis overview` tells"
         )
     } else {
         format!(
-            "noted that the answer is no ({id}); {stopped} consents are stopped by it, and it has no other \
+            "noted that the answer is no ({id}).\n{stopped} consents are stopped by it, and it has no other \
              consequence.\nThe statement to keep:\n{}",
             answer.statement_jws
         )
@@ -220,12 +220,12 @@ async fn give(
 pub(super) fn chosen(id: &str, stop_code: Option<&str>, statement: &str) -> Answer {
     let text = match stop_code {
         None => format!(
-            "noted that the answer is no ({id}); it ends what stood, and has no other consequence.\n\
+            "noted that the answer is no ({id}).\nIt ends what stood, and has no other consequence.\n\
              The statement to keep:\n{statement}"
         ),
         Some(code) => format!(
             "given: {id}\nstop code: {code}  (stops it at once, without a login; keep it)\n\
-             The statement to keep (SHA-256 {}):\n{statement}",
+             The statement to keep, of which the SHA-256 is\n  {}:\n{statement}",
             rules::hex::encode(&sha256(statement.as_bytes())),
         ),
     };
@@ -329,14 +329,19 @@ async fn overview(
     };
     let overview = read(&mut portal, person, request).await?;
     let waiting = overview.still_to_do.iter();
-    let waiting = waiting.map(|one| format!("{}  {}", moment(one.asked_millis), one.sentence));
+    let waiting =
+        waiting.map(|one| format!("{}  {}", moment(one.asked_millis), quoted(&one.sentence)));
     let told = overview.lines.iter().map(|line| {
         let remedy = match remedy(line) {
             (Some(handover), _) => format!("  [{handover}]"),
             (_, Some(consent)) => format!("  [{consent}]"),
             (None, None) => String::new(),
         };
-        format!("{}  {}{remedy}", moment(line.time_millis), line.sentence)
+        format!(
+            "{}  {}{remedy}",
+            moment(line.time_millis),
+            quoted(&line.sentence)
+        )
     });
     let lines: Vec<String> = waiting.chain(told).collect();
     let text = if lines.is_empty() {

@@ -26,7 +26,9 @@ macro_rules! ask {
             .await
             .map(tonic::Response::into_inner)
             .map_err(|status| {
-                $crate::cli::error::CliError::from(client::error::from_status($name, &status))
+                $crate::cli::error::CliError::from(client::error::from_status_of(
+                    "portal", $name, &status,
+                ))
             })
     };
 }

@@ -5,6 +5,8 @@
 use super::arguments::Who;
 use super::error::CliError;
 use super::identity::{Identity, everybody};
+use super::near::meant as meant_by;
+use super::output::quoted;
 use client::{Client, InboxEvent};
 use rules::id::{HandoverId, NoticeId, Party};
 use std::path::PathBuf;
@@ -63,16 +65,19 @@ impl Session {
             .find(|identity| identity.name == text)
             .map_or_else(|| text.to_owned(), Identity::party);
         meant.parse().map_err(|_| {
-            let names: Vec<_> = self
-                .everybody
-                .iter()
-                .map(|identity| identity.name.as_str())
-                .collect();
             CliError::usage(
-                format!("`{text}` is nobody here"),
-                format!("use <OIN>/<realm> or one of: {}", names.join(", ")),
+                format!("`{}` is nobody here", quoted(text)),
+                format!(
+                    "use <OIN>/<realm>, or a name; {}",
+                    meant_by(text, self.names())
+                ),
             )
         })
+    }
+
+    /// The names of everybody in the sandbox.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.everybody.iter().map(|identity| identity.name.as_str())
     }
 
     /// The OIN that a name stands for, or the text itself.

@@ -6,20 +6,21 @@ use super::arguments::Verb;
 use super::assist::assist_consent;
 use super::codes::read;
 use super::day::{day, moment};
-use super::draft;
 use super::error::CliError;
 use super::look::facts_of;
 use super::offer_file::OfferFile;
 use super::output::{Answer, facts, table};
-use super::people::{ask_consent, enrol, enrol_without_number, person_key, redeem_link};
+use super::people::{ask_consent, enrol, person_key, redeem_link};
 use super::session::{Session, notice};
 use crate::clock::{SystemClock, today};
-use client::{NoticeReceipt, Preparation, Receipt};
+use client::{Draft, NoticeReceipt, Preparation, Receipt, Values};
 use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
 use rules::hex;
 use rules::id::{GroupId, Label, NoticeId};
 use rules::notice::{AnswerCode, NoticeKind};
+use rules::secret::Secret;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use vault::chance::SystemChance;
 use vault::sealing::OpenedField;
@@ -30,10 +31,10 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Answer, CliErr
     match verb {
         Verb::Enrol {
             person,
-            bsn: Some(bsn),
+            bsn,
+            replace,
             ..
-        } => enrol(session, person, bsn).await,
-        Verb::Enrol { person, .. } => enrol_without_number(session, person).await,
+        } => enrol(session, person, bsn.as_deref(), *replace).await,
         Verb::Resume => resume(session).await,
         Verb::AskConsent {
             person,
@@ -42,7 +43,11 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Answer, CliErr
             categories,
         } => ask_consent(session, person, to, (purpose, categories)).await,
         Verb::AssistConsent { person, choice } => assist_consent(session, person, choice).await,
-        Verb::RedeemLink { person, code } => redeem_link(session, person, code).await,
+        Verb::RedeemLink {
+            person,
+            replace,
+            code,
+        } => redeem_link(session, person, code, *replace).await,
         Verb::Offer {
             person,
             to,
@@ -222,14 +227,13 @@ async fn offer(
         dossier_labels: file.dossier.keys().cloned().collect(),
         group,
     };
-    let prepared = session.client.prepare(&key, &preparation).await?;
+    let draft = Draft {
+        summary: values(file.summary),
+        dossier: values(file.dossier),
+    };
+    let offered = session.client.offer_draft(&key, &preparation, &draft);
+    let (prepared, receipt) = offered.await?;
     let id = prepared.receipt.handover;
-    // Kept before it is offered: whoever is offered something must be able to get it.
-    draft::keep(&session.identity, &id, &file.dossier)?;
-    let receipt = session
-        .client
-        .offer(&id, &draft::values(&file.summary))
-        .await?;
     let dropped = prepared.receipt.dropped_labels;
     let text = format!(
         "{}{}",
@@ -242,31 +246,35 @@ async fn offer(
             ("summary", labels(&prepared.summary_labels)),
             ("dossier may have", labels(&prepared.dossier_labels)),
             ("not allowed, dropped", labels(&dropped)),
+            ("a number stands in", labels(&receipt.number_labels)),
             (
                 "group",
                 group.map_or_else(String::new, |group| group.to_string())
             ),
-            ("next", format!("sluis --as {to} fetch-offer {id}")),
         ])
     );
+    // On lines of its own, so that it can be copied as it stands.
+    let text = format!("{text}next:\n  sluis --as {to} fetch-offer {id}\n");
     let mut json = changed("", &receipt).json;
-    add(
-        &mut json,
-        "summary_labels",
-        json!(texts(&prepared.summary_labels)),
-    );
-    add(
-        &mut json,
-        "dossier_labels",
-        json!(texts(&prepared.dossier_labels)),
-    );
-    add(&mut json, "dropped_labels", json!(texts(&dropped)));
-    add(
-        &mut json,
-        "group",
-        json!(group.map(|group| group.to_string())),
-    );
+    for (name, labels) in [
+        ("summary_labels", &prepared.summary_labels),
+        ("dossier_labels", &prepared.dossier_labels),
+        ("dropped_labels", &dropped),
+        ("number_labels", &receipt.number_labels),
+    ] {
+        add(&mut json, name, json!(texts(labels)));
+    }
+    let group = group.map(|group| group.to_string());
+    add(&mut json, "group", json!(group));
     Ok(Answer::new(text, json))
+}
+
+/// Texts as values to be sealed.
+fn values(texts: BTreeMap<Label, String>) -> Values {
+    let values = texts.into_iter();
+    values
+        .map(|(label, value)| (label, Secret::new(value.into_bytes())))
+        .collect()
 }
 
 /// A group's id, or a new one.
@@ -320,17 +328,20 @@ async fn fetch_offer(session: &Session, which: &str) -> Result<Answer, CliError>
 
 async fn release(session: &Session, which: &str) -> Result<Answer, CliError> {
     let id = session.present(which).await?;
-    let values = draft::kept(&session.identity, &id)?;
-    let receipt = session.client.release(&id, &values).await?;
-    draft::forget(&session.identity, &id);
+    let receipt = session.client.release_draft(&id).await?;
     let mut answer = changed(
         "released: sealed field by field, with the recipient's own pseudonym of the person",
         &receipt,
     );
-    answer.text.push_str(&facts(&[(
-        "not allowed, not sealed",
-        labels(&receipt.unsealed_labels),
-    )]));
+    answer.text.push_str(&facts(&[
+        ("not allowed, not sealed", labels(&receipt.unsealed_labels)),
+        ("a number stands in", labels(&receipt.number_labels)),
+    ]));
+    add(
+        &mut answer.json,
+        "number_labels",
+        json!(texts(&receipt.number_labels)),
+    );
     add(
         &mut answer.json,
         "unsealed_labels",

@@ -13,11 +13,16 @@ pub struct Mistake {
     pub field: String,
     /// What is wrong and what would be right.
     pub description: String,
+    /// In which line of the file, from 1; of a missing field that of its table; none for one missing at the top.
+    pub line: Option<usize>,
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "`{}`: {}", self.field, self.description)
+        if let Some(line) = self.line {
+            write!(out, "line {line}: ")?;
+        }
+        write!(out, "`{}` {}", self.field, self.description)
     }
 }
 
@@ -46,6 +51,7 @@ impl<'a> Fields<'a> {
         self.mistakes.push(Mistake {
             field,
             description: description.into(),
+            line: None,
         });
     }
 
@@ -89,7 +95,10 @@ impl<'a> Fields<'a> {
     pub(super) fn file(&mut self, field: &str) -> Option<PathBuf> {
         let path = self.path(field)?;
         if !path.is_file() {
-            self.mistake(field, format!("there is no file `{}`", path.display()));
+            self.mistake(
+                field,
+                format!("names the file `{}`, which is not there", path.display()),
+            );
         }
         Some(path)
     }

@@ -1,6 +1,6 @@
 //! Configurations in, mistakes out.
 
-use super::{DatabaseSettings, Role, read};
+use super::{Configuration, DatabaseSettings, Role, read};
 use std::path::Path;
 
 const BROKER: &str = r#"
@@ -82,6 +82,31 @@ fn a_right_file_is_read_and_a_wrong_one_says_everything_at_once() {
             "log.level",
         ],
     );
+}
+
+#[test]
+fn a_mistake_has_its_line() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    let path = folder.join(format!("mistakes-{}.toml", std::process::id()));
+    let text = BROKER.replace("level = \"info\"", "level = \"loud\"");
+    std::fs::write(&path, text.replace("server_name = \"localhost\"\n", "")).unwrap();
+    let told = Configuration::load(&path).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    let lines: Vec<&str> = told.lines().skip(1).collect();
+    for (field, place, wanted) in [
+        ("log.level", "log.level", "is not one of error"),
+        ("holders[0].server_name", "holders[0]", "is missing"),
+    ] {
+        let line = super::toml_line(BROKER, place);
+        let found = lines
+            .iter()
+            .find(|told| told.contains(&format!("`{field}` {wanted}")));
+        let begin = format!("  line {}: ", line.unwrap());
+        assert!(
+            found.is_some_and(|told| told.starts_with(&begin)),
+            "{field} {begin}\n{told}"
+        );
+    }
 }
 
 /// A portal's file out of the broker's.

@@ -209,11 +209,12 @@ impl Gate {
         let kind = (oin.clone(), budget);
         let mut logged = None;
         if self.beyond.is_first(kind, caller.clone(), Instant::now()) {
-            let budget = budget.name();
-            tracing::warn!(%oin, budget, "a call went beyond a budget");
-            logged = self.registry.held_back(caller, budget, 1).await;
+            tracing::warn!(%oin, budget = budget.name(), "a call went beyond a budget");
+            logged = self.registry.held_back(caller, budget.name(), 1).await;
         }
-        status::refused(&Refusal::new(Reason::TooManyCalls), None, logged.as_ref())
+        let text = "is used up for now; it passes by itself";
+        let refusal = Refusal::about(Reason::TooManyCalls, budget.name(), text);
+        status::refused(&refusal, None, logged.as_ref())
     }
 
     async fn turn_away(&self, reason: Reason, certificate: Option<Box<PeerCertificate>>) -> Status {

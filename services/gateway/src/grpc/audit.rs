@@ -110,6 +110,11 @@ impl Audits {
             recipient: attribute(opened, "handover.recipient"),
             caller: self.caller(&attribute(opened, "handover.caller")),
             finding: attribute(opened, "handover.finding"),
+            event_code: attribute(opened, "handover.event_code"),
+            items: opened
+                .open
+                .attribute("handover.batch_items")
+                .and_then(Value::as_u64),
         }
     }
 

@@ -339,6 +339,7 @@ fn client(
         clock: Arc::new(SystemClock) as Arc<dyn Clock>,
         random,
         retry: RetryPolicy::default(),
+        number_labels: std::collections::BTreeSet::new(),
     })?)
 }
 

@@ -8,7 +8,7 @@ use super::directory::{DeskKeys, directory};
 use super::dossier::Case;
 use super::people::Person;
 use super::plans::{Ports, plans};
-use super::policies::write_policies;
+use super::policies::{number_labels, write_policies};
 use super::processes::{Plan, Server};
 use super::progress::Progress;
 use super::{SandboxError, write, write_secret};
@@ -337,9 +337,13 @@ fn write_identities(
     };
     let (broker, portal) = (address("broker"), address("portal"));
     let identities = folder.join("identities");
+    let number_labels = number_labels()?;
     for (organisation, desk) in cast::desks().filter(|(_, desk)| cast::is_caller(desk)) {
         let doors = (broker.as_str(), portal.as_str());
-        let settings = identity(folder, organisation, desk, doors, controllers, holders);
+        let settings = Identity {
+            number_labels: number_labels.clone(),
+            ..identity(folder, organisation, desk, doors, controllers, holders)
+        };
         let text = toml::to_string(&settings).map_err(SandboxError::Write)?;
         let path = identities.join(format!("{}.toml", desk.identity));
         write(&path, text.as_bytes())?;
@@ -372,6 +376,7 @@ fn identity(
         key_file: home.join("keys.toml"),
         store: folder.join("identities").join(desk.identity).join("store"),
         controllers: controllers.to_vec(),
+        number_labels: Vec::new(),
         holders: holders.to_vec(),
     }
 }

@@ -15,8 +15,7 @@ use super::site::{self, Recorded};
 use super::source::Year;
 use super::story::Story;
 use super::tell::tell;
-use crate::cli::draft::Values;
-use client::{Client, ClientError, PersonKey, Preparation};
+use client::{Client, ClientError, PersonKey, Preparation, Values};
 use rules::id::{HandoverId, Label};
 use rules::secret::Secret;
 use std::collections::BTreeMap;
@@ -341,7 +340,7 @@ pub(crate) fn person_key(case: &Case) -> Result<PersonKey, SandboxError> {
 }
 
 fn key(text: &str) -> Result<PersonKey, SandboxError> {
-    PersonKey::new(text).ok_or_else(|| SandboxError::Unexpected("a person key is none".to_owned()))
+    PersonKey::new(text).map_err(|_| SandboxError::Unexpected("a person key is none".to_owned()))
 }
 
 fn number(person: &Person) -> Result<Bsn, SandboxError> {

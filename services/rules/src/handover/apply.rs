@@ -84,8 +84,33 @@ impl Step {
 pub fn apply(situation: &Situation, event: Event, actor: Actor) -> Outcome<Step> {
     match find(situation, event, actor) {
         Ok(row) => Outcome::Permitted(step(situation, row)),
+        Err(Reason::StateForbidsEvent) => Outcome::Refused(forbidden(situation)),
         Err(reason) => Outcome::Refused(Refusal::new(reason)),
     }
+}
+
+/// The refusal of a step that is not to be taken now, or not by whoever asked: it says which state the handover is in,
+/// and who may do what.
+#[must_use]
+pub fn forbidden(situation: &Situation) -> Refusal {
+    let state = situation.state.map_or("not prepared", State::code);
+    let may = |actor: Actor| {
+        let events = Event::ALL.iter().copied();
+        let events = events.filter(|event| find(situation, *event, actor).is_ok());
+        let names: Vec<&str> = events.map(Event::name).collect();
+        (!names.is_empty()).then(|| format!("the {} may: {}", actor.name(), names.join(", ")))
+    };
+    let turns = [Actor::Sender, Actor::Recipient].map(may);
+    let turns: Vec<String> = turns.into_iter().flatten().collect();
+    let mut text = if turns.is_empty() {
+        format!("is {state}, in which nobody has a step left: prepare a new handover")
+    } else {
+        format!("is {state}; now {}", turns.join("; "))
+    };
+    if situation.is_paused() {
+        text.push_str("; for the rest a privacy officer decides first");
+    }
+    Refusal::about(Reason::StateForbidsEvent, "state", text)
 }
 
 fn find(situation: &Situation, event: Event, actor: Actor) -> Result<&'static Row, Reason> {

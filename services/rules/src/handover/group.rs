@@ -15,7 +15,9 @@ pub fn check_release(others: &[State]) -> Outcome<()> {
         .iter()
         .any(|state| matches!(state, State::Released | State::Completed));
     if taken {
-        Outcome::Refused(Refusal::new(Reason::StateForbidsEvent))
+        let text = "has another handover that was released: one of a group is. It can be released when that one \
+                    was returned";
+        Outcome::Refused(Refusal::about(Reason::StateForbidsEvent, "group", text))
     } else {
         Outcome::Permitted(())
     }

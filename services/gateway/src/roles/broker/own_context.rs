@@ -36,7 +36,7 @@ pub enum OwnContextError {
     #[error("the broker cannot ask for its context: {0}")]
     NotEntitled(&'static str),
     /// A holder said no.
-    #[error("a key holder refused to open the broker's context: {0}")]
+    #[error("a key holder refused to open the broker's context: {}: {}", .0, .0.english())]
     Refused(Reason),
     /// The walk or a share does not verify.
     #[error("the opened context does not verify: {0}")]
@@ -249,7 +249,12 @@ impl Opening<'_> {
                 share,
             })
             .collect();
-        assemble(&opened).map_err(|_| OwnContextError::Wrong("the walk or a share does not hold"))
+        assemble(&opened).map_err(|_| {
+            OwnContextError::Wrong(
+                "what the key holders gave does not fit the configured commitments; compare `commitments` with \
+                 what each holder's `sluis keys new` printed",
+            )
+        })
     }
 }
 

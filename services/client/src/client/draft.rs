@@ -1,0 +1,289 @@
+//! What was typed for a handover, kept here until it has gone out: an offer that stops half-way is finished later.
+//!
+//! Must never send a value that was not looked at first, and must never keep a dossier that was released.
+
+use super::Client;
+use crate::error::ClientError;
+use crate::mutation::Mutation as _;
+use crate::number;
+use crate::outbox::{Beside, Outbox, Resumed};
+use crate::person::PersonKey;
+use crate::receipt::{Prepared, Receipt, Settled};
+use crate::store::{Change, DraftRow, FieldRow, OutboxRow, StoreError, Table, put, remove};
+use prost::Message as _;
+use rules::id::{HandoverId, Label, RequestId};
+use rules::limits::{DOSSIER_BYTES_MAX, FIELD_BYTES_MAX, MANIFEST_LABELS_MAX};
+use rules::reason::{Reason, Refusal, Violation};
+use rules::secret::Secret;
+use std::collections::BTreeSet;
+use vault::sealing::sealed_bytes;
+use wire::handover::v1 as message;
+
+/// Values to be sealed, by label. Wiped when dropped.
+pub type Values = Vec<(Label, Secret<Vec<u8>>)>;
+
+/// What is offered now, and what is released after acceptance.
+#[derive(Debug)]
+pub struct Draft {
+    /// The summary: nothing that says who it is about.
+    pub summary: Values,
+    /// The dossier.
+    pub dossier: Values,
+}
+
+impl Client {
+    /// Prepares and offers in one. The draft is kept here, sealed, before anything is sent: what stops half-way is
+    /// finished by [`Client::resume`], also after a restart, and [`Client::release_draft`] releases the dossier.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::prepare`] and [`Client::offer`]; and [`ClientError::NotSent`] when a value may not be sent, the
+    /// dossier's too.
+    pub async fn offer_draft(
+        &self,
+        person: &PersonKey,
+        preparation: &super::Preparation,
+        draft: &Draft,
+    ) -> Result<(Prepared, Receipt), ClientError> {
+        if draft.summary.is_empty() {
+            return Err(ClientError::Input {
+                what: "the summary is empty, so that there is nothing to offer",
+                remedy: "give at least one field in it",
+            });
+        }
+        self.look_at(&draft.summary)?;
+        self.look_at(&draft.dossier)?;
+        let _drafting = self.outbox.drafting.read().await;
+        let beside = Beside {
+            draft: Some(DraftRow {
+                summary: rows(&draft.summary),
+                dossier: rows(&draft.dossier),
+            }),
+            ..Beside::default()
+        };
+        let prepared = self.prepare_beside(person, preparation, beside).await?;
+        let handover = prepared.receipt.handover;
+        let receipt = self.offer(&handover, &draft.summary).await?;
+        Ok((prepared, receipt))
+    }
+
+    /// Releases the dossier that was kept when the handover was offered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::release`]; [`ClientError::Input`] when none is kept here.
+    pub async fn release_draft(&self, handover: &HandoverId) -> Result<Receipt, ClientError> {
+        let draft = self.outbox.draft(handover.bytes())?;
+        let draft = draft.ok_or(ClientError::Input {
+            what: "no dossier for this handover is kept here",
+            remedy: "release it as the identity that offered it",
+        })?;
+        self.release(handover, &values(draft.dossier)?).await
+    }
+
+    /// Offers what was prepared and not offered, because the process ended between the two or because the Prepare
+    /// waited. Those that another task is at are left to it.
+    pub(super) async fn resume_drafts(&self) -> Result<Vec<Resumed>, ClientError> {
+        let Ok(_drafting) = self.outbox.drafting.try_write() else {
+            return Ok(Vec::new());
+        };
+        let mut resumed = Vec::new();
+        for handover in self.store().drafts() {
+            let Some(draft) = self.outbox.draft(handover.bytes())? else {
+                continue;
+            };
+            let is_prepared = self.prepared_row(&handover).is_ok();
+            if draft.summary.is_empty() || !is_prepared || self.offer_waits(&handover)? {
+                continue;
+            }
+            let request = RequestId::draw(&*self.outbox.clock, &*self.outbox.random);
+            let outcome = match values(draft.summary) {
+                Ok(summary) => self.offer_as(request, &handover, &summary).await,
+                Err(error) => Err(error.into()),
+            };
+            resumed.push(Resumed {
+                request,
+                call: message::OfferRequest::NAME,
+                outcome: outcome.map(Settled::Handover),
+            });
+        }
+        Ok(resumed)
+    }
+
+    /// Whether the offer is in the outbox already.
+    fn offer_waits(&self, handover: &HandoverId) -> Result<bool, StoreError> {
+        for request in self.store().waiting() {
+            let row = self
+                .store()
+                .row::<OutboxRow>(Table::Outbox, request.bytes(), "outbox")?;
+            if row.is_some_and(|row| offered_in(&row).as_ref() == Some(handover)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Looks at values before anything is sealed or sent. Answers the labels in which something stands that looks
+    /// like a citizen service number, as the settings allow.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NotSent`] with each label that is wrong, never with a value.
+    pub(super) fn look_at(
+        &self,
+        values: &[(Label, Secret<Vec<u8>>)],
+    ) -> Result<Vec<Label>, ClientError> {
+        let refused = |reason, violations: Vec<Violation>| match violations.is_empty() {
+            true => Ok(()),
+            false => Err(ClientError::NotSent(Box::new(Refusal {
+                reason,
+                violations,
+            }))),
+        };
+        let about = |text: String| vec![Violation::new("fields", text)];
+        let labels: BTreeSet<&Label> = values.iter().map(|(label, _)| label).collect();
+        if labels.len() < values.len() {
+            refused(
+                Reason::LabelDoubled,
+                about("a label stands twice".to_owned()),
+            )?;
+        }
+        if values.len() > MANIFEST_LABELS_MAX {
+            let text = format!(
+                "there are {}, and {MANIFEST_LABELS_MAX} may be",
+                values.len()
+            );
+            refused(Reason::LabelsTooMany, about(text))?;
+        }
+        refused(Reason::FieldTooLarge, too_large(values))?;
+        let whole: usize = values
+            .iter()
+            .map(|(_, value)| sealed_bytes(value.expose().len()))
+            .sum();
+        if whole > DOSSIER_BYTES_MAX {
+            let text = format!("have {whole} bytes when sealed, and {DOSSIER_BYTES_MAX} may be");
+            refused(Reason::MessageTooLarge, about(text))?;
+        }
+        let mut violations = Vec::new();
+        let mut numbers = Vec::new();
+        for (label, value) in values {
+            let Some(at) = number::find(&String::from_utf8_lossy(value.expose())) else {
+                continue;
+            };
+            if self.number_labels.contains(label) {
+                numbers.push(label.clone());
+            } else {
+                let text = format!("looks like a BSN from character {at} on");
+                violations.push(Violation::new(label.as_str(), text));
+            }
+        }
+        refused(Reason::BsnInText, violations)?;
+        Ok(numbers)
+    }
+}
+
+fn too_large(values: &[(Label, Secret<Vec<u8>>)]) -> Vec<Violation> {
+    let large = values
+        .iter()
+        .filter(|(_, value)| value.expose().len() > FIELD_BYTES_MAX);
+    large
+        .map(|(label, value)| {
+            let bytes = value.expose().len();
+            let text = format!("has {bytes} bytes, and {FIELD_BYTES_MAX} may be: make it shorter");
+            Violation::new(label.as_str(), text)
+        })
+        .collect()
+}
+
+impl Outbox {
+    fn draft(&self, key: &[u8]) -> Result<Option<DraftRow>, StoreError> {
+        self.store.row::<DraftRow>(Table::Draft, key, "draft")
+    }
+
+    /// What becomes of a draft with a definite answer: the Prepare's goes on under the handover's id; the summary is
+    /// forgotten when it was offered, and all of it when it was released, called off, or will not be offered.
+    pub(crate) fn draft_changes(
+        &self,
+        request: &RequestId,
+        row: &OutboxRow,
+        settled: &Result<Settled, ClientError>,
+    ) -> Result<Vec<Change>, StoreError> {
+        let forget = |key: &[u8]| vec![remove(Table::Draft, key)];
+        if row.call == message::PrepareRequest::NUMBER {
+            let Some(draft) = self.draft(request.bytes())? else {
+                return Ok(Vec::new());
+            };
+            let mut changes = forget(request.bytes());
+            if let Ok(Settled::Prepared(prepared)) = settled {
+                let handover = prepared.receipt.handover;
+                changes.push(put(Table::Draft, handover.bytes(), &draft));
+            }
+            return Ok(changes);
+        }
+        let ended = match (ending_call(row), settled) {
+            (Some(handover), Ok(_)) => Some(handover),
+            _ => None,
+        };
+        if let Some(handover) = ended {
+            return Ok(forget(handover.bytes()));
+        }
+        let Some(handover) = offered_in(row) else {
+            return Ok(Vec::new());
+        };
+        Ok(match (self.draft(handover.bytes())?, settled) {
+            (Some(draft), Ok(_)) => {
+                let summary = Vec::new();
+                let offered = DraftRow { summary, ..draft };
+                vec![put(Table::Draft, handover.bytes(), &offered)]
+            }
+            (Some(_), Err(_)) => forget(handover.bytes()),
+            (None, _) => Vec::new(),
+        })
+    }
+}
+
+/// The handover of a kept Offer.
+fn offered_in(row: &OutboxRow) -> Option<HandoverId> {
+    let is_offer = row.call == message::OfferRequest::NUMBER;
+    let read = is_offer.then(|| message::OfferRequest::decode(row.message.as_slice()))?;
+    HandoverId::from_slice(&read.ok()?.handover_id)
+}
+
+/// The handover of a call after which nothing is released from here any more.
+fn ending_call(row: &OutboxRow) -> Option<HandoverId> {
+    let octets = row.message.as_slice();
+    let handover = if row.call == message::ReleaseRequest::NUMBER {
+        message::ReleaseRequest::decode(octets).ok()?.handover_id
+    } else if row.call == message::CancelRequest::NUMBER {
+        message::CancelRequest::decode(octets).ok()?.handover_id
+    } else if row.call == message::RejectChangeRequest::NUMBER {
+        message::RejectChangeRequest::decode(octets)
+            .ok()?
+            .handover_id
+    } else {
+        return None;
+    };
+    HandoverId::from_slice(&handover)
+}
+
+fn rows(values: &[(Label, Secret<Vec<u8>>)]) -> Vec<FieldRow> {
+    values
+        .iter()
+        .map(|(label, value)| FieldRow {
+            label: label.to_string(),
+            value: value.expose().clone(),
+        })
+        .collect()
+}
+
+fn values(rows: Vec<FieldRow>) -> Result<Values, StoreError> {
+    let unreadable = |_| StoreError::Unreadable { kind: "draft" };
+    rows.into_iter()
+        .map(|row| {
+            Ok((
+                row.label.parse().map_err(unreadable)?,
+                Secret::new(row.value),
+            ))
+        })
+        .collect()
+}
