@@ -52,10 +52,12 @@ pub(crate) enum Table {
     Directory = 8,
     /// Requests that stopped something, for a gateway that is put back from a backup.
     Stopped = 9,
+    /// Whether a dossier was found to be about the person whose pseudonym came with it.
+    Proof = 12,
 }
 
 impl Table {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Context,
         Self::Pseudonym,
         Self::Prepared,
@@ -65,6 +67,7 @@ impl Table {
         Self::Revision,
         Self::Directory,
         Self::Stopped,
+        Self::Proof,
     ];
 
     fn from_number(number: u8) -> Option<Self> {
