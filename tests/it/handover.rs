@@ -77,7 +77,7 @@ async fn the_same_person_is_the_same_person_by_every_sender_and_nobody_elses() {
         let handover = offer(sender, &who, &house.identity("neutraal")).await;
         desk.accept(&handover).await.unwrap();
         release(sender, &handover).await.unwrap();
-        people.push(desk.fetch(&handover).await.unwrap().person);
+        people.push(desk.fetch(&handover).await.unwrap().person.unwrap());
     }
     assert_eq!(
         people[0], people[1],

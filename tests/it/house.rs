@@ -185,6 +185,9 @@ pub(crate) async fn enrol(client: &Client, name: &str, number: usize) -> PersonK
     key
 }
 
+/// The label of a person's number. It goes to every realm that tests hand over to, but not to the neutral one.
+pub(crate) const NUMBER: &str = "identiteit.bsn";
+
 /// What is asked before a handover.
 pub(crate) fn preparation(to: &Identity, group: Option<GroupId>) -> Preparation {
     let labels = |values: &[(&str, &str)]| -> Vec<Label> {
@@ -198,7 +201,13 @@ pub(crate) fn preparation(to: &Identity, group: Option<GroupId>) -> Preparation 
         purpose: "HANDOVER".parse().unwrap(),
         basis: "SUWI_62_1".parse().unwrap(),
         summary_labels: labels(SUMMARY),
-        dossier_labels: labels(DOSSIER),
+        dossier_labels: {
+            let mut dossier = labels(DOSSIER);
+            if !to.party().ends_with("/neutraal") {
+                dossier.push(NUMBER.parse().unwrap());
+            }
+            dossier
+        },
         group,
     }
 }

@@ -33,6 +33,7 @@ mod objection;
 mod outage;
 mod pages;
 mod paper;
+mod person;
 mod portal_stops;
 mod private;
 mod race;

@@ -116,8 +116,7 @@ impl Front {
         let request = message::BlockOrganisationRequest {
             session: self.session.clone(),
             request_id: request_id(),
-            oin: oin.to_owned(),
-            realm: String::new(),
+            party: format!("{oin}/main"),
         };
         let answer = self.portal.block_organisation(request).await;
         answer.unwrap().into_inner()
@@ -192,7 +191,10 @@ async fn a_block_undone_while_the_broker_is_away_is_finished_all_the_same() {
         "nobody waits for it"
     );
     let blocks = front.blocks().await;
-    assert_eq!((blocks.len(), blocks[0].oin.as_str()), (1, union.as_str()));
+    assert_eq!(
+        (blocks.len(), blocks[0].party.clone()),
+        (1, format!("{union}/main"))
+    );
     let undo = message::UnblockOrganisationRequest {
         session: front.session.clone(),
         request_id: request_id(),
@@ -227,7 +229,7 @@ async fn a_block_that_was_given_up_is_finished_without_the_person() {
     let union = scene.house.identity("vakbond").oin;
     let blocking = front.block(&union).await;
     assert_eq!((blocking.stopped_consents, blocking.still_to_do), (0, 1));
-    assert_eq!(front.blocks().await[0].oin, union);
+    assert_eq!(front.blocks().await[0].party, format!("{union}/main"));
     assert_eq!(state(&scene, &offered).await, State::Offered.number());
     scene.house.kill("portal");
     assert_eq!(portal.execute(MEND).await, 1);
@@ -267,7 +269,7 @@ async fn a_portal_that_is_put_back_has_its_blocks_refusals_and_stops() {
     let mut states = front.states().await;
     states.sort_by_key(|state| state.number());
     assert_eq!(states, [ConsentState::Withdrawn, ConsentState::Refused]);
-    assert_eq!(front.blocks().await[0].oin, union);
+    assert_eq!(front.blocks().await[0].party, format!("{union}/main"));
     assert_eq!(front.overview().await.still_to_do_count, 0);
 }
 
@@ -308,7 +310,7 @@ async fn a_copy_that_does_not_open_keeps_a_portal_shut_until_its_operator_decide
     let log = "the portal goes on without copies that do not open";
     scene.house.wait_for_log("portal", log).await;
     let mut front = Front::log_in(&scene.house).await;
-    assert_eq!(front.blocks().await[0].oin, union);
+    assert_eq!(front.blocks().await[0].party, format!("{union}/main"));
     assert_eq!(front.states().await, [ConsentState::Withdrawn]);
 }
 

@@ -11,7 +11,8 @@ const HEADING: &str = "## What only looks something up";
 /// What marks a command as one.
 const MARK: &str = "    looks_up!();\n";
 /// These hand out what must not be shown without a decision in the writer: never on the list.
-const HAND_OUT: [&str; 6] = [
+const HAND_OUT: [&str; 7] = [
+    "CheckPerson",
     "Enrol",
     "Fetch",
     "FetchOffer",

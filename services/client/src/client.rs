@@ -9,6 +9,7 @@ mod enrol;
 mod inbox;
 mod officer;
 mod portal;
+mod proof;
 mod recipient;
 mod sender;
 
@@ -18,6 +19,8 @@ pub use enrol::{ENROL_BATCH_MAX, Enrolled};
 pub use inbox::{Inbox, InboxEvent, Watch};
 pub use officer::PolicyFile;
 pub use portal::{EncryptedPerson, FeedLine, PortalCopy, PortalPseudonyms};
+pub use proof::Proof;
+pub(crate) use proof::Standing;
 pub use recipient::{Fetched, Summary};
 pub use sender::Preparation;
 

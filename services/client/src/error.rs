@@ -20,7 +20,8 @@ pub const ERROR_DOMAIN: &str = "sluis";
 /// Why a call of this library did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The gateway said no. A normal outcome: the reason says what to do.
+    /// The gateway said no, or this library did for what only the recipient can find. A normal outcome: the reason says
+    /// what to do.
     #[error("{0}")]
     Refused(Box<Refused>),
     /// The gateway could not be reached, or stayed silent.
@@ -167,6 +168,21 @@ impl Refused {
                 .and_then(|text| entry_id(text)),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             reason_code,
+        }
+    }
+
+    /// What this library itself refuses. Nothing was sent.
+    #[must_use]
+    pub(crate) fn here(reason: Reason) -> Self {
+        Self {
+            reason: Some(reason),
+            reason_code: reason.code().to_owned(),
+            code: Code::FailedPrecondition,
+            message: reason.english().to_owned(),
+            violations: Vec::new(),
+            request_id: String::new(),
+            entry_id: None,
+            retry_after: None,
         }
     }
 

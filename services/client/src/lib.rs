@@ -26,8 +26,8 @@ pub mod store;
 pub use check::{ConnectCheckError, Step};
 pub use client::{
     Client, ClientParts, Draft, ENROL_BATCH_MAX, EncryptedPerson, Enrolled, FeedLine, Fetched,
-    Inbox, InboxEvent, PolicyFile, PortalCopy, PortalPseudonyms, Preparation, RegisteredConsent,
-    StandingConsent, Summary, Values, Watch,
+    Inbox, InboxEvent, PolicyFile, PortalCopy, PortalPseudonyms, Preparation, Proof,
+    RegisteredConsent, StandingConsent, Summary, Values, Watch,
 };
 pub use connection::{Connection, ConnectionError};
 pub use credentials::{CredentialError, Credentials, LiveCredentials, TlsFiles};

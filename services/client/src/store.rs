@@ -9,8 +9,8 @@ mod rows;
 
 pub(crate) use journal::{Change, Table};
 pub(crate) use rows::{
-    ContextRow, DirectoryRow, DraftRow, FieldRow, OpenedRow, OutboxRow, PreparedRow, PseudonymRow,
-    StoppedRow,
+    ContextRow, DirectoryRow, DraftRow, FieldRow, OpenedRow, OutboxRow, PreparedRow, ProofRow,
+    PseudonymRow, StoppedRow,
 };
 
 use crate::person::PersonKey;
@@ -152,6 +152,17 @@ impl Store {
             .map_err(|_| StoreError::Unreadable { kind: "pseudonym" })
     }
 
+    /// Whether a person was made known here without a number.
+    ///
+    /// # Errors
+    ///
+    /// When the stored value cannot be read.
+    pub fn is_unbound(&self, domain: &Domain, person: &PersonKey) -> Result<bool, StoreError> {
+        let key = pseudonym_key(domain, person);
+        let row = self.row::<PseudonymRow>(Table::Pseudonym, &key, "pseudonym")?;
+        Ok(row.is_some_and(|row| row.unbound))
+    }
+
     /// The person behind one of the partner's pseudonyms, if it is one that the partner knows.
     ///
     /// # Errors
@@ -185,7 +196,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let changes = persons
             .iter()
-            .map(|(person, pseudonym)| pseudonym_change(domain, person, pseudonym))
+            .map(|(person, pseudonym)| pseudonym_change(domain, person, pseudonym, false))
             .collect();
         self.commit(changes)
     }
@@ -211,9 +222,10 @@ impl Store {
         {
             return Err(StoreError::KeyTaken);
         }
+        let unbound = self.is_unbound(domain, old)?;
         let mut changes = vec![
             remove(Table::Pseudonym, &pseudonym_key(domain, old)),
-            pseudonym_change(domain, new, &pseudonym),
+            pseudonym_change(domain, new, &pseudonym, unbound),
         ];
         {
             let records = self.records();
@@ -393,8 +405,10 @@ pub(crate) fn pseudonym_change(
     domain: &Domain,
     person: &PersonKey,
     pseudonym: &Pseudonym,
+    unbound: bool,
 ) -> Change {
     let row = PseudonymRow {
+        unbound,
         scheme: u32::from(vault::pseudonym::SCHEME),
         point: pseudonym.bytes().to_vec(),
         domain: domain.to_string(),

@@ -20,7 +20,7 @@ use rules::policy::{
 };
 use rules::pseudonym::Context;
 use rules::reason::{Outcome, Reason, Refusal};
-use rules::register::RegisterEntry;
+use rules::register::{DataClass, RegisterEntry};
 use std::collections::BTreeSet;
 use store::Tx;
 use store::pseudonym::SubjectRow;
@@ -42,6 +42,8 @@ pub struct Asked<'a> {
     pub purpose: &'a Purpose,
     /// On which legal basis, as the sender names it.
     pub basis: &'a Basis,
+    /// Whether the sender made the person known without a number.
+    pub unbound: bool,
 }
 
 /// What is true of the person at this moment.
@@ -189,7 +191,11 @@ impl InForce {
             surplus: Surplus::Drop,
             edge_valid: edge.is_some(),
             region_covered: edge.is_some_and(|edge| edge.covers(asked.region)),
-            bsn_ground: self.has_bsn_ground(asked.sender) && self.has_bsn_ground(asked.recipient),
+            bsn_ground: self.directory.has_bsn(asked.sender)
+                && self.directory.has_bsn(asked.recipient),
+            recipient_neutral: self.directory.is_neutral(asked.recipient),
+            recipient_is_centre: self.directory.is_centre(asked.recipient, asked.region),
+            unbound: asked.unbound,
             receiver_ready: self
                 .directory
                 .sealing_key(asked.recipient, facts.now)
@@ -222,14 +228,6 @@ impl InForce {
     pub fn is_current(&self, context: &Context) -> bool {
         let realm = self.directory.realm(&context.party);
         realm.is_some_and(|realm| realm.context == context.number)
-    }
-
-    /// A party has a ground for the BSN when one of its own desks has the right to enrol with it.
-    fn has_bsn_ground(&self, party: &Party) -> bool {
-        self.directory.peer(&party.oin).is_some_and(|peer| {
-            peer.desks()
-                .any(|desk| desk.realm == party.realm && desk.rights.contains(&Right::Bsn))
-        })
     }
 
     /// The register's entry for a handover.
@@ -314,6 +312,20 @@ impl InForce {
         };
         let entry = self.policy.register().entry(purpose, from, to);
         entry.is_some_and(|entry| entry.after_completed)
+    }
+
+    /// The label that holds the person's national number, if one of these does.
+    #[must_use]
+    pub fn number_label<'a>(
+        &self,
+        labels: impl IntoIterator<Item = &'a Label>,
+    ) -> Option<&'a Label> {
+        let register = self.policy.register();
+        labels.into_iter().find(|label| {
+            register
+                .label(label)
+                .is_some_and(|known| known.class == DataClass::NationalNumber)
+        })
     }
 
     /// Whether the register has a label.

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod check;
 pub mod manifest;
 pub mod objection;
 pub mod offer;

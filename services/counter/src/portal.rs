@@ -27,7 +27,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use block::{BlockView, Blocked, Blocking};
+pub use block::{BlockView, Blocking};
 pub use broker::{Asking, Broker, CopyAtBroker, Standing};
 pub use errand::{ENCRYPTED_PERSON_BYTES, Need};
 pub use error::PortalError;
@@ -364,7 +364,8 @@ impl Portal {
             | FeedKind::Notice
             | FeedKind::NoticeAnswered
             | FeedKind::Objection
-            | FeedKind::Folded => false,
+            | FeedKind::Folded
+            | FeedKind::WrongPerson => false,
         };
         if is_record {
             self.consent_index(&told.exchange)

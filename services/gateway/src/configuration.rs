@@ -447,6 +447,8 @@ fn read_quotas(fields: &mut Fields<'_>) -> QuotaLimits {
         prepare: quota("quota_prepare_per_day", usual.prepare),
         handover: quota("quota_handover_per_day", usual.handover),
         portal: quota("quota_portal_per_day", usual.portal),
+        check: quota("quota_check_per_day", usual.check),
+        mismatch: quota("quota_mismatch_per_day", usual.mismatch),
         refused: quota("quota_refused_per_minute", usual.refused),
     }
 }

@@ -158,6 +158,12 @@ pub struct Realm {
     pub context: u32,
     /// Its sealing key, when it has one.
     pub sealing_key: Option<SealingKey>,
+    /// What it is called towards people, where that is not its organisation's name.
+    pub title: String,
+    /// Whether it stands apart from every department that decides on benefits, and so gets no BSN.
+    pub neutral: bool,
+    /// The regions of which it is the centre.
+    pub centre_of: Vec<Region>,
 }
 
 impl Realm {
@@ -467,6 +473,37 @@ impl Directory {
     pub fn sealing_key(&self, party: &Party, now: Timestamp) -> Option<&SealingKey> {
         let key = self.realm(party)?.sealing_key.as_ref()?;
         (now <= key.valid_until).then_some(key)
+    }
+
+    /// Whether a realm processes the BSN under the law: one of its desks enrols with it.
+    #[must_use]
+    pub fn has_bsn(&self, party: &Party) -> bool {
+        self.peer(&party.oin).is_some_and(|peer| {
+            peer.desks()
+                .any(|desk| desk.realm == party.realm && desk.rights.contains(&Right::Bsn))
+        })
+    }
+
+    /// Whether a realm is neutral: what comes to it is told without a BSN. One that is not known is not.
+    #[must_use]
+    pub fn is_neutral(&self, party: &Party) -> bool {
+        self.realm(party).is_some_and(|realm| realm.neutral)
+    }
+
+    /// Whether a realm is the centre of a region. A desk without a region has no centre.
+    #[must_use]
+    pub fn is_centre(&self, party: &Party, region: Option<&Region>) -> bool {
+        self.realm(party)
+            .zip(region)
+            .is_some_and(|(realm, region)| realm.centre_of.contains(region))
+    }
+
+    /// What a realm is called towards people: by its own title, or by its organisation's name.
+    #[must_use]
+    pub fn title(&self, party: &Party) -> Option<&str> {
+        let peer = self.peer(&party.oin)?;
+        let own = peer.realm(&party.realm).map(|realm| realm.title.as_str());
+        own.filter(|title| !title.is_empty()).or(Some(peer.name()))
     }
 
     /// Who owns a target domain, and so the contexts under which it may be encrypted.

@@ -30,6 +30,8 @@ pub enum FeedKind {
     /// The sender asked and did so much in one day that the rest was refused; the code says how often, and is empty
     /// while the day goes on.
     Folded,
+    /// A dossier had this person's number and was about somebody else; its recipient noticed.
+    WrongPerson,
 }
 
 impl FeedKind {
@@ -47,6 +49,7 @@ impl FeedKind {
         Self::NoticeAnswered,
         Self::Objection,
         Self::Folded,
+        Self::WrongPerson,
     ];
 
     /// The number on the wire.
@@ -65,6 +68,7 @@ impl FeedKind {
             Self::NoticeAnswered => 10,
             Self::Objection => 11,
             Self::Folded => 12,
+            Self::WrongPerson => 13,
         }
     }
 

@@ -13,7 +13,9 @@ mod table;
 mod timer;
 
 pub use apply::{Situation, Step, apply, forbidden};
-pub use code::{CancelCode, DeclineCode, ExpiryCode, OutcomeCode, QuestionCode, ReturnCode};
+pub use code::{
+    CancelCode, DeclineCode, ExpiryCode, MismatchKind, OutcomeCode, QuestionCode, ReturnCode,
+};
 pub use contact::{ContactDate, contact_date, proposed_date};
 pub use event::{Actor, Event, InboxKind, Side};
 pub use group::check_release;

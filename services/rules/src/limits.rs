@@ -69,10 +69,14 @@ pub const QUESTIONS_MAX: u32 = 5;
 pub const LINES_PER_DAY: u32 = 300;
 /// Quota of ENROL orders per issuing organisation and day.
 pub const QUOTA_ENROL_PER_DAY: u32 = 10_000;
-/// Quota of PREPARE and ASSIST orders together, per issuing organisation and day.
+/// Quota of PREPARE, UNBOUND and ASSIST orders together, per issuing organisation and day.
 pub const QUOTA_PREPARE_PER_DAY: u32 = 2_000;
 /// Quota of HANDOVER orders per issuing organisation and day.
 pub const QUOTA_HANDOVER_PER_DAY: u32 = 2_000;
+/// Quota of CHECK orders per issuing organisation and day: as many as dossiers can be released to it by one sender.
+pub const QUOTA_CHECK_PER_DAY: u32 = 2_000;
+/// Quota of MISMATCH orders per issuing organisation and day.
+pub const QUOTA_MISMATCH_PER_DAY: u32 = 100;
 /// Quota of the portal's LOGIN, LINK and CONSENT orders together, per day.
 pub const QUOTA_PORTAL_PER_DAY: u32 = 10_000;
 /// Quota of orders that a holder refuses, per issuing organisation and minute: a whole batch. Beyond it, until the

@@ -346,6 +346,19 @@ reasons! {
     TooManyCalls, "TOO_MANY_CALLS", 85, ResourceExhausted,
         "Your organisation, or all together, have as many connections or calls open, send or leave unread as much, or call as often, as may be; the details name the budget. Nothing was done, and it passes by itself. Wait as long as RetryInfo says; then repeat with the same request id.",
         "Uw organisatie, of iedereen samen, heeft zoveel verbindingen of aanroepen open, stuurt of laat zoveel ongelezen, of roept zo vaak aan, als mag; de details noemen het budget. Er is niets gebeurd, en het gaat vanzelf over. Wacht zo lang als RetryInfo zegt; herhaal daarna met hetzelfde verzoeknummer.";
+    // whom it is about
+    SubjectUnbound, "SUBJECT_UNBOUND", 89, FailedPrecondition,
+        "This person was made known without a number, so objection and overview would reach nobody. That is for organisations that may not use the BSN, and only on consent. Enrol the person by number or by link code, or have the consent registered first.",
+        "Deze persoon is zonder nummer bekendgemaakt, dus bezwaar en overzicht zouden niemand bereiken. Dat kan alleen bij organisaties die het BSN niet mogen gebruiken, en alleen met toestemming. Maak de persoon bekend met nummer of koppelcode, of leg eerst de toestemming vast.";
+    NumberMissing, "NUMBER_MISSING", 90, FailedPrecondition,
+        "Under the law, between organisations that both use the BSN, the dossier has the person's number: the recipient checks by it that it is about the right person. Add the number to the dossier and prepare the handover anew.",
+        "Onder de wet, tussen organisaties die allebei het BSN gebruiken, staat het nummer van de persoon in het dossier: de ontvanger controleert daarmee dat het over de juiste persoon gaat. Zet het nummer in het dossier en bereid de overdracht opnieuw voor.";
+    PersonUnequal, "PERSON_UNEQUAL", 91, FailedPrecondition,
+        "You reported that the number in the dossier is of another person than the one handed over. It can't be completed. Return it to the sender, who looks up the person and begins a new handover.",
+        "U hebt gemeld dat het nummer in het dossier van een andere persoon is dan de overgedragen persoon. Afronden kan niet. Geef de overdracht terug aan de verstrekker, die de persoon opzoekt en een nieuwe overdracht begint.";
+    PersonNotProven, "PERSON_NOT_PROVEN", 92, FailedPrecondition,
+        "It is not yet proven that the dossier is about the person handed over: a key holder was away, or today's checks are used up. You can read the dossier. Complete it later, tomorrow if a quota was used up: the check is then made by itself.",
+        "Nog niet bewezen is dat het dossier over de overgedragen persoon gaat: een sleutelhouder was er niet, of de controles van vandaag zijn op. U kunt het dossier lezen. Rond later af, of morgen als de controles op zijn: de controle gaat dan vanzelf.";
     // the partner's own side
     BsnInText, "BSN_IN_TEXT", 95, InvalidArgument,
         "Something that looks like a BSN stands where none may stand; the details name the place. Nothing was sent. Take it out. Is it another number, then list that label under `number_labels` in this desk's settings.",

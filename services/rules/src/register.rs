@@ -177,8 +177,8 @@ pub struct RegisterEntry {
     pub labels_dossier: BTreeSet<Label>,
     /// Whether the law lets both sides process a BSN here.
     pub bsn_allowed: bool,
-    /// The only realm of the recipient that may receive, where the law or the agreement names one.
-    pub recipient_realm: Option<String>,
+    /// Whether only the centre of the sender's region may receive; the directory says which realm that is.
+    pub to_centre: bool,
     /// Whether it may only follow a completed handover in the other direction.
     pub after_completed: bool,
     /// How long the recipient may keep what it received, in days.

@@ -100,6 +100,7 @@ fn time(in_force: &InForce, question: &Question) -> Vec<std::time::Duration> {
         recipient: &question.recipient,
         purpose: &purpose,
         basis: &basis,
+        unbound: false,
     };
     let mut took = Vec::with_capacity(DECISIONS);
     for round in 0..2 * DECISIONS {

@@ -26,6 +26,9 @@ pub(crate) const FOUR: &[Route] = &[
     ("elders", "centrum"),
 ];
 
+/// The label of the person's number.
+const NUMBER: &str = "identiteit.bsn";
+
 /// Labels and values to be sealed.
 pub(crate) fn fields(of: &[(&str, &str)]) -> Vec<(Label, Secret<Vec<u8>>)> {
     of.iter()
@@ -74,10 +77,10 @@ pub(crate) fn summary_labels() -> Vec<Label> {
 }
 
 /// Test numbers that pass the eleven-test, from the end of the range: the sandbox uses its beginning.
-fn numbers(count: usize) -> Vec<Bsn> {
+fn numbers(count: usize) -> Vec<String> {
     let passes = (0..100_000_u32).rev().map(|last| format!("9999{last:05}"));
-    let numbers: Vec<Bsn> = passes
-        .filter_map(|text| text.parse().ok())
+    let numbers: Vec<String> = passes
+        .filter(|text| text.parse::<Bsn>().is_ok())
         .take(count)
         .collect();
     assert_eq!(numbers.len(), count, "test numbers that pass");
@@ -93,6 +96,8 @@ struct Pair {
     sender: Arc<Client>,
     recipient: Arc<Client>,
     preparation: Preparation,
+    /// Whether the number goes along: to all but the neutral realm.
+    with_number: bool,
 }
 
 /// All of them. The person with number n is one of the pair n modulo their number.
@@ -101,6 +106,7 @@ pub(crate) struct Desks {
     pairs: Arc<Vec<Pair>>,
     used: Arc<AtomicUsize>,
     persons: usize,
+    numbers: Arc<Vec<String>>,
 }
 
 impl Desks {
@@ -126,9 +132,14 @@ impl Desks {
             client.open_context().await.expect("a context");
             clients.insert(name, Arc::new(client));
         }
+        let wanted = |with_number: bool| {
+            let number = with_number.then(|| NUMBER.parse().expect("a label"));
+            dossier_labels().into_iter().chain(number).collect()
+        };
         let pair = |(sender, recipient): &Route| Pair {
             sender: Arc::clone(&clients[sender]),
             recipient: Arc::clone(&clients[recipient]),
+            with_number: *recipient != "neutraal",
             preparation: Preparation {
                 recipient: identity(recipient)
                     .party()
@@ -137,7 +148,7 @@ impl Desks {
                 purpose: "HANDOVER".parse().expect("a purpose"),
                 basis: "SUWI_62_1".parse().expect("a basis"),
                 summary_labels: summary_labels(),
-                dossier_labels: dossier_labels(),
+                dossier_labels: wanted(*recipient != "neutraal"),
                 group: None,
             },
         };
@@ -145,6 +156,7 @@ impl Desks {
             pairs: Arc::new(routes.iter().map(pair).collect()),
             used: Arc::new(AtomicUsize::new(0)),
             persons,
+            numbers: Arc::new(numbers(persons)),
         };
         desks.enrol().await;
         desks
@@ -153,7 +165,8 @@ impl Desks {
     async fn enrol(&self) {
         let mut lists: Vec<Vec<(PersonKey, Bsn)>> = Vec::new();
         lists.resize_with(self.pairs.len(), Vec::new);
-        for (index, number) in numbers(self.persons).into_iter().enumerate() {
+        for (index, number) in self.numbers.iter().enumerate() {
+            let number = number.parse().expect("a number");
             lists[index % self.pairs.len()].push((person(index), number));
         }
         for (pair, list) in self.pairs.iter().zip(lists) {
@@ -209,7 +222,11 @@ impl Desks {
         self.offer(index, &id).await?;
         self.accept(index, &id).await?;
         sender.show(&id).await?;
-        sender.release(&id, &dossier()).await?;
+        let mut values = dossier();
+        if self.pair(index).with_number {
+            values.extend(fields(&[(NUMBER, &self.numbers[index])]));
+        }
+        sender.release(&id, &values).await?;
         recipient.fetch(&id).await?;
         recipient.complete(&id, today).await.map(drop)
     }

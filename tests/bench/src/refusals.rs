@@ -44,8 +44,7 @@ async fn refused_alike(scene: &Scene) -> Vec<(&'static str, PersonKey)> {
     let block = message::BlockOrganisationRequest {
         session,
         request_id: request_id(),
-        oin: scene.union_oin.clone(),
-        realm: String::new(),
+        party: format!("{}/main", scene.union_oin),
     };
     let done = portal.block_organisation(block).await;
     done.expect("a block");

@@ -217,12 +217,15 @@ async fn a_person_decides_by_hand() {
 }
 
 fn unblocked(terminal: &Terminal) {
-    terminal.json("block neutraal --realm", OTHERS[1]);
+    terminal.json("block neutraal", OTHERS[1]);
     let listed = terminal.json("blocks", OTHERS[1]);
     let blocks = listed["blocks"].as_array().unwrap();
     assert_eq!(blocks.len(), 2, "{listed}");
-    let realms: Vec<_> = blocks.iter().map(|block| &block["realm"]).collect();
-    assert!(realms.iter().any(|realm| **realm == "neutraal"), "{listed}");
+    let team = json!("00000099000000002000/neutraal");
+    assert!(
+        blocks.iter().any(|block| block["party"] == team),
+        "{listed}"
+    );
     let first = terminal.json("blocks --limit 1", OTHERS[1]);
     let rest = format!("blocks --limit 1 --after {}", text_of(&first, "more"));
     let rest = terminal.json(&rest, OTHERS[1]);
@@ -231,7 +234,7 @@ fn unblocked(terminal: &Terminal) {
         (&rest["blocks"][0], &rest["more"]),
         (&blocks[1], &json!(""))
     );
-    let undone = terminal.json("unblock neutraal --realm", OTHERS[1]);
+    let undone = terminal.json("unblock neutraal", OTHERS[1]);
     assert_eq!(undone["undone"], true);
     assert!(
         terminal

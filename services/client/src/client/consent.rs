@@ -249,6 +249,15 @@ impl Client {
         categories: &[Category],
     ) -> Result<Question, ClientError> {
         let directory = self.directory().await?;
+        if self
+            .store()
+            .is_unbound(&self.own_domain(&directory)?, person)?
+        {
+            return Err(ClientError::Input {
+                what: "this person was made known without a number, so no question reaches them in the portal",
+                remedy: "register the consent together at your desk, or link the person first",
+            });
+        }
         let (mut order, ciphertext) = self.order_about(&directory, person, OrderKind::Prepare)?;
         let relation = Relation {
             from: self.party().clone(),

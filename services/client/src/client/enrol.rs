@@ -130,16 +130,25 @@ impl Client {
     }
 
     /// Takes a random point as the pseudonym of a person who has no DigiD, so that a vakbond can hand
-    /// over a member on a consent that was registered at its own desk.
+    /// over a member on a consent that was registered at its own desk. Orders about the person are UNBOUND: key holders
+    /// and policies take them from such a realm only, and on consent only.
     ///
     /// # Errors
     ///
-    /// When the key stands for somebody already, or the store does not take it.
+    /// [`ClientError::Input`] where the realm enrols by number; when the key stands for somebody already, or the store does
+    /// not take it.
     pub async fn enrol_without_number(&self, person: &PersonKey) -> Result<(), ClientError> {
         let directory = self.directory().await?;
+        if directory.directory().has_bsn(self.party()) {
+            return Err(ClientError::Input {
+                what: "this realm may use the BSN, so nobody is made known here without it: objection and overview \
+                       would reach nobody",
+                remedy: "enrol the person by number",
+            });
+        }
         let domain = self.own_domain(&directory)?;
         self.need_free(&domain, person)?;
-        let change = crate::store::pseudonym_change(&domain, person, &Pseudonym::random());
+        let change = crate::store::pseudonym_change(&domain, person, &Pseudonym::random(), true);
         Ok(self.outbox.commit(vec![change]).await?)
     }
 
@@ -260,7 +269,7 @@ impl Client {
                 continue;
             }
             one.also = met.also;
-            changes.push(crate::store::pseudonym_change(domain, person, point));
+            changes.push(crate::store::pseudonym_change(domain, person, point, false));
         }
         Ok(self.outbox.commit(changes).await?)
     }

@@ -291,7 +291,7 @@ impl Client {
             .conversion
             .ok_or(ProtocolError::new("conversion", "is missing"))?;
         let pseudonym = open_link(&directory, &domain, conversion, &key)?;
-        let change = crate::store::pseudonym_change(&domain, person, &pseudonym);
+        let change = crate::store::pseudonym_change(&domain, person, &pseudonym, false);
         Ok(self.outbox.commit(vec![change]).await?)
     }
 

@@ -3,6 +3,7 @@
 //! Must never hand a value on whose way from the sender's desk was not verified, and must never keep
 //! quiet about one that does not equal the manifest.
 
+use super::proof::{Evidence, Proof};
 use super::{Client, ask, enrol::open_conversion};
 use crate::connection::{stub, with_deadline};
 use crate::directory::DirectoryCopy;
@@ -11,7 +12,7 @@ use crate::paper::{Manifest, ManifestStage, NoticeAnswer, Order, Signed, SignedM
 use crate::person::PersonKey;
 use crate::receipt::{NoticeReceipt, Receipt};
 use crate::store::{Change, FieldRow, OpenedRow, Table, opened_key, pseudonym_change, put};
-use rules::handover::{DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
+use rules::handover::{DeclineCode, MismatchKind, OutcomeCode, QuestionCode, ReturnCode};
 use rules::id::{Basis, HandoverId, Label, NoticeId, Party, Purpose};
 use rules::notice::AnswerCode;
 use rules::pseudonym::{Context, Domain, OrderKind, Relation, TargetDomain};
@@ -46,8 +47,10 @@ pub struct Summary {
 pub struct Fetched {
     /// The handover.
     pub receipt: Receipt,
-    /// The partner's own key of the person.
-    pub person: PersonKey,
+    /// The partner's own key of the person; none while it is not proven that the dossier is about this person.
+    pub person: Option<PersonKey>,
+    /// Whether the number in the dossier is that of the person whose pseudonym came with it.
+    pub proof: Proof,
     /// False when nobody here had this pseudonym: the key is new, and `Store::rename_person` puts the
     /// partner's own in its place.
     pub known: bool,
@@ -182,8 +185,9 @@ impl Client {
     }
 
     /// Fetches the dossier: checks order, vouchers, final key, manifest and digests; decrypts the
-    /// realm's own pseudonym; opens the fields; keeps all of it. Labels that do not equal the manifest
-    /// are reported to both officers. May be repeated while the handover is open.
+    /// realm's own pseudonym; opens the fields; has the number in them converted and compares ([`Proof`]).
+    /// Keeps all of it when the two are equal or there is nothing to compare, and otherwise nothing about a
+    /// person. What does not equal is reported to both officers. May be repeated while the handover is open.
     ///
     /// # Errors
     ///
@@ -212,17 +216,31 @@ impl Client {
             .conversion
             .ok_or(ProtocolError::new("conversion", "is missing"))?;
         let holders = directory.holder_keys()?;
+        let vouchers = conversion.vouchers.clone();
         let pseudonym = open_conversion(conversion, &order, 0, &holders, &key)?;
         let sealed = answer.dossier.ok_or(NO_FIELDS)?;
         let set = self.open_set(&manifest, Stage::Release, &sealed)?;
-        let (person, known, mut changes) = self.person_of(&domain, &pseudonym)?;
-        let row = self.opened_row(&sender, &manifest, Some(&person), &set);
-        changes.push(put(
-            Table::Opened,
-            &opened_key(handover, Stage::Release),
-            &row,
-        ));
-        changes.push(crate::mutation::revision_change(handover, receipt.revision));
+        let evidence = Evidence {
+            directory: &directory,
+            handover,
+            manifest: &manifest,
+            number_label: &answer.number_label,
+            fields: &set.fields,
+            pseudonym: &pseudonym,
+            order: &order,
+            vouchers: &vouchers,
+            revision: receipt.revision,
+        };
+        let (proof, mut changes) = self.prove(&evidence).await?;
+        let (mut person, mut known) = (None, false);
+        if matches!(proof, Proof::NoNumber | Proof::Proven) {
+            let (key, is_known, change) = self.person_of(&domain, &pseudonym)?;
+            let row = self.opened_row(&sender, &manifest, Some(&key), &set);
+            let place = opened_key(handover, Stage::Release);
+            changes.push(put(Table::Opened, &place, &row));
+            changes.extend(change);
+            (person, known) = (Some(key), is_known);
+        }
         self.outbox.commit(changes).await?;
         if !set.mismatched.is_empty() {
             self.report_mismatch(handover, &set.mismatched).await?;
@@ -230,6 +248,7 @@ impl Client {
         Ok(Fetched {
             receipt,
             person,
+            proof,
             known,
             sender,
             purpose: manifest.purpose.clone(),
@@ -239,7 +258,7 @@ impl Client {
         })
     }
 
-    /// Reports labels whose content does not equal the manifest, or is not about the person.
+    /// Reports labels whose content does not equal the manifest.
     ///
     /// # Errors
     ///
@@ -249,10 +268,20 @@ impl Client {
         handover: &HandoverId,
         labels: &[Label],
     ) -> Result<Receipt, ClientError> {
+        self.report(handover, MismatchKind::Fields, labels).await
+    }
+
+    pub(super) async fn report(
+        &self,
+        handover: &HandoverId,
+        kind: MismatchKind,
+        labels: &[Label],
+    ) -> Result<Receipt, ClientError> {
         let message = message::ReportMismatchRequest {
             request_id: Vec::new(),
             handover_id: handover.bytes().to_vec(),
             labels: labels.iter().map(ToString::to_string).collect(),
+            kind: kind.number(),
         };
         Ok(self.run(message).await?.receipt()?)
     }
@@ -270,16 +299,18 @@ impl Client {
         Ok(self.run(message).await?.receipt()?)
     }
 
-    /// Has had contact with the candidate on this date (YYYY-MM-DD). Only now responsibility moves.
+    /// Has had contact with the candidate on this date (YYYY-MM-DD). Only now responsibility moves. Waits for the proof
+    /// that the dossier is about this person, which is made now where it was not yet.
     ///
     /// # Errors
     ///
-    /// A refusal or a fault.
+    /// A refusal or a fault; `PERSON_NOT_PROVEN` or `PERSON_UNEQUAL`, before anything is sent.
     pub async fn complete(
         &self,
         handover: &HandoverId,
         contact_date: &str,
     ) -> Result<Receipt, ClientError> {
+        self.need_proof(handover).await?;
         let message = message::CompleteRequest {
             request_id: Vec::new(),
             handover_id: handover.bytes().to_vec(),
@@ -317,6 +348,7 @@ impl Client {
         handover: &HandoverId,
         code: ReturnCode,
     ) -> Result<Receipt, ClientError> {
+        self.finish_telling(handover).await?;
         let message = message::ReturnRequest {
             request_id: Vec::new(),
             handover_id: handover.bytes().to_vec(),
@@ -506,13 +538,13 @@ impl Client {
         &self,
         domain: &Domain,
         pseudonym: &Pseudonym,
-    ) -> Result<(PersonKey, bool, Vec<Change>), ClientError> {
+    ) -> Result<(PersonKey, bool, Option<Change>), ClientError> {
         if let Some(person) = self.store().person(domain, pseudonym)? {
-            return Ok((person, true, Vec::new()));
+            return Ok((person, true, None));
         }
         let person = PersonKey::draw(&*self.outbox.random);
-        let change = pseudonym_change(domain, &person, pseudonym);
-        Ok((person, false, vec![change]))
+        let change = pseudonym_change(domain, &person, pseudonym, false);
+        Ok((person, false, Some(change)))
     }
 }
 

@@ -97,7 +97,16 @@ impl Client {
             purpose: preparation.purpose.clone(),
         };
         let targets = prepare_targets(&directory, relation)?;
-        let (mut order, ciphertext) = self.order_about(&directory, person, OrderKind::Prepare)?;
+        // A point that was drawn here is nobody's at the portal: the gateway is told so.
+        let unbound = self
+            .store()
+            .is_unbound(&self.own_domain(&directory)?, person)?;
+        let kind = if unbound {
+            OrderKind::Unbound
+        } else {
+            OrderKind::Prepare
+        };
+        let (mut order, ciphertext) = self.order_about(&directory, person, kind)?;
         order.targets = targets;
         order.purpose = preparation.purpose.to_string();
         let message = message::PrepareRequest {

@@ -199,7 +199,7 @@ pub fn verify_parent(
         .collect();
     let relation = relation_of(&targets);
     let checks = [
-        (paper.kind == OrderKind::Prepare, "is not of a PREPARE"),
+        (paper.kind.prepares(), "is not of a PREPARE or an UNBOUND"),
         (paper.holder == holder.oin, "names another holder"),
         (
             Some(paper.order) == order.parent,

@@ -54,10 +54,12 @@ pub(crate) enum Table {
     Stopped = 9,
     /// What was typed for a handover and has not gone out.
     Draft = 10,
+    /// Whether a dossier was found to be about the person whose pseudonym came with it.
+    Proof = 12,
 }
 
 impl Table {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Context,
         Self::Pseudonym,
         Self::Prepared,
@@ -68,6 +70,7 @@ impl Table {
         Self::Directory,
         Self::Stopped,
         Self::Draft,
+        Self::Proof,
     ];
 
     fn from_number(number: u8) -> Option<Self> {

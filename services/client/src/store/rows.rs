@@ -30,6 +30,21 @@ pub(crate) struct PseudonymRow {
     /// The partner's own key of the person.
     #[prost(string, tag = "4")]
     pub(crate) person: String,
+    /// Whether the point was drawn here: the person was made known without a number.
+    #[prost(bool, tag = "5")]
+    pub(crate) unbound: bool,
+}
+
+/// Where the proof of a dossier's person stands. Nothing in it is about the person.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(crate) struct ProofRow {
+    /// Where it stands.
+    #[prost(enumeration = "crate::client::Standing", tag = "1")]
+    pub(crate) standing: i32,
+    /// SHA-256 of the sealed number that was compared; empty when there is none.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) sealed_sha256: Vec<u8>,
 }
 
 /// A handover that this side prepared.
@@ -183,6 +198,7 @@ hidden!(
     ContextRow,
     PseudonymRow,
     PreparedRow,
+    ProofRow,
     OpenedRow,
     DraftRow,
     FieldRow,

@@ -68,6 +68,7 @@ pub(super) fn file(version: u64) -> DirectoryFile {
             sealing_key_valid_until_millis: Some(NOW.millis() + 1_000),
             sealing_key_signature: None,
             sealing_key_signed_by: Some((*desk).to_owned()),
+            ..RealmFile::default()
         };
         let bytes = realm.signed_bytes(oin).unwrap();
         let signature = signing.sign(Paper::SealingKey, &bytes);

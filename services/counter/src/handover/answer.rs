@@ -10,7 +10,8 @@ use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::clock::Timestamp;
 use rules::handover::{
-    Actor, CancelCode, DeclineCode, Event, OutcomeCode, QuestionCode, ReturnCode, Step,
+    Actor, CancelCode, DeclineCode, Event, MismatchKind, OutcomeCode, QuestionCode, ReturnCode,
+    Step,
 };
 use rules::id::{HandoverId, Label, Party, RequestId};
 use rules::policy::{Action, Stage};
@@ -48,6 +49,8 @@ pub enum Deed {
     ReportMismatch {
         /// The labels concerned.
         labels: Vec<Label>,
+        /// What about them.
+        kind: MismatchKind,
     },
     /// The recipient has had contact: responsibility moves.
     Complete {
@@ -100,6 +103,10 @@ impl Deed {
             Self::ReportOutcome { outcome } => Some(outcome.code()),
             Self::Return { code } => Some(code.code()),
             Self::Cancel { code } => Some(code.code()),
+            Self::ReportMismatch {
+                kind: kind @ MismatchKind::Person,
+                ..
+            } => Some(kind.code()),
             Self::AckNotification
             | Self::AcceptChange
             | Self::Accept
@@ -127,7 +134,9 @@ impl Deed {
                     .add(&code.number().to_be_bytes())
                     .add(other.as_bytes())
             }
-            Self::ReportMismatch { labels } => fingerprint.add_labels(labels),
+            Self::ReportMismatch { labels, kind } => fingerprint
+                .add_labels(labels)
+                .add(&kind.number().to_be_bytes()),
             Self::Complete { contact } => fingerprint.add(contact.as_bytes()),
             Self::ReportOutcome { outcome } => fingerprint.add(&outcome.number().to_be_bytes()),
             Self::Return { code } => fingerprint.add(&code.number().to_be_bytes()),
@@ -193,11 +202,13 @@ impl Deed {
             }
             Self::Complete { contact } => course.contact_date.clone_from(contact),
             Self::ReportOutcome { outcome } => course.outcome = outcome.number(),
+            Self::ReportMismatch { kind, .. } => {
+                course.person_unequal |= *kind == MismatchKind::Person;
+            }
             Self::AcceptChange
             | Self::RejectChange
             | Self::Accept
             | Self::RequestReseal
-            | Self::ReportMismatch { .. }
             | Self::Return { .. }
             | Self::Cancel { .. } => {}
         }
@@ -206,6 +217,9 @@ impl Deed {
     /// What is wrong with the deed itself.
     fn check(&self, room: &Room<'_>, loaded: &Loaded) -> Result<(), Refusal> {
         match self {
+            Self::Complete { .. } if loaded.body.course.person_unequal => {
+                Err(Reason::PersonUnequal.into())
+            }
             Self::Complete { contact } => check_contact(room, loaded, contact),
             Self::ProposeChange { date, .. } => {
                 match rules::handover::proposed_date(date, room.call.now) {
@@ -213,8 +227,12 @@ impl Deed {
                     Outcome::Refused(refusal) => Err(refusal),
                 }
             }
-            Self::ReportMismatch { labels } => {
+            Self::ReportMismatch { labels, kind } => {
                 room.in_force.check_labels("labels", labels)?;
+                if *kind == MismatchKind::Person && room.in_force.number_label(labels).is_none() {
+                    let text = "names no label that holds a number of the person";
+                    return Err(Refusal::about(Reason::LabelUnknown, "labels", text));
+                }
                 let foreign = labels
                     .iter()
                     .any(|label| !loaded.body.dossier_labels.contains(label));
@@ -338,9 +356,12 @@ impl Command for Act {
         {
             return Ok(*verdict);
         }
-        if let Deed::ReportMismatch { labels } = &self.deed {
+        if let Deed::ReportMismatch { labels, kind } = &self.deed {
             record.labels.clone_from(labels);
-            record.finding = Some("MISMATCH");
+            record.finding = Some(match kind {
+                MismatchKind::Fields => "MISMATCH",
+                MismatchKind::Person => "MISMATCH_PERSON",
+            });
         }
         self.deed.leave(&mut loaded, &step, room.call.now);
         enter(room, tx, &mut loaded, &step).await?;

@@ -33,8 +33,10 @@ pub struct Body {
     pub article: String,
     /// Under which register entry (a versioned URI).
     pub processing_activity: String,
-    /// Id of the PREPARE order, as text.
+    /// Id of the order PREPARE or UNBOUND, as text.
     pub prepare_order: String,
+    /// Whether the sender made the person known without a number: the order was UNBOUND.
+    pub unbound: bool,
     /// When it was prepared.
     pub prepared_at: Timestamp,
     /// Labels that the summary may have.
@@ -63,6 +65,15 @@ pub struct Course {
     /// When the dossier was released, in milliseconds since 1970 UTC.
     #[serde(default)]
     pub released_millis: Option<i64>,
+    /// Id of the order HANDOVER, as text, once it was released.
+    #[serde(default)]
+    pub release_order: String,
+    /// Whether the recipient found that the number in the dossier is of another person.
+    #[serde(default)]
+    pub person_unequal: bool,
+    /// Whether the person of that number was told.
+    #[serde(default)]
+    pub mismatch_told: bool,
     /// Date of the contact with the candidate, YYYY-MM-DD.
     #[serde(default)]
     pub contact_date: String,
@@ -85,6 +96,7 @@ struct Stored {
     article: String,
     processing_activity: String,
     prepare_order: String,
+    unbound: bool,
     prepared_millis: i64,
     summary_labels: Vec<String>,
     dossier_labels: Vec<String>,
@@ -127,6 +139,7 @@ impl Body {
             article: self.article.clone(),
             processing_activity: self.processing_activity.clone(),
             prepare_order: self.prepare_order.clone(),
+            unbound: self.unbound,
             prepared_millis: self.prepared_at.millis(),
             summary_labels: texts(&self.summary_labels),
             dossier_labels: texts(&self.dossier_labels),
@@ -154,6 +167,7 @@ impl Body {
             article: stored.article,
             processing_activity: stored.processing_activity,
             prepare_order: stored.prepare_order,
+            unbound: stored.unbound,
             prepared_at: Timestamp::from_millis(stored.prepared_millis),
             summary_labels: read_labels(&stored.summary_labels)?,
             dossier_labels: read_labels(&stored.dossier_labels)?,

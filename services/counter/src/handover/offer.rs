@@ -213,6 +213,7 @@ pub fn decide_on<T>(
         recipient: &body.recipient,
         purpose: &body.purpose,
         basis: &body.basis,
+        unbound: body.unbound,
     };
     let wanted = labels.iter().cloned().collect();
     let decision = match room.in_force.decide(&asked, &wanted, facts) {
@@ -320,6 +321,8 @@ pub struct ReadOut {
     pub payload: Payload,
     /// Who handed over.
     pub sender: Party,
+    /// The label that holds the person's national number, if the payload has one.
+    pub number_label: Option<Label>,
 }
 
 /// Marks that the recipient has opened something: from now on notices reach it.
@@ -417,6 +420,7 @@ pub async fn read_out(
     feed::write(room, tx, &told).await?;
     let reply = ReadOut {
         receipt: loaded.receipt()?,
+        number_label: room.in_force.number_label(&record.labels).cloned(),
         payload,
         sender: loaded.body.sender.clone(),
     };

@@ -7,7 +7,7 @@ use super::body::{Body, Course};
 use super::person::{Subject, TARGET_HANDLE, TARGET_PORTAL};
 use super::{HandoverReceipt, day_of, wrap};
 use crate::Error;
-use crate::call::{Answer, Call, SignedPaper};
+use crate::call::{Answer, Call, Caller, SignedPaper};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::decision::{self, Asked, Facts};
 use crate::feed::{self, Told};
@@ -45,9 +45,9 @@ pub struct Prepare {
     pub dossier_labels: Vec<Label>,
     /// The sender's group, if there is one.
     pub group: Option<GroupId>,
-    /// The order PREPARE, decoded.
+    /// The order PREPARE or UNBOUND, decoded.
     pub order: Order,
-    /// The order PREPARE as signed.
+    /// The order as signed.
     pub signed_order: SignedPaper,
     /// The sender's pseudonym, encrypted under the sender's context key.
     pub ciphertext: [u8; 64],
@@ -84,6 +84,7 @@ impl Prepare {
             recipient: &self.recipient,
             purpose: &self.purpose,
             basis: &self.basis,
+            unbound: self.order.kind == OrderKind::Unbound,
         }
     }
 
@@ -125,7 +126,7 @@ impl Prepare {
         let same_relation = order.targets.iter().any(|(target, _)| {
             matches!(target, TargetDomain::Relation { relation: named, .. } if *named == relation)
         });
-        if order.kind != OrderKind::Prepare || !same_relation {
+        if !order.kind.prepares() || !same_relation {
             return Err(Refusal::new(Reason::OrderForbidden));
         }
         in_force.check_labels("summary_labels", &self.summary_labels)?;
@@ -136,7 +137,34 @@ impl Prepare {
             .outcome
         {
             Outcome::Permitted(_) => Ok(()),
-            Outcome::Refused(refusal) => Err(refusal),
+            Outcome::Refused(refusal) => Err(self.name_number(caller, in_force, refusal)),
+        }
+    }
+
+    /// Names the label of the number, where the refusal is about that it goes along or does not.
+    fn name_number(&self, caller: &Caller, in_force: &InForce, refusal: Refusal) -> Refusal {
+        const FIELD: &str = "dossier_labels";
+        let reason = refusal.reason;
+        let wanted = in_force.number_label(self.summary_labels.iter().chain(&self.dossier_labels));
+        let kinds = (
+            in_force.kind_of(&caller.party),
+            in_force.kind_of(&self.recipient),
+        );
+        let (Ok(sender), Ok(recipient)) = kinds else {
+            return refusal;
+        };
+        let register = in_force.policy.register();
+        let entry = register.entry(&self.purpose, sender, recipient);
+        let needed = entry.and_then(|entry| in_force.number_label(&entry.labels_dossier));
+        match (reason, wanted, needed) {
+            (Reason::BsnNotAllowed, Some(label), _) => {
+                let text = format!("`{label}` may not go to this recipient; leave it out");
+                Refusal::about(reason, FIELD, text)
+            }
+            (Reason::NumberMissing, _, Some(label)) => {
+                Refusal::about(reason, FIELD, format!("lacks `{label}`"))
+            }
+            _ => refusal,
         }
     }
 }
@@ -489,6 +517,7 @@ impl Decided<'_> {
             article: permit.article().to_owned(),
             processing_activity: permit.processing_activity().to_owned(),
             prepare_order: request.order.id.to_string(),
+            unbound: asked.unbound,
             prepared_at: room.call.now,
             summary_labels: allowed(Stage::Offer, &request.summary_labels),
             dossier_labels: allowed(Stage::Dossier, &request.dossier_labels),

@@ -41,7 +41,7 @@ pub struct Release {
     pub signed_order: SignedPaper,
     /// The sender's pseudonym, encrypted under the sender's context key.
     pub ciphertext: [u8; 64],
-    /// Every holder's voucher of the PREPARE.
+    /// Every holder's voucher of the PREPARE or UNBOUND.
     pub prepare_vouchers: Vec<SignedPaper>,
     /// The manifest, decoded.
     pub manifest: Manifest,
@@ -341,6 +341,7 @@ impl Releasing<'_> {
         };
         put(room, tx, &permit, loaded, Stage::Dossier, &payload).await?;
         loaded.body.course.released_millis = Some(room.call.now.millis());
+        loaded.body.course.release_order = request.order.id.to_string();
         enter(room, tx, loaded, &step).await?;
         Ok(Verdict::permitted(
             HandoverReceipt {

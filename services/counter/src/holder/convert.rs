@@ -29,7 +29,7 @@ pub struct ConvertItem {
     pub ciphertexts: Vec<Vec<u8>>,
     /// Vouchers of the earlier hops, in walking order.
     pub earlier: Vec<Received<Voucher>>,
-    /// HANDOVER only: this holder's own voucher of the PREPARE that the order continues.
+    /// This holder's own voucher of the order that this one continues, where it continues one.
     pub parent: Option<Received<Voucher>>,
 }
 
@@ -203,25 +203,35 @@ impl Hearing<'_> {
         Ok(())
     }
 
-    /// A HANDOVER rests on this holder's own voucher of its PREPARE, so that nothing needs to be stored.
+    /// A HANDOVER rests on this holder's own voucher of its PREPARE or UNBOUND, a CHECK or MISMATCH on that of the
+    /// HANDOVER to its issuer, so that nothing needs to be stored.
     fn check_parent(&self, item: &ConvertItem, judged: &OrderPlan) -> Result<(), Reason> {
         let order = &item.order.paper;
-        let received = match (order.kind, &item.parent) {
-            (OrderKind::Handover, Some(received)) => received,
-            (OrderKind::Handover, None) | (_, Some(_)) => return Err(Reason::OrderParentInvalid),
-            (_, None) => return Ok(()),
+        let received = match (order.kind.has_parent(), &item.parent) {
+            (true, Some(received)) => received,
+            (true, None) | (false, Some(_)) => return Err(Reason::OrderParentInvalid),
+            (false, None) => return Ok(()),
         };
         let voucher = &received.paper;
         let is_relation = |target: &TargetDomain| match target {
             TargetDomain::Relation { relation, .. } => Some(relation) == judged.relation(),
             TargetDomain::Partner { .. } | TargetDomain::Portal { .. } => false,
         };
+        let is_to_issuer = |target: &TargetDomain| match target {
+            TargetDomain::Partner { party, .. } => party == judged.issuer(),
+            TargetDomain::Relation { .. } | TargetDomain::Portal { .. } => false,
+        };
+        let continues = if order.kind == OrderKind::Handover {
+            voucher.kind.prepares()
+                && voucher.source == order.source
+                && voucher.targets.iter().any(is_relation)
+        } else {
+            voucher.kind == OrderKind::Handover && voucher.targets.iter().any(is_to_issuer)
+        };
         let age_millis = self.at.now.millis_since(voucher.time);
-        let fits = voucher.kind == OrderKind::Prepare
+        let fits = continues
             && voucher.holder == *self.oin
             && Some(voucher.order) == order.parent
-            && voucher.source == order.source
-            && voucher.targets.iter().any(is_relation)
             && (-CLOCK_SKEW_MILLIS_MAX..=PARENT_VOUCHER_MILLIS_MAX).contains(&age_millis);
         need(
             fits && received.is_signed_by(&self.voucher_key, Paper::Voucher),

@@ -8,8 +8,9 @@ use crate::holder::HolderError;
 use rules::clock::Timestamp;
 use rules::id::Oin;
 use rules::limits::{
-    DAY_MILLIS, QUOTA_BLOCK_ORDERS, QUOTA_ENROL_PER_DAY, QUOTA_HANDOVER_PER_DAY,
-    QUOTA_PORTAL_PER_DAY, QUOTA_PREPARE_PER_DAY, QUOTA_REFUSED_PER_MINUTE,
+    DAY_MILLIS, QUOTA_BLOCK_ORDERS, QUOTA_CHECK_PER_DAY, QUOTA_ENROL_PER_DAY,
+    QUOTA_HANDOVER_PER_DAY, QUOTA_MISMATCH_PER_DAY, QUOTA_PORTAL_PER_DAY, QUOTA_PREPARE_PER_DAY,
+    QUOTA_REFUSED_PER_MINUTE,
 };
 use rules::pseudonym::Quota;
 use std::collections::HashMap;
@@ -22,12 +23,16 @@ use store::{Database, Tx, Work};
 pub struct QuotaLimits {
     /// Orders ENROL and ROTATE.
     pub enrol: u32,
-    /// Orders PREPARE and ASSIST.
+    /// Orders PREPARE, UNBOUND and ASSIST.
     pub prepare: u32,
     /// Orders HANDOVER.
     pub handover: u32,
     /// Orders of the portal: LOGIN, LINK and CONSENT together.
     pub portal: u32,
+    /// Orders CHECK.
+    pub check: u32,
+    /// Orders MISMATCH.
+    pub mismatch: u32,
     /// Orders of any kind that are refused, in a minute.
     pub refused: u32,
 }
@@ -39,6 +44,8 @@ impl Default for QuotaLimits {
             prepare: QUOTA_PREPARE_PER_DAY,
             handover: QUOTA_HANDOVER_PER_DAY,
             portal: QUOTA_PORTAL_PER_DAY,
+            check: QUOTA_CHECK_PER_DAY,
+            mismatch: QUOTA_MISMATCH_PER_DAY,
             refused: QUOTA_REFUSED_PER_MINUTE,
         }
     }
@@ -51,13 +58,17 @@ impl QuotaLimits {
             Quota::Prepare => self.prepare,
             Quota::Handover => self.handover,
             Quota::Portal => self.portal,
+            Quota::Check => self.check,
+            Quota::Mismatch => self.mismatch,
         }
     }
 
     /// The most that one organisation may have carried out in a day: a portal, or a partner with all its quotas.
     pub(crate) fn day(&self) -> u32 {
-        let partner = self.enrol.saturating_add(self.prepare);
-        partner.saturating_add(self.handover).max(self.portal)
+        [self.prepare, self.handover, self.check, self.mismatch]
+            .into_iter()
+            .fold(self.enrol, u32::saturating_add)
+            .max(self.portal)
     }
 }
 

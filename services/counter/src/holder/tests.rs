@@ -4,6 +4,7 @@
 
 mod clocks;
 mod contexts;
+mod numbers;
 mod orders;
 mod plain;
 mod refusals;

@@ -1,4 +1,4 @@
-//! Blocks: an organisation, or one realm of it, to and from which nothing goes any more.
+//! Blocks: a realm of an organisation, to and from which nothing goes any more.
 //!
 //! The block is a row, kept in one transaction with the errand that finds what it stops, before any line is opened.
 //! Must never tell anybody but the person, and must never bring a consent back when it is undone.
@@ -11,20 +11,11 @@ use super::rows::errands::Unblock;
 use super::session::Session;
 use super::{Portal, settle};
 use crate::portal::PortalError;
-use rules::directory::Directory;
-use rules::id::{Oin, Party, RealmName, Tag};
+use rules::directory::Peer;
+use rules::id::{Party, Tag};
 use rules::reason::{Outcome, Reason};
 use std::collections::BTreeMap;
 use store::Queue;
-
-/// What is blocked.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Blocked {
-    /// The organisation.
-    pub oin: Oin,
-    /// One realm of it; none for all.
-    pub realm: Option<RealmName>,
-}
 
 /// What a block did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,51 +33,12 @@ pub struct Blocking {
 pub struct BlockView {
     /// Its id.
     pub id: Tag,
-    /// What is blocked; none when it no longer takes part.
-    pub blocked: Option<Blocked>,
-}
-
-impl Blocked {
-    pub(super) fn covers(&self, party: &Party) -> bool {
-        self.oin == party.oin
-            && self
-                .realm
-                .as_ref()
-                .is_none_or(|realm| *realm == party.realm)
-    }
-
-    fn is_in(&self, directory: &Directory) -> bool {
-        directory.peer(&self.oin).is_some_and(|peer| {
-            self.realm
-                .as_ref()
-                .is_none_or(|realm| peer.realm(realm).is_some())
-        })
-    }
-
-    /// All that can be blocked.
-    fn all(directory: &Directory) -> impl Iterator<Item = Self> {
-        directory.peers().flat_map(|peer| {
-            let whole = std::iter::once(None);
-            let realms = peer.realms().map(|realm| Some(realm.party.realm.clone()));
-            let oin = peer.oin().clone();
-            whole.chain(realms).map(move |realm| Self {
-                oin: oin.clone(),
-                realm,
-            })
-        })
-    }
-
-    /// What the tag of a block is made of, besides the person.
-    pub(super) fn text(&self) -> String {
-        match &self.realm {
-            Some(realm) => format!("{}/{realm}", self.oin),
-            None => self.oin.to_string(),
-        }
-    }
+    /// The realm that is blocked; none when it no longer takes part.
+    pub blocked: Option<Party>,
 }
 
 impl Portal {
-    /// Blocks an organisation or a realm: remembers it, stops every consent from or to it, and objects to what goes on
+    /// Blocks a realm: remembers it, stops every consent from or to it, and objects to what goes on
     /// under statute.
     ///
     /// # Errors
@@ -94,11 +46,11 @@ impl Portal {
     pub async fn block(
         &self,
         token: &[u8],
-        blocked: &Blocked,
+        blocked: &Party,
     ) -> Result<Outcome<Blocking>, PortalError> {
         let done = async {
             let session = self.session(token)?;
-            if !blocked.is_in(&self.broker().directory()) {
+            if self.broker().directory().realm(blocked).is_none() {
                 return Err(Reason::NotAvailable.into());
             }
             let blocks: Vec<_> = session
@@ -181,11 +133,14 @@ impl Portal {
         let rows = self.database().read(&find).await?;
         let directory = self.broker().directory();
         // The same block has another tag under each index by which the person is known.
-        let mut views: BTreeMap<Option<Blocked>, Vec<Tag>> = BTreeMap::new();
+        let mut views: BTreeMap<Option<Party>, Vec<Tag>> = BTreeMap::new();
         for (index, tag) in rows {
-            let mut all = Blocked::all(&directory);
-            let blocked = all.find(|blocked| self.block_tag(&index, blocked) == tag);
-            views.entry(blocked).or_default().push(tag);
+            let mut all = directory
+                .peers()
+                .flat_map(Peer::realms)
+                .map(|realm| &realm.party);
+            let blocked = all.find(|party| self.block_tag(&index, party) == tag);
+            views.entry(blocked.cloned()).or_default().push(tag);
         }
         let mut blocks: Vec<BlockView> = views
             .into_iter()
@@ -201,31 +156,21 @@ impl Portal {
         Ok(blocks)
     }
 
-    /// Whether a person blocked one of two parties, or a realm of theirs.
+    /// Whether a person blocked one of two parties.
     pub(super) fn is_one_blocked(
         &self,
         person_index: &[u8; 32],
         parties: [&Party; 2],
         blocks: &[([u8; 32], Tag)],
     ) -> bool {
-        parties.iter().any(|party| {
-            let whole = Blocked {
-                oin: party.oin.clone(),
-                realm: None,
-            };
-            let realm = Blocked {
-                oin: party.oin.clone(),
-                realm: Some(party.realm.clone()),
-            };
-            [whole, realm].iter().any(|blocked| {
-                blocks.contains(&(*person_index, self.block_tag(person_index, blocked)))
-            })
-        })
+        parties
+            .iter()
+            .any(|party| blocks.contains(&(*person_index, self.block_tag(person_index, party))))
     }
 
     /// The tag of what one person blocked.
-    pub(super) fn block_tag(&self, person_index: &[u8; 32], blocked: &Blocked) -> Tag {
-        let value = [person_index.as_slice(), blocked.text().as_bytes()].concat();
+    pub(super) fn block_tag(&self, person_index: &[u8; 32], blocked: &Party) -> Tag {
+        let value = [person_index.as_slice(), blocked.to_string().as_bytes()].concat();
         Tag::new(self.0.index.tag("block", &value))
     }
 

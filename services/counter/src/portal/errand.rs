@@ -5,7 +5,6 @@
 //! Must never hold a person's number: where one is needed it has the person as an order names one, encrypted to the portal's own
 //! context. Must never outlive its answer.
 
-use super::block::Blocked;
 use super::copy::{self, CopyName};
 use super::find::Scope;
 use super::{Portal, PortalError};
@@ -189,9 +188,7 @@ impl Errand {
                 person,
             } => {
                 put(&[FIND_BLOCKED])?;
-                put(blocked.oin.to_string().as_bytes())?;
-                let realm = blocked.realm.as_ref().map(ToString::to_string);
-                put(realm.unwrap_or_default().as_bytes())?;
+                put(blocked.to_string().as_bytes())?;
                 put(person)?;
             }
             Task::Find {
@@ -234,13 +231,7 @@ impl Errand {
                 purpose: text(&mut reader)?.parse().map_err(|_| WRONG)?,
             }),
             FIND_BLOCKED => Task::Find {
-                scope: Scope::Blocked(Blocked {
-                    oin: text(&mut reader)?.parse().map_err(|_| WRONG)?,
-                    realm: match text(&mut reader)? {
-                        "" => None,
-                        realm => Some(realm.parse().map_err(|_| WRONG)?),
-                    },
-                }),
+                scope: Scope::Blocked(text(&mut reader)?.parse().map_err(|_| WRONG)?),
                 person: fixed(&mut reader)?,
             },
             FIND_RELATION => Task::Find {

@@ -138,7 +138,8 @@ impl Portal {
             | FeedKind::Notice
             | FeedKind::NoticeAnswered
             | FeedKind::Objection
-            | FeedKind::Folded => Ok(()),
+            | FeedKind::Folded
+            | FeedKind::WrongPerson => Ok(()),
         }
     }
 

@@ -5,7 +5,6 @@
 //! killed portal left is done with keys that the holders give for the person in the errand, as for a login. Must never
 //! end such an errand before all that it found is kept.
 
-use super::block::Blocked;
 use super::errand::{ENCRYPTED_PERSON_BYTES, Errand, Objection, Task, relation_of};
 use super::feed::ask_ours;
 use super::ledger::{Holding, holdings};
@@ -29,8 +28,8 @@ const KEYS_REST: Duration = Duration::from_secs(60);
 /// What a block or a no is about.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// A block: all that goes to or comes from this.
-    Blocked(Blocked),
+    /// A block: all that goes to or comes from this realm.
+    Blocked(Party),
     /// A no.
     Relation(Relation),
 }
@@ -38,10 +37,7 @@ pub(super) enum Scope {
 impl Scope {
     pub(super) fn covers(&self, relation: &Relation) -> bool {
         match self {
-            Self::Blocked(blocked) => {
-                let parties: [&Party; 2] = [&relation.from, &relation.to];
-                parties.iter().any(|party| blocked.covers(party))
-            }
+            Self::Blocked(blocked) => [&relation.from, &relation.to].contains(&blocked),
             Self::Relation(own) => own == relation,
         }
     }
@@ -49,7 +45,7 @@ impl Scope {
     /// What the id of its errand is made of, besides the person.
     pub(super) fn text(&self) -> String {
         match self {
-            Self::Blocked(blocked) => blocked.text(),
+            Self::Blocked(blocked) => blocked.to_string(),
             Self::Relation(relation) => {
                 format!("{} {} {}", relation.from, relation.to, relation.purpose)
             }

@@ -298,6 +298,7 @@ const fn is_about_handover(kind: FeedKind) -> bool {
         | FeedKind::ConsentAsked
         | FeedKind::ConsentAssisted
         | FeedKind::Consent
-        | FeedKind::Folded => false,
+        | FeedKind::Folded
+        | FeedKind::WrongPerson => false,
     }
 }

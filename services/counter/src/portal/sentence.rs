@@ -14,14 +14,14 @@ use rules::consent::{ConsentState, Language, Statement, StatementEvent};
 use rules::directory::Directory;
 use rules::feed::FeedKind;
 use rules::handover::State;
-use rules::id::{Category, Label, Oin, Party, Purpose};
+use rules::id::{Category, Label, Party, Purpose};
 use rules::notice::{AnswerCode, NoticeKind};
 use rules::reason::Reason;
 use rules::register::{Register, RegisterEntry};
 
 /// Where words for names and codes come from.
 pub(super) struct Words<'a> {
-    /// Names of organisations.
+    /// Names of organisations and realms.
     pub(super) directory: &'a Directory,
     /// Titles of purposes and data, and the law.
     pub(super) register: &'a Register,
@@ -65,6 +65,8 @@ pub(super) enum Happening {
     Objection(Option<Objected>),
     /// More than allowed was asked on one day; how much more, once the day is over.
     Folded(Option<u64>),
+    /// A dossier about somebody else had this person's number.
+    WrongPerson,
     /// The person's own choice at the portal.
     Chosen(Chosen),
     /// What the person asked for and the broker has not answered.
@@ -186,7 +188,7 @@ pub(super) fn errand(errand: &Errand, words: &Words<'_>, language: Language) -> 
     let relation = match errand.scope() {
         Scope::Relation(relation) => relation,
         Scope::Blocked(blocked) => {
-            let name = words.name_of(&blocked.oin, language);
+            let name = words.name(&blocked, language);
             return match language {
                 Language::Nl => dutch::blocked(&date, &name),
                 Language::En => english::blocked(&date, &name),
@@ -254,6 +256,7 @@ pub(super) fn happening(kind: FeedKind, code: &str) -> Happening {
         FeedKind::NoticeAnswered => Happening::NoticeAnswered(AnswerCode::from_code(code)),
         FeedKind::Objection => Happening::Objection(objected(code)),
         FeedKind::Folded => Happening::Folded(code.parse().ok()),
+        FeedKind::WrongPerson => Happening::WrongPerson,
     }
 }
 
@@ -307,14 +310,10 @@ impl Words<'_> {
             .entry(purpose, kind(sender)?, kind(recipient)?)
     }
 
+    /// What a realm is called: a person who tells a regional team something has not told its organisation.
     fn name(&self, party: &Party, language: Language) -> String {
-        self.name_of(&party.oin, language)
-    }
-
-    fn name_of(&self, oin: &Oin, language: Language) -> String {
-        let peer = self.directory.peer(oin);
-        match (peer, language) {
-            (Some(peer), _) => peer.name().to_owned(),
+        match (self.directory.title(party), language) {
+            (Some(title), _) => title.to_owned(),
             (None, Language::Nl) => "een organisatie die niet meer meedoet".to_owned(),
             (None, Language::En) => "an organisation that no longer takes part".to_owned(),
         }

@@ -412,16 +412,14 @@ pub enum Verb {
         #[arg(long)]
         restrict: bool,
     },
-    /// The person: blocks an organisation. What stands with it is stopped, and what comes later is stopped as it comes.
+    /// The person: blocks one realm of an organisation. What stands with it is stopped, and what comes later is stopped
+    /// as it comes.
     #[command(after_help = "Example: echo 999990019 | sluis block vakbond")]
     Block {
         #[command(flatten)]
         person: Person,
-        /// The organisation: a name in the sandbox, an OIN or `<OIN>/<realm>`.
-        organisation: String,
-        /// Only its realm of that name.
-        #[arg(long)]
-        realm: bool,
+        /// The realm: a name in the sandbox, or `<OIN>/<realm>`.
+        realm: String,
     },
     /// The person: what is blocked.
     #[command(after_help = "Example: echo 999990019 | sluis blocks")]
@@ -436,11 +434,8 @@ pub enum Verb {
     Unblock {
         #[command(flatten)]
         person: Person,
-        /// The organisation: a name in the sandbox, an OIN or `<OIN>/<realm>`; or a block's id, as `blocks` prints it.
-        organisation: String,
-        /// Only its realm of that name.
-        #[arg(long)]
-        realm: bool,
+        /// The realm: a name in the sandbox, or `<OIN>/<realm>`; or a block's id, as `blocks` prints it.
+        realm: String,
     },
     /// The person: makes a link code for a vakbond, to be read out within ten minutes.
     #[command(after_help = "Example: echo 999990019 | sluis link vakbond")]

@@ -1,4 +1,4 @@
-//! Blocks of a person on the command line: made, listed and undone at the portal.
+//! Blocks of a person on the command line, each of one realm: made, listed and undone at the portal.
 //!
 //! Must never keep or print a number: it goes to the portal's login and nowhere else.
 
@@ -19,45 +19,20 @@ use wire::portal::v1 as message;
 /// As the call, or when something typed is wrong.
 pub(super) async fn run(sandbox: &Path, verb: &Verb) -> Option<Result<Answer, CliError>> {
     Some(match verb {
-        Verb::Block {
-            person,
-            organisation,
-            realm,
-        } => block(sandbox, person, organisation, *realm).await,
+        Verb::Block { person, realm } => block(sandbox, person, realm).await,
         Verb::Blocks { person, page } => blocks(sandbox, person, page).await,
-        Verb::Unblock {
-            person,
-            organisation,
-            realm,
-        } => unblock(sandbox, person, organisation, *realm).await,
+        Verb::Unblock { person, realm } => unblock(sandbox, person, realm).await,
         _ => return None,
     })
 }
 
-/// OIN and realm of what is meant; the realm is empty for the whole organisation.
-fn meant(portal: &Portal, text: &str, only_realm: bool) -> (String, String) {
-    if let Some((oin, realm)) = text.split_once('/') {
-        return (oin.to_owned(), realm.to_owned());
-    }
-    let party = portal.party(text);
-    let realm = party.split_once('/').map(|(_, realm)| realm.to_owned());
-    let realm = realm.filter(|_| only_realm).unwrap_or_default();
-    (portal.oin(text), realm)
-}
-
-async fn block(
-    sandbox: &Path,
-    person: &Person,
-    text: &str,
-    only_realm: bool,
-) -> Result<Answer, CliError> {
+async fn block(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
     let mut portal = Portal::open(sandbox)?;
-    let (oin, realm) = meant(&portal, text, only_realm);
+    let party = portal.party(text);
     let request = message::BlockOrganisationRequest {
         session: portal.login(&digits(&person.bsn)?).await?,
         request_id: request_id(),
-        oin,
-        realm,
+        party,
     };
     let answer = ask!(portal, block_organisation, "BlockOrganisation", request)?;
     let (stopped, objections) = (answer.stopped_consents, answer.objections);
@@ -96,13 +71,9 @@ async fn blocks(sandbox: &Path, person: &Person, page: &Page) -> Result<Answer, 
     let listed = list(&mut portal, &session, asked).await?;
     let lines = listed.blocks.iter().map(|block| {
         let id = rules::hex::encode(&block.block_id);
-        let what = match (block.oin.as_str(), block.realm.as_str()) {
-            ("", _) => "an organisation that no longer takes part".to_owned(),
-            (oin, "") => format!("{oin}, the whole organisation"),
-            (oin, realm) => format!(
-                "{oin}/{realm}, {}",
-                portal.called(&format!("{oin}/{realm}"))
-            ),
+        let what = match block.party.as_str() {
+            "" => "an organisation that no longer takes part".to_owned(),
+            party => format!("{party}, {}", portal.called(party)),
         };
         format!("{id}  {what}")
     });
@@ -115,7 +86,7 @@ async fn blocks(sandbox: &Path, person: &Person, page: &Page) -> Result<Answer, 
     let more = rules::hex::encode(&listed.more);
     let values = listed.blocks.iter().map(|block| {
         json!({
-            "block_id": rules::hex::encode(&block.block_id), "oin": block.oin, "realm": block.realm,
+            "block_id": rules::hex::encode(&block.block_id), "party": block.party,
         })
     });
     let values = json!({ "blocks": values.collect::<Vec<_>>(), "more": more });
@@ -126,13 +97,13 @@ async fn blocks(sandbox: &Path, person: &Person, page: &Page) -> Result<Answer, 
 async fn find(
     portal: &mut Portal,
     session: &[u8],
-    (oin, realm): (String, String),
+    party: &str,
 ) -> Result<Option<Vec<u8>>, CliError> {
     let mut after = Vec::new();
     loop {
         let listed = list(portal, session, (0, after)).await?;
         let mut blocks = listed.blocks.into_iter();
-        let found = blocks.find(|block| block.oin == oin && block.realm == realm);
+        let found = blocks.find(|block| block.party == party);
         match found {
             Some(block) => return Ok(Some(block.block_id)),
             None if listed.more.is_empty() => return Ok(None),
@@ -141,20 +112,15 @@ async fn find(
     }
 }
 
-async fn unblock(
-    sandbox: &Path,
-    person: &Person,
-    text: &str,
-    only_realm: bool,
-) -> Result<Answer, CliError> {
+async fn unblock(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
     let mut portal = Portal::open(sandbox)?;
     let session = portal.login(&digits(&person.bsn)?).await?;
     let typed = rules::hex::decode(text).filter(|octets| octets.len() == 16);
     let block_id = match typed {
         Some(id) => Some(id),
         None => {
-            let meant = meant(&portal, text, only_realm);
-            find(&mut portal, &session, meant).await?
+            let party = portal.party(text);
+            find(&mut portal, &session, &party).await?
         }
     };
     let block_id = block_id

@@ -13,7 +13,7 @@ use super::output::{Answer, facts, table};
 use super::people::{ask_consent, enrol, person_key, redeem_link};
 use super::session::{Session, notice};
 use crate::clock::{SystemClock, today};
-use client::{Draft, NoticeReceipt, Preparation, Receipt, Values};
+use client::{Draft, NoticeReceipt, Preparation, Proof, Receipt, Values};
 use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
 use rules::hex;
 use rules::id::{GroupId, Label, NoticeId};
@@ -353,17 +353,19 @@ async fn release(session: &Session, which: &str) -> Result<Answer, CliError> {
 async fn fetch(session: &Session, which: &str) -> Result<Answer, CliError> {
     let id = session.handover(which).await?;
     let fetched = session.client.fetch(&id).await?;
-    let known = if fetched.known {
-        "yes, this pseudonym was here already"
-    } else {
-        "no, the key is new"
+    let person = fetched.person.as_ref().map(|key| key.expose().to_owned());
+    let known = match (&person, fetched.known) {
+        (None, _) => "",
+        (Some(_), true) => "yes, this pseudonym was here already",
+        (Some(_), false) => "no, the key is new",
     };
     let text = format!(
         "{}{}\nthe dossier, opened with your own key:\n\n{}",
         changed("fetched", &fetched.receipt).text,
         facts(&[
             ("sender", session.called(&fetched.sender.to_string())),
-            ("your person key", fetched.person.expose().to_owned()),
+            ("the number in it", proof_text(fetched.proof).to_owned()),
+            ("your person key", person.clone().unwrap_or_default()),
             ("known here", known.to_owned()),
             ("dropped on the way", labels(&fetched.dropped_labels)),
             ("does not open", labels(&fetched.mismatched_labels)),
@@ -372,7 +374,8 @@ async fn fetch(session: &Session, which: &str) -> Result<Answer, CliError> {
     );
     let mut json = changed("", &fetched.receipt).json;
     add(&mut json, "sender", json!(fetched.sender.to_string()));
-    add(&mut json, "person", json!(fetched.person.expose()));
+    add(&mut json, "person", json!(person));
+    add(&mut json, "proof", json!(proof_code(fetched.proof)));
     add(&mut json, "known", json!(fetched.known));
     add(&mut json, "dossier", fields_json(&fetched.fields));
     add(
@@ -386,6 +389,25 @@ async fn fetch(session: &Session, which: &str) -> Result<Answer, CliError> {
         json!(texts(&fetched.mismatched_labels)),
     );
     Ok(Answer::new(text, json))
+}
+
+/// What the comparison of the dossier's number with the person gave, for people.
+const fn proof_text(proof: Proof) -> &'static str {
+    match proof {
+        Proof::NoNumber => "",
+        Proof::Proven => "proven: of the person handed over",
+        Proof::NotYet(_) => "not yet proven; nothing is kept; `complete` tries again",
+        Proof::Unequal => "UNEQUAL: of another person; reported; `return` it",
+    }
+}
+
+const fn proof_code(proof: Proof) -> &'static str {
+    match proof {
+        Proof::NoNumber => "NO_NUMBER",
+        Proof::Proven => "PROVEN",
+        Proof::NotYet(_) => "NOT_YET",
+        Proof::Unequal => "UNEQUAL",
+    }
 }
 
 async fn ack(session: &Session, id: &str) -> Result<Answer, CliError> {

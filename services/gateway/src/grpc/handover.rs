@@ -7,6 +7,7 @@ mod show;
 mod watch;
 
 use super::call::{self, Incoming, answer, arrived};
+use super::pseudonym::conversion;
 use crate::door::admission::Registry;
 use counter::handover::HandoverReceipt;
 use counter::serve::Command;
@@ -162,8 +163,36 @@ impl HandoverService for Handovers {
     ) -> Result<Response<message::FetchResponse>, Status> {
         let (reply, promise) = call::serve(&self.counter, request).await?;
         let receipt = show::receipt(&reply.receipt, &promise);
-        let sender = reply.sender.to_string();
-        Ok(Response::new(show::dossier(receipt, reply.payload, sender)))
+        Ok(Response::new(show::dossier(receipt, reply)))
+    }
+
+    async fn check_person(
+        &self,
+        request: Request<message::CheckPersonRequest>,
+    ) -> Result<Response<message::CheckPersonResponse>, Status> {
+        let call = arrived(&self.counter, &request)?;
+        let (reply, promise) = answer(&self.counter, &call, request.into_inner(), |command| {
+            self.counter.check_person(&call, command)
+        })
+        .await?;
+        Ok(Response::new(message::CheckPersonResponse {
+            conversion: Some(conversion(reply)),
+            promise: Some(call::promise(&promise)),
+        }))
+    }
+
+    async fn tell_mismatch(
+        &self,
+        request: Request<message::TellMismatchRequest>,
+    ) -> Result<Response<message::TellMismatchResponse>, Status> {
+        let call = arrived(&self.counter, &request)?;
+        let ((), promise) = answer(&self.counter, &call, request.into_inner(), |command| {
+            self.counter.tell_mismatch(&call, command)
+        })
+        .await?;
+        Ok(Response::new(message::TellMismatchResponse {
+            promise: Some(call::promise(&promise)),
+        }))
     }
 
     async fn reseal(

@@ -8,10 +8,10 @@ use super::directory::caller;
 use super::reading::Reading;
 use super::status;
 use counter::consent::author::{Choice, Narrowing};
-use counter::portal::{BlockView, Blocked, Objected, Pages, Portal, PortalError, Remedy, Stopped};
+use counter::portal::{BlockView, Objected, Pages, Portal, PortalError, Remedy, Stopped};
 use rules::clock::Timestamp;
 use rules::consent::{Language, StopCode};
-use rules::id::{Category, ConsentId, HandoverId, Oin, RealmName, RequestId, Tag};
+use rules::id::{Category, ConsentId, HandoverId, Oin, Party, RequestId, Tag};
 use rules::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeSet;
@@ -98,17 +98,11 @@ fn tag(octets: &[u8]) -> Option<Tag> {
 }
 
 fn block_message(view: BlockView) -> message::Block {
-    let (oin, realm) = match view.blocked {
-        Some(blocked) => (
-            blocked.oin.to_string(),
-            blocked.realm.map(|realm| realm.to_string()),
-        ),
-        None => (String::new(), None),
-    };
     message::Block {
         block_id: view.id.bytes().to_vec(),
-        oin,
-        realm: realm.unwrap_or_default(),
+        party: view
+            .blocked
+            .map_or_else(String::new, |party| party.to_string()),
     }
 }
 
@@ -368,10 +362,8 @@ impl PortalService for Portals {
         let request = request.into_inner();
         let mut reading = Reading::default();
         let id = reading.request_id(&request.request_id);
-        let oin = reading.name::<Oin>("oin", &request.oin);
-        let realm = reading.optional_name::<RealmName>("realm", &request.realm);
-        let (id, (oin, realm)) = finish(reading, id.zip(oin.zip(realm)))?;
-        let blocked = Blocked { oin, realm };
+        let party = reading.name::<Party>("party", &request.party);
+        let (id, blocked) = finish(reading, id.zip(party))?;
         let blocking = self.portal.block(&request.session, &blocked).await;
         let blocking = answered(blocking, Some(id))?;
         self.follow_unless(blocking.still_to_do).await;

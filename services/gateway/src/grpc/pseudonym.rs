@@ -101,7 +101,7 @@ impl Incoming for message::OpenContextRequest {
 }
 
 /// A conversion with one target.
-fn conversion(converted: Converted) -> message::Conversion {
+pub(super) fn conversion(converted: Converted) -> message::Conversion {
     let ciphertext = converted.ciphertexts.first().map(|octets| octets.to_vec());
     message::Conversion {
         ciphertext: ciphertext.unwrap_or_default(),

@@ -43,6 +43,11 @@ pub(crate) const REGION: &str = "NHN";
 /// Another region.
 pub(crate) const OTHER_REGION: &str = "ZKIJ";
 
+/// The neutral realm, which is the centre of the region.
+pub(crate) const TEAM_REALM: &str = "neutraal";
+/// What it is called towards people.
+pub(crate) const TEAM_TITLE: &str = "het regioteam van Noord-Holland Noord";
+
 /// Everybody.
 pub(crate) const ORGANISATIONS: &[Organisation] = &[
     Organisation {
@@ -81,9 +86,9 @@ pub(crate) const ORGANISATIONS: &[Organisation] = &[
             DeskRole {
                 identity: "neutraal",
                 desk: "regioteam",
-                realm: "neutraal",
+                realm: TEAM_REALM,
                 region: Some(REGION),
-                rights: &["bsn", "represent"],
+                rights: &["represent"],
             },
         ],
     },

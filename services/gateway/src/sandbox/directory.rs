@@ -4,7 +4,7 @@
 //! Must never hold a private key longer than one signature takes.
 
 use super::SandboxError;
-use super::cast::{self, Agreement, DeskRole, Organisation, REGION};
+use super::cast::{self, Agreement, DeskRole, Organisation, REGION, TEAM_REALM, TEAM_TITLE};
 use rules::clock::Timestamp;
 use rules::directory::{DeskFile, DirectoryFile, EdgeFile, PeerFile, RealmFile};
 use rules::hex;
@@ -120,6 +120,11 @@ fn realm(
         context: 1,
         ..RealmFile::default()
     };
+    if desk.realm == TEAM_REALM {
+        realm.neutral = true;
+        realm.centre_of = vec![REGION.to_owned()];
+        realm.title = TEAM_TITLE.to_owned();
+    }
     if !desk.rights.contains(&"represent") {
         return Ok(realm);
     }

@@ -182,7 +182,7 @@ fn in_region(group: &Group, intervention: &str, index: usize, person: Person) ->
     };
     let decision = format!("{} {decision}", day_of_2022(index));
     let mut dossier = match rests {
-        Rests::OnLaw => dossier(&person, &group.code, decision),
+        Rests::OnLaw => without_number(&person, &group.code, decision),
         // A vakbond has no BSN, and takes no decision about triage.
         Rests::OnConsent => contact(&person, &group.code),
     };
@@ -202,7 +202,7 @@ fn in_region(group: &Group, intervention: &str, index: usize, person: Person) ->
 
 fn in_project(sender: &str, code: &str, index: usize, person: Person) -> Case {
     let decision = format!("{} plaats in een project", day_of_2022(index));
-    let mut dossier = dossier(&person, UNKNOWN_GROUP, decision);
+    let mut dossier = without_number(&person, UNKNOWN_GROUP, decision);
     dossier.push(("interventie.code", format!("{PROJECT_PREFIX}{code}")));
     Case {
         summary: summary(&person, "GEMEENTE", "SCHOLING"),
@@ -225,9 +225,15 @@ fn contact(person: &Person, group: &str) -> Fields {
 }
 
 fn dossier(person: &Person, group: &str, decision: String) -> Fields {
+    let mut fields = without_number(person, group, decision);
+    fields.push(("identiteit.bsn", person.bsn.expose().clone()));
+    fields
+}
+
+/// As a neutral realm gets it.
+fn without_number(person: &Person, group: &str, decision: String) -> Fields {
     let mut fields = contact(person, group);
     fields.extend([
-        ("identiteit.bsn", person.bsn.expose().clone()),
         ("financiering.code", "ONTSCHOT".to_owned()),
         ("triage.besluit", decision),
     ]);

@@ -58,7 +58,7 @@ pub(crate) async fn tell(handing: &Handing) -> Result<(HandoverId, Story), Sandb
         .map_err(at("Release"))?;
     steps.push(release_step(&released, &case.dossier));
     let fetched = recipient.fetch(&id).await.map_err(at("Fetch"))?;
-    let differ = differing_octets(handing, &fetched.person)?;
+    let differ = differing_octets(handing, fetched.person.as_ref())?;
     let opened: Vec<Label> = fetched
         .fields
         .iter()
@@ -339,7 +339,10 @@ fn own_domain(client: &client::Client) -> Domain {
 }
 
 /// In how many octets sender's and recipient's pseudonyms of the same person differ.
-fn differing_octets(handing: &Handing, person: &client::PersonKey) -> Result<usize, SandboxError> {
+fn differing_octets(
+    handing: &Handing,
+    person: Option<&client::PersonKey>,
+) -> Result<usize, SandboxError> {
     let read = |client: &client::Client, key: &client::PersonKey| {
         client
             .store()
@@ -348,7 +351,8 @@ fn differing_octets(handing: &Handing, person: &client::PersonKey) -> Result<usi
             .map_err(at("reading the store"))
     };
     let sender = read(&handing.sender, &person_key(&handing.case)?)?;
-    let recipient = read(&handing.recipient, person)?;
+    let recipient = person.map(|person| read(&handing.recipient, person));
+    let recipient = recipient.transpose()?.flatten();
     match (sender, recipient) {
         (Some(one), Some(other)) => Ok(one
             .bytes()

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::hex;
-use crate::id::{DeskName, Oin, Party, PeerKind, RealmName};
+use crate::id::{DeskName, Oin, Party, PeerKind, RealmName, Region};
 use crate::limits::{DAY_MILLIS, HOLDERS_MAX, PARENT_VOUCHER_MILLIS_MAX};
 use crate::pseudonym::Relation;
 use crate::reason::Violation;
@@ -59,6 +59,7 @@ struct Check {
     violations: Vec<Violation>,
     signing_keys: HashSet<[u8; 32]>,
     desks_by_key: HashMap<[u8; 32], (Oin, DeskName)>,
+    centres: HashSet<Region>,
 }
 
 impl Check {
@@ -142,7 +143,14 @@ impl Check {
         }
         self.role(at, kind, &realms, &desks);
         for (index, realm) in file.realms.iter().enumerate() {
-            self.sealing_key_desk(&format!("{at}.realm[{index}]"), realm, &desks);
+            let at = format!("{at}.realm[{index}]");
+            self.sealing_key_desk(&at, realm, &desks);
+            let enrols = |desk: &Desk| {
+                desk.realm.as_str() == realm.name && desk.rights.contains(&Right::Bsn)
+            };
+            if realm.neutral && desks.values().any(enrols) {
+                self.wrong(&at, "neutral", "a desk of this realm has the right `bsn`");
+            }
         }
         Some(Peer {
             oin,
@@ -189,6 +197,8 @@ impl Check {
             }
         }
         let sealing_key = self.sealing_key(at, file);
+        self.text(at, "title", &file.title);
+        let centre_of = self.centre_of(at, file);
         Some(Realm {
             party: Party {
                 oin: oin.clone(),
@@ -197,7 +207,29 @@ impl Check {
             epoch: file.epoch,
             context: file.context,
             sealing_key,
+            title: file.title.clone(),
+            neutral: file.neutral,
+            centre_of,
         })
+    }
+
+    /// A region has one centre, and that is a neutral realm.
+    fn centre_of(&mut self, at: &str, file: &RealmFile) -> Vec<Region> {
+        let mut regions = Vec::new();
+        for (index, text) in file.centre_of.iter().enumerate() {
+            let field = format!("centre_of[{index}]");
+            let Some(region) = self.parse::<Region>(at, &field, text) else {
+                continue;
+            };
+            if !self.centres.insert(region.clone()) {
+                self.wrong(at, &field, "this region has a centre already");
+            }
+            regions.push(region);
+        }
+        if !regions.is_empty() && !file.neutral {
+            self.wrong(at, "centre_of", "the centre of a region is a neutral realm");
+        }
+        regions
     }
 
     fn sealing_key(&mut self, at: &str, file: &RealmFile) -> Option<SealingKey> {

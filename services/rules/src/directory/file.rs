@@ -97,6 +97,16 @@ pub struct RealmFile {
     /// The realm's desk that signed, with the right `represent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealing_key_signed_by: Option<String>,
+    /// What it is called towards people, such as "het regioteam van Noord-Holland Noord"; empty: as its organisation.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Whether it stands apart from every department that decides on benefits. It gets no BSN, and no desk of it has the
+    /// right `bsn`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub neutral: bool,
+    /// The regions of which it is the centre, for purposes that go to a region's centre. It is neutral then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub centre_of: Vec<String>,
 }
 
 impl RealmFile {

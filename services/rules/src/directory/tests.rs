@@ -12,6 +12,8 @@ use crate::limits::HOLDERS_MAX;
 use crate::limits::{DIRECTORY_PART_BYTES_MAX, DIRECTORY_PARTS_MAX};
 use crate::reason::{Outcome, Reason};
 
+mod realms;
+
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 pub(crate) fn oin(number: u32) -> Oin {
@@ -70,6 +72,7 @@ fn peer(number: u32, kind: PeerKind) -> PeerFile {
         sealing_key_valid_until_millis: Some(NOW.millis() + 1_000),
         sealing_key_signature: Some(octets(number, 64)),
         sealing_key_signed_by: Some(if name == "main" { "keys" } else { "side" }.to_owned()),
+        ..RealmFile::default()
     };
     let role = [
         (PeerKind::Broker, "broker"),

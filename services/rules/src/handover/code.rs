@@ -50,6 +50,16 @@ macro_rules! codes {
 }
 
 codes! {
+    /// What of an opened dossier does not fit.
+    MismatchKind {
+        /// Fields do not equal the manifest, or do not open.
+        Fields, "FIELDS", 1;
+        /// The number is of another person than the one handed over.
+        Person, "PERSON", 2;
+    }
+}
+
+codes! {
     /// Why a recipient does not take a handover.
     DeclineCode {
         /// No capacity.

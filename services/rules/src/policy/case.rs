@@ -9,7 +9,7 @@ use super::{
     OversightRequest, OversightRight, PeerFacts, PolicyBundle, Stage, Surplus,
 };
 use crate::clock::Timestamp;
-use crate::id::{Basis, Category, Label, NameError, Oin, Party, PeerKind, Purpose, RealmName};
+use crate::id::{Basis, Category, Label, NameError, Party, PeerKind, Purpose};
 use crate::limits::HOUR_MILLIS;
 use crate::register::Register;
 use serde::de::Error;
@@ -19,9 +19,7 @@ use std::collections::BTreeSet;
 /// Organisation of the sender in a question (a test number).
 const SENDER: &str = "00000099000000001000/main";
 /// Organisation of the recipient in a question (a test number).
-const RECIPIENT: &str = "00000099000000002000";
-/// Realm of the recipient when a question and the register name none.
-const RECIPIENT_REALM: &str = "main";
+const RECIPIENT: &str = "00000099000000002000/main";
 /// The moment of every question.
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -106,8 +104,6 @@ pub struct Question {
     pub sender: PeerKind,
     /// Kind of the recipient.
     pub recipient: PeerKind,
-    /// The recipient's realm; left out: the one that the register demands, or `main`.
-    pub recipient_realm: Option<RealmName>,
     /// The purpose.
     pub purpose: Purpose,
     /// The basis that the caller names.
@@ -126,6 +122,15 @@ pub struct Question {
     /// Whether both sides have a ground for the BSN.
     #[serde(default = "yes")]
     pub bsn_ground: bool,
+    /// Whether the recipient is a neutral realm.
+    #[serde(default)]
+    pub recipient_neutral: bool,
+    /// Whether the recipient is the centre of the sender's region.
+    #[serde(default = "yes")]
+    pub recipient_is_centre: bool,
+    /// Whether the sender made the person known without a number.
+    #[serde(default)]
+    pub unbound: bool,
     /// Whether the recipient has a sealing key.
     #[serde(default = "yes")]
     pub receiver_ready: bool,
@@ -176,7 +181,6 @@ impl Question {
             stage: None,
             sender,
             recipient,
-            recipient_realm: None,
             purpose,
             basis,
             labels: None,
@@ -184,6 +188,9 @@ impl Question {
             edge_valid: true,
             region_covered: true,
             bsn_ground: true,
+            recipient_neutral: false,
+            recipient_is_centre: true,
+            unbound: false,
             receiver_ready: true,
             objection_pending: false,
             restricted: false,
@@ -242,17 +249,8 @@ impl Question {
         register: &Register,
         ask: impl FnOnce(&DecisionRequest<'_>) -> T,
     ) -> Result<T, NameError> {
-        let entry = register.entry(&self.purpose, self.sender, self.recipient);
-        let demanded = entry.and_then(|entry| entry.recipient_realm.as_deref());
-        let realm = match &self.recipient_realm {
-            Some(realm) => realm.clone(),
-            None => demanded.unwrap_or(RECIPIENT_REALM).parse()?,
-        };
         let sender: Party = SENDER.parse()?;
-        let recipient = Party {
-            oin: RECIPIENT.parse::<Oin>()?,
-            realm,
-        };
+        let recipient: Party = RECIPIENT.parse()?;
         let (labels, consent) = (self.labels(register), self.consent(register));
         Ok(ask(&DecisionRequest {
             action: self.action,
@@ -272,6 +270,9 @@ impl Question {
             edge_valid: self.edge_valid,
             region_covered: self.region_covered,
             bsn_ground: self.bsn_ground,
+            recipient_neutral: self.recipient_neutral,
+            recipient_is_centre: self.recipient_is_centre,
+            unbound: self.unbound,
             receiver_ready: self.receiver_ready,
             objection_pending: self.objection_pending,
             restricted: self.restricted,

@@ -168,6 +168,9 @@ impl Engine {
             ("agreementValid", request.edge_valid),
             ("regionCovered", request.region_covered),
             ("bsnGround", request.bsn_ground),
+            ("recipientNeutral", request.recipient_neutral),
+            ("recipientIsCentre", request.recipient_is_centre),
+            ("unbound", request.unbound),
             ("receiverReady", request.receiver_ready),
             ("objectionPending", request.objection_pending),
             ("restricted", request.restricted),
@@ -176,11 +179,7 @@ impl Engine {
         let facts = facts.map(|(name, value)| (name.to_owned(), Expression::new_bool(value)));
         let times = [("now", request.now), ("expiresAt", request.expires_at)];
         let times = times.map(|(name, at)| (name.to_owned(), Expression::new_long(at.millis())));
-        let realm = text(request.recipient.party.realm.as_str());
-        let rest = [
-            ("requested".to_owned(), self.category_set(categories)),
-            ("recipientRealm".to_owned(), realm),
-        ];
+        let rest = [("requested".to_owned(), self.category_set(categories))];
         let consent = request
             .consent
             .map(|consent| self.consent(consent))
@@ -258,10 +257,6 @@ impl Engine {
     }
 }
 
-fn text(value: &str) -> Expression {
-    Expression::new_string(value.to_owned())
-}
-
 fn entity(kind: &EntityTypeName, id: &str) -> Expression {
     Expression::new_entity_uid(uid(kind, id))
 }
@@ -286,7 +281,7 @@ fn exchange(
             .map(|category| entity(&category_type, category.as_str())),
     );
     let peer_kind = type_name("Kind")?;
-    let mut attributes = HashMap::from([
+    let attributes = HashMap::from([
         (
             "purpose".to_owned(),
             entity(&type_name("Purpose")?, entry.purpose.as_str()),
@@ -320,10 +315,8 @@ fn exchange(
             "afterCompleted".to_owned(),
             Expression::new_bool(entry.after_completed),
         ),
+        ("toCentre".to_owned(), Expression::new_bool(entry.to_centre)),
     ]);
-    if let Some(realm) = &entry.recipient_realm {
-        attributes.insert("recipientRealm".to_owned(), text(realm));
-    }
     let id = exchange_id(
         &entry.purpose,
         entry.sender_kind,

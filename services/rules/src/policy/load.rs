@@ -508,9 +508,8 @@ fn faults(policy: &Policy, part: Part<'_>) -> Vec<String> {
 
 /// Why a register entry could never be used, although all facts speak for it.
 fn unused(bundle: &PolicyBundle, entry: &RegisterEntry) -> Result<Option<String>, NameError> {
-    let realm = entry.recipient_realm.as_deref().unwrap_or("main");
     let sender: Party = "00000099000000001000/main".parse()?;
-    let recipient: Party = format!("00000099000000002000/{realm}").parse()?;
+    let recipient: Party = "00000099000000002000/main".parse()?;
     let labels = entry
         .labels_offer
         .union(&entry.labels_dossier)
@@ -536,6 +535,9 @@ fn unused(bundle: &PolicyBundle, entry: &RegisterEntry) -> Result<Option<String>
         edge_valid: true,
         region_covered: true,
         bsn_ground: true,
+        recipient_neutral: false,
+        recipient_is_centre: true,
+        unbound: false,
         receiver_ready: true,
         objection_pending: false,
         restricted: false,

@@ -37,13 +37,48 @@ const ACTION_WIDTH: usize = 28;
 
 type Change = fn(&mut Question);
 
+fn given(question: &mut Question) -> &mut AssumedConsent {
+    question
+        .consent
+        .insert(AssumedConsent::new(ConsentState::Given))
+}
+
+/// What may be otherwise when consent is given.
+const GIVEN: [(&str, Change); 9] = [
+    ("consent given", |question| {
+        given(question);
+    }),
+    ("consent given, past its end", |question| {
+        given(question).ended = true
+    }),
+    ("consent given, no written waiver", |question| {
+        given(question).waiver = false
+    }),
+    ("consent given, other recipient", |question| {
+        given(question).recipient_matches = false
+    }),
+    ("consent given, other purpose", |question| {
+        given(question).purpose_matches = false
+    }),
+    ("consent given, for no category", |question| {
+        given(question).categories = Some([].into())
+    }),
+    ("consent given, restricted", |question| {
+        given(question);
+        question.restricted = true;
+    }),
+    ("consent given, nothing completed", |question| {
+        given(question);
+        question.follows_completed = false;
+    }),
+    ("consent given, not to the centre", |question| {
+        given(question);
+        question.recipient_is_centre = false;
+    }),
+];
+
 /// The situations under consent.
 fn situations() -> Vec<(String, Change)> {
-    fn given(question: &mut Question) -> &mut AssumedConsent {
-        question
-            .consent
-            .insert(AssumedConsent::new(ConsentState::Given))
-    }
     let states: [(ConsentState, Change); 7] = [
         (ConsentState::Requested, |question| {
             question.consent = Some(AssumedConsent::new(ConsentState::Requested))
@@ -72,44 +107,14 @@ fn situations() -> Vec<(String, Change)> {
         .into_iter()
         .map(|(state, change)| (state.code().to_lowercase(), change));
     rows.extend(named.map(|(state, change)| (format!("consent {state}"), change)));
-    let rest: [(&str, Change); 8] = [
-        ("consent given", |question| {
-            given(question);
-        }),
-        ("consent given, past its end", |question| {
-            given(question).ended = true
-        }),
-        ("consent given, no written waiver", |question| {
-            given(question).waiver = false
-        }),
-        ("consent given, other recipient", |question| {
-            given(question).recipient_matches = false
-        }),
-        ("consent given, other purpose", |question| {
-            given(question).purpose_matches = false
-        }),
-        ("consent given, for no category", |question| {
-            given(question).categories = Some([].into())
-        }),
-        ("consent given, restricted", |question| {
-            given(question);
-            question.restricted = true;
-        }),
-        ("consent given, nothing completed", |question| {
-            given(question);
-            question.follows_completed = false;
-        }),
-    ];
-    rows.extend(
-        rest.into_iter()
-            .map(|(title, change)| (title.to_owned(), change)),
-    );
+    let rest = GIVEN.iter();
+    rows.extend(rest.map(|(title, change)| ((*title).to_owned(), *change)));
     rows
 }
 
 /// The situations under statute.
 fn statute_situations() -> Vec<(String, Change)> {
-    let rows: [(&str, Change); 5] = [
+    let rows: [(&str, Change); 7] = [
         ("nothing known about the person", |_| {}),
         ("consent withdrawn", |question| {
             question.consent = Some(AssumedConsent::new(ConsentState::Withdrawn))
@@ -120,6 +125,12 @@ fn statute_situations() -> Vec<(String, Change)> {
         ("restricted", |question| question.restricted = true),
         ("no ground for the BSN", |question| {
             question.bsn_ground = false
+        }),
+        ("a BSN to a neutral realm", |question| {
+            question.recipient_neutral = true
+        }),
+        ("made known without a number", |question| {
+            question.unbound = true
         }),
     ];
     rows.into_iter()
@@ -156,15 +167,16 @@ fn write_entry(
     entry: &RegisterEntry,
 ) -> Result<(), NameError> {
     let (sender, recipient) = (entry.sender_kind, entry.recipient_kind);
-    let realm = entry
-        .recipient_realm
-        .as_deref()
-        .map(|realm| format!(" (realm {realm} only)"));
+    let centre = if entry.to_centre {
+        " (the region's centre only)"
+    } else {
+        ""
+    };
     let _ = writeln!(
         text,
         "\n{} {sender} → {recipient}{}: {}, {}; secrecy {}\n  {}",
         entry.purpose,
-        realm.unwrap_or_default(),
+        centre,
         entry.basis,
         entry.law_article,
         entry.secrecy_ground,

@@ -147,6 +147,12 @@ pub struct DecisionRequest<'a> {
     pub region_covered: bool,
     /// Whether both sides of the edge carry a legal ground for the BSN.
     pub bsn_ground: bool,
+    /// Whether the recipient is a neutral realm.
+    pub recipient_neutral: bool,
+    /// Whether the recipient is the centre of the sender's region.
+    pub recipient_is_centre: bool,
+    /// Whether the sender made the person known without a number.
+    pub unbound: bool,
     /// Whether the recipient has a valid sealing key.
     pub receiver_ready: bool,
     /// Whether the person's objection (AVG article 21) waits for a decision.

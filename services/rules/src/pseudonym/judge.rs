@@ -22,6 +22,10 @@ pub enum Quota {
     Handover,
     /// Orders of the portal, bounded by its own logins.
     Portal,
+    /// Orders that compare the number in a dossier with the person handed over.
+    Check,
+    /// Orders that tell the person of a number that it was used for somebody else.
+    Mismatch,
 }
 
 impl Quota {
@@ -33,6 +37,8 @@ impl Quota {
             Self::Prepare => "PREPARE",
             Self::Handover => "HANDOVER",
             Self::Portal => "PORTAL",
+            Self::Check => "CHECK",
+            Self::Mismatch => "MISMATCH",
         }
     }
 }
@@ -79,8 +85,8 @@ impl OrderPlan {
 ///
 /// Refuses with `ORDER_MALFORMED` (form), `ORDER_WINDOW_TOO_LONG`, `ORDER_EXPIRED`,
 /// `ORDER_NOT_YET_VALID`, `OIN_UNKNOWN`, `DESK_UNKNOWN`, `CERTIFICATE_REVOKED`, `RIGHT_MISSING`,
-/// `ORDER_PARENT_INVALID`, `NO_AGREEMENT` (no edge), `CONTEXT_UNKNOWN` (an owner's other context), and
-/// `ORDER_FORBIDDEN` for everything else that no row has.
+/// `ORDER_PARENT_INVALID`, `NO_AGREEMENT` (no edge), `CONTEXT_UNKNOWN` (an owner's other context),
+/// `SUBJECT_UNBOUND` (an order UNBOUND of a realm that enrols by number), and `ORDER_FORBIDDEN` for everything else that no row has.
 #[must_use]
 pub fn judge(order: &Order, directory: &Directory, now: Timestamp) -> Outcome<OrderPlan> {
     match plan(order, directory, now) {
@@ -107,6 +113,9 @@ fn plan(order: &Order, directory: &Directory, now: Timestamp) -> Result<OrderPla
         }
         OrderKind::Prepare => prepare(order, issuer, directory, now)?,
         OrderKind::Handover => handover(order, issuer, directory, now)?,
+        OrderKind::Unbound => unbound(order, issuer, directory, now)?,
+        OrderKind::Check => check(order, issuer, directory)?,
+        OrderKind::Mismatch => mismatch(order, issuer, directory)?,
         // Both rows of ROTATE (a partner's next epoch or successor, a relation's next epoch) are in
         // the design and not yet run: nothing rotates until holders keep two epochs. Until then a
         // rotation is an order that no row has, whoever signs it.
@@ -126,8 +135,10 @@ const fn quota(kind: OrderKind) -> Quota {
     match kind {
         OrderKind::Enrol | OrderKind::Rotate => Quota::Enrol,
         OrderKind::Login | OrderKind::Link | OrderKind::Consent => Quota::Portal,
-        OrderKind::Assist | OrderKind::Prepare => Quota::Prepare,
+        OrderKind::Assist | OrderKind::Prepare | OrderKind::Unbound => Quota::Prepare,
         OrderKind::Handover => Quota::Handover,
+        OrderKind::Check => Quota::Check,
+        OrderKind::Mismatch => Quota::Mismatch,
     }
 }
 
@@ -135,11 +146,11 @@ fn check_form(order: &Order) -> Result<(), Reason> {
     if order.version != Order::VERSION || order.not_after <= order.not_before {
         return Err(Reason::OrderMalformed);
     }
-    match (order.kind, order.parent) {
-        (OrderKind::Handover, Some(parent)) if parent != order.id => Ok(()),
-        (OrderKind::Handover, _) => Err(Reason::OrderParentInvalid),
-        (_, None) => Ok(()),
-        (_, Some(_)) => Err(Reason::OrderMalformed),
+    match (order.kind.has_parent(), order.parent) {
+        (true, Some(parent)) if parent != order.id => Ok(()),
+        (true, _) => Err(Reason::OrderParentInvalid),
+        (false, None) => Ok(()),
+        (false, Some(_)) => Err(Reason::OrderMalformed),
     }
 }
 
@@ -256,7 +267,48 @@ fn handover(
     Ok(Some(relation.clone()))
 }
 
-/// What PREPARE, ASSIST and HANDOVER share: the issuer's realm owns the source, is the sender of the
+/// As PREPARE, by a realm that has no other way to know a person. Nothing in the point says that it is nobody's: this
+/// row keeps the honest honest.
+fn unbound(
+    order: &Order,
+    issuer: Member<'_>,
+    directory: &Directory,
+    now: Timestamp,
+) -> Result<Option<Relation>, Reason> {
+    if directory.has_bsn(&issuer.party()) {
+        return Err(Reason::SubjectUnbound);
+    }
+    prepare(order, issuer, directory, now)
+}
+
+/// A number out of a dossier, to the recipient's own domain. That a dossier was released to it is proven by the
+/// vouchers of the HANDOVER, which each holder looks at itself.
+fn check(
+    order: &Order,
+    issuer: Member<'_>,
+    directory: &Directory,
+) -> Result<Option<Relation>, Reason> {
+    need_bsn(issuer, directory)?;
+    let own = partner_domain(directory, &issuer.party())?;
+    need(order.source == Domain::Origin && target_domains(order) == [&own])?;
+    Ok(None)
+}
+
+/// The same number to the portal, so that its person can be told.
+fn mismatch(
+    order: &Order,
+    issuer: Member<'_>,
+    directory: &Directory,
+) -> Result<Option<Relation>, Reason> {
+    need_bsn(issuer, directory)?;
+    let portal = TargetDomain::Portal {
+        epoch: directory.portal_epoch(),
+    };
+    need(order.source == Domain::Origin && target_domains(order) == [&portal])?;
+    Ok(None)
+}
+
+/// What PREPARE, ASSIST, UNBOUND and HANDOVER share: the issuer's realm owns the source, is the sender of the
 /// relation, and has an edge for it.
 fn sends(
     order: &Order,
@@ -328,6 +380,16 @@ fn need_partner(issuer: Member<'_>) -> Result<(), Reason> {
 
 fn need_portal(issuer: Member<'_>, directory: &Directory) -> Result<(), Reason> {
     need(issuer.kind() == PeerKind::Portal && issuer.party() == *directory.portal())
+}
+
+/// Any desk of a realm that processes numbers: the one in a dossier came to all of them.
+fn need_bsn(issuer: Member<'_>, directory: &Directory) -> Result<(), Reason> {
+    need_partner(issuer)?;
+    if directory.has_bsn(&issuer.party()) {
+        Ok(())
+    } else {
+        Err(Reason::RightMissing)
+    }
 }
 
 fn need_right(issuer: Member<'_>, right: Right) -> Result<(), Reason> {

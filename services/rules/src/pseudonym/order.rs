@@ -26,6 +26,12 @@ pub enum OrderKind {
     Handover,
     /// A domain to its next epoch or to a named successor.
     Rotate,
+    /// As PREPARE, of a point that the sender drew itself: a person whom it made known without a number.
+    Unbound,
+    /// Origin to the issuer's own domain, for the number in a dossier that was released to it.
+    Check,
+    /// Origin to the portal's domain, for such a number that is not the one of the person handed over.
+    Mismatch,
 }
 
 impl OrderKind {
@@ -39,6 +45,9 @@ impl OrderKind {
         Self::Prepare,
         Self::Handover,
         Self::Rotate,
+        Self::Unbound,
+        Self::Check,
+        Self::Mismatch,
     ];
 
     /// The code, as in logs and counts.
@@ -53,6 +62,9 @@ impl OrderKind {
             Self::Prepare => "PREPARE",
             Self::Handover => "HANDOVER",
             Self::Rotate => "ROTATE",
+            Self::Unbound => "UNBOUND",
+            Self::Check => "CHECK",
+            Self::Mismatch => "MISMATCH",
         }
     }
 
@@ -68,7 +80,32 @@ impl OrderKind {
             Self::Prepare => 6,
             Self::Handover => 7,
             Self::Rotate => 8,
+            Self::Unbound => 9,
+            Self::Check => 10,
+            Self::Mismatch => 11,
         }
+    }
+
+    /// Whether it goes on from an earlier order, and so names that one and comes with its vouchers.
+    #[must_use]
+    pub const fn has_parent(self) -> bool {
+        match self {
+            Self::Handover | Self::Check | Self::Mismatch => true,
+            Self::Enrol
+            | Self::Login
+            | Self::Link
+            | Self::Consent
+            | Self::Assist
+            | Self::Prepare
+            | Self::Rotate
+            | Self::Unbound => false,
+        }
+    }
+
+    /// Whether it asks if a handover may be: what a HANDOVER goes on from.
+    #[must_use]
+    pub const fn prepares(self) -> bool {
+        matches!(self, Self::Prepare | Self::Unbound)
     }
 
     /// The kind with this number, if there is one.

@@ -57,7 +57,8 @@ struct EntryFile {
     labels_offer: BTreeSet<Label>,
     labels_dossier: BTreeSet<Label>,
     bsn_allowed: bool,
-    recipient_realm: Option<String>,
+    #[serde(default)]
+    to_centre: bool,
     #[serde(default)]
     after_completed: bool,
     retention_days: u32,
@@ -251,7 +252,7 @@ fn expand(placed: Placed<EntryFile>, mistakes: &mut Mistakes<'_>) -> Vec<Placed<
                 labels_offer: file.labels_offer.clone(),
                 labels_dossier: file.labels_dossier.clone(),
                 bsn_allowed: file.bsn_allowed,
-                recipient_realm: file.recipient_realm.clone(),
+                to_centre: file.to_centre,
                 after_completed: file.after_completed,
                 retention_days: file.retention_days,
                 log_retention_days: file.log_retention_days,

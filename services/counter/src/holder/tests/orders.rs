@@ -215,7 +215,7 @@ async fn the_broker_and_strangers_command_nothing() {
         let mut order = world.order(*kind, UWV, GEMEENTE, &source);
         order.issuer = BROKER.parse().unwrap();
         order.desk = "broker".parse().unwrap();
-        if *kind == OrderKind::Handover {
+        if kind.has_parent() {
             order.parent = Some(broker.paper.id);
         }
         let order = world.sign(order);

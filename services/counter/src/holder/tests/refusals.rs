@@ -19,6 +19,8 @@ fn quotas() -> QuotaLimits {
         prepare: 30,
         handover: 30,
         portal: 30,
+        check: 30,
+        mismatch: 30,
         refused: REFUSED,
     }
 }

@@ -453,7 +453,10 @@ impl World {
         let portal = (TargetDomain::Portal { epoch: 1 }, context(PORTAL));
         let relation = (relation, context(BROKER));
         let (source_domain, targets) = match kind {
-            OrderKind::Enrol => (Domain::Origin, vec![(partner(from), context(from))]),
+            OrderKind::Enrol | OrderKind::Check => {
+                (Domain::Origin, vec![(partner(from), context(from))])
+            }
+            OrderKind::Mismatch => (Domain::Origin, vec![portal]),
             OrderKind::Link => (Domain::Origin, vec![(partner(to), context(to))]),
             OrderKind::Handover => (
                 partner(from).into(),
@@ -470,7 +473,7 @@ impl World {
             .unwrap();
         let is_relational = matches!(
             kind,
-            OrderKind::Prepare | OrderKind::Handover | OrderKind::Assist
+            OrderKind::Prepare | OrderKind::Unbound | OrderKind::Handover | OrderKind::Assist
         );
         Order {
             version: 1,

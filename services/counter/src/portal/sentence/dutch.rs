@@ -83,6 +83,12 @@ fn what(scene: &Scene) -> String {
         Happening::Folded(Some(times)) => {
             format!("zeiden wij {times} keer nee tegen {from} en {to}: zij vroegen te veel over u.")
         }
+        Happening::WrongPerson => format!(
+            "merkte {to} een fout: {from} gaf een dossier door met uw burgerservicenummer, maar over iemand \
+             anders. {to} rondt dat niet af. U hoeft niets te doen. U mag {from} vragen wat er bij uw nummer \
+             staat, en om verbetering. Komt u er niet uit, vraag dan naar de functionaris \
+             gegevensbescherming van {from}."
+        ),
         Happening::Chosen(chosen) => choice(chosen, from, to),
         Happening::Waits(waits) => waiting(waits, from, to),
     }

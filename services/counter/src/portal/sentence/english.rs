@@ -86,6 +86,11 @@ fn what(scene: &Scene) -> String {
         Happening::Folded(Some(times)) => {
             format!("we said no to {from} and {to} {times} times: they asked too much about you.")
         }
+        Happening::WrongPerson => format!(
+            "{to} noticed a mistake: {from} handed over a file with your citizen service number, but about \
+             somebody else. {to} does not complete it. You need do nothing. You may ask {from} what stands \
+             with your number, and to correct it. If that does not help, ask for the privacy officer of {from}."
+        ),
         Happening::Chosen(chosen) => choice(chosen, from, to),
         Happening::Waits(waits) => waiting(waits, from, to),
     }

@@ -1,8 +1,6 @@
 //! What comes in by the feed: to whom it is sealed, what is kept of it, and what a block does.
 
-use super::world::{
-    ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, main_of, refused, whole,
-};
+use super::world::{ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, main_of, refused};
 use crate::consent::author::{Author, Choice, Place};
 use crate::feed::Told;
 use crate::portal::Remedy;
@@ -54,7 +52,7 @@ async fn nothing_of_a_person_or_an_organisation_lies_in_clear() {
     let exchange = told.exchange;
     let line = world.introduction(ANNA, told);
     world.send(&line);
-    let blocked = world.portal.block(&session, &whole(VAKBOND)).await;
+    let blocked = world.portal.block(&session, &main_of(VAKBOND)).await;
     granted(blocked.unwrap());
     world.portal.take_in().await.unwrap();
     let point = world.broker.point_of(ANNA);
@@ -131,7 +129,7 @@ fn assisted(world: &World) -> Statement {
 async fn an_assisted_consent_is_the_persons_own_and_a_block_stops_it_on_arrival() {
     let world = World::new().await;
     let session = world.login(ANNA).await;
-    let oin = whole(VAKBOND);
+    let oin = main_of(VAKBOND);
     for (blocked, expected) in [
         (false, ConsentState::Given),
         (true, ConsentState::Withdrawn),
@@ -168,7 +166,7 @@ async fn an_assisted_consent_is_the_persons_own_and_a_block_stops_it_on_arrival(
 async fn a_question_of_a_blocked_organisation_is_declined() {
     let world = World::new().await;
     let (anna, bram) = (world.login(ANNA).await, world.login(BRAM).await);
-    let oin = whole(VAKBOND);
+    let oin = main_of(VAKBOND);
     granted(world.portal.block(&anna, &oin).await.unwrap());
     for number in [ANNA, BRAM] {
         let told = world.told(FeedKind::ConsentAsked, VAKBOND, GEMEENTE);
@@ -192,7 +190,7 @@ async fn a_question_of_a_blocked_organisation_is_declined() {
 async fn under_statute_a_block_is_an_objection() {
     let world = World::new().await;
     let (anna, bram) = (world.login(ANNA).await, world.login(BRAM).await);
-    let oin = whole(GEMEENTE);
+    let oin = main_of(GEMEENTE);
     granted(world.portal.block(&anna, &oin).await.unwrap());
     let mut exchanges = Vec::new();
     for number in [ANNA, BRAM] {
@@ -214,7 +212,7 @@ async fn under_statute_a_block_is_an_objection() {
         .object(&bram, handover(&exchanges[0]), true)
         .await;
     refused(other, Reason::NotAvailable);
-    let nobody = whole("00000099000000006666");
+    let nobody = main_of("00000099000000006666");
     refused(
         world.portal.block(&anna, &nobody).await,
         Reason::NotAvailable,

@@ -2,7 +2,7 @@
 //!
 //! Must never take what was found once for what was kept.
 
-use super::world::{ANNA, Desk, GEMEENTE, UWV, VAKBOND, World, granted, main_of, refused, whole};
+use super::world::{ANNA, Desk, GEMEENTE, UWV, VAKBOND, World, granted, main_of, refused};
 use super::{REST_MILLIS, no};
 use crate::consent::author::Choice;
 use crate::portal::Need;
@@ -68,12 +68,12 @@ async fn a_block_holds_before_a_line_is_opened() {
     let record = give(&world, &token).await;
     let mend = damage(&world, &token).await;
     for _ in 0..2 {
-        let blocking = world.portal.block(&token, &whole(VAKBOND)).await.unwrap();
+        let blocking = world.portal.block(&token, &main_of(VAKBOND)).await.unwrap();
         let blocking = granted(blocking);
         assert_eq!((blocking.stopped, blocking.still_to_do), (0, 1));
     }
     let blocks = granted(world.portal.blocks(&token).await.unwrap());
-    assert_eq!(blocks[0].blocked, Some(whole(VAKBOND)));
+    assert_eq!(blocks[0].blocked, Some(main_of(VAKBOND)));
     later(&world).await;
     assert_eq!(world.state_at_broker(record), Some(ConsentState::Given));
     // The portal is killed, and nobody logs in again.
@@ -124,7 +124,7 @@ async fn what_a_killed_portal_left_is_told_found_and_done_before_the_next_yes() 
         purpose: "HANDOVER".parse().unwrap(),
     };
     // Killed behind the first transaction.
-    for scope in [Scope::Blocked(whole(UWV)), Scope::Relation(relation)] {
+    for scope in [Scope::Blocked(main_of(UWV)), Scope::Relation(relation)] {
         let find = world.portal.finding(&session, scope).await.unwrap();
         let kept = world.portal.keep_errands(Vec::new(), &[find]).await;
         kept.unwrap();

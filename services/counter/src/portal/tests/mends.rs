@@ -2,13 +2,13 @@
 //!
 //! Must never take an answer that nobody gave for an answer.
 
-use super::world::{ANNA, Desk, GEMEENTE, UWV, VAKBOND, World, granted, whole};
+use super::world::{ANNA, Desk, GEMEENTE, UWV, VAKBOND, World, granted, main_of};
 use super::{REST_MILLIS, later, no};
 use crate::portal::session::Session;
-use crate::portal::{Blocked, Need, Objected, PortalError, Stopped};
+use crate::portal::{Need, Objected, PortalError, Stopped};
 use rules::consent::{ConsentState, StatementEvent};
 use rules::feed::FeedKind;
-use rules::id::HandoverId;
+use rules::id::{HandoverId, Party};
 use rules::reason::Reason;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,19 +99,19 @@ fn copies(world: &World) -> Vec<[u8; 16]> {
     desk.copies.keys().copied().collect()
 }
 
-async fn block(world: &World, token: &[u8], blocked: &Blocked) {
+async fn block(world: &World, token: &[u8], blocked: &Party) {
     granted(world.portal.block(token, blocked).await.unwrap());
 }
 
 /// What is blocked, in order.
-async fn blocked(world: &World, token: &[u8]) -> Vec<Option<Blocked>> {
+async fn blocked(world: &World, token: &[u8]) -> Vec<Option<Party>> {
     let blocks = granted(world.portal.blocks(token).await.unwrap());
     let mut blocked: Vec<_> = blocks.into_iter().map(|view| view.blocked).collect();
     blocked.sort();
     blocked
 }
 
-async fn unblock(world: &World, token: &[u8], blocked: &Blocked) {
+async fn unblock(world: &World, token: &[u8], blocked: &Party) {
     let blocks = granted(world.portal.blocks(token).await.unwrap());
     let mut blocks = blocks.into_iter();
     let view = blocks.find(|view| view.blocked.as_ref() == Some(blocked));
@@ -124,14 +124,14 @@ async fn a_broker_without_room_is_relieved_first() {
     let world = World::new().await;
     let token = world.login(ANNA).await;
     for (first, second) in [(VAKBOND, GEMEENTE), (GEMEENTE, VAKBOND)] {
-        block(&world, &token, &whole(first)).await;
+        block(&world, &token, &main_of(first)).await;
         world.portal.copy_out().await.unwrap();
         world.broker.desk.lock().unwrap().copies_max = Some(1);
-        block(&world, &token, &whole(second)).await;
+        block(&world, &token, &main_of(second)).await;
         assert!(world.portal.copy_out().await.is_err());
-        unblock(&world, &token, &whole(first)).await;
+        unblock(&world, &token, &main_of(first)).await;
         assert_eq!(world.portal.copy_out().await.unwrap(), 2);
-        unblock(&world, &token, &whole(second)).await;
+        unblock(&world, &token, &main_of(second)).await;
         assert_eq!(world.portal.copy_out().await.unwrap(), 1);
         assert!(copies(&world).is_empty());
     }
@@ -143,7 +143,7 @@ async fn a_copy_that_does_not_open_keeps_no_open_portal_and_shuts_one_until_some
     let token = world.login(ANNA).await;
     let backup = world.back_up().await;
     for oin in [VAKBOND, GEMEENTE, UWV] {
-        block(&world, &token, &whole(oin)).await;
+        block(&world, &token, &main_of(oin)).await;
     }
     world.portal.copy_out().await.unwrap();
     let names = copies(&world);
@@ -155,7 +155,7 @@ async fn a_copy_that_does_not_open_keeps_no_open_portal_and_shuts_one_until_some
     for _ in 0..2 {
         world.portal.reconcile().await.unwrap();
     }
-    unblock(&world, &token, &whole(UWV)).await;
+    unblock(&world, &token, &main_of(UWV)).await;
     assert_eq!(world.portal.copy_out().await.unwrap(), 1);
 
     world.put_back(&backup).await;
@@ -171,7 +171,7 @@ async fn a_copy_that_does_not_open_keeps_no_open_portal_and_shuts_one_until_some
     world.portal.reconcile().await.unwrap();
     assert!(!world.portal.is_shut());
     let token = world.login(ANNA).await;
-    let expected = [Some(whole(GEMEENTE)), Some(whole(VAKBOND))];
+    let expected = [Some(main_of(GEMEENTE)), Some(main_of(VAKBOND))];
     assert_eq!(blocked(&world, &token).await, expected);
     // They are left where they are.
     let left = copies(&world);
@@ -182,11 +182,11 @@ async fn a_copy_that_does_not_open_keeps_no_open_portal_and_shuts_one_until_some
 async fn what_was_due_when_a_backup_was_made_takes_no_living_copy_away() {
     let mut world = World::new().await;
     let token = world.login(ANNA).await;
-    block(&world, &token, &whole(VAKBOND)).await;
-    unblock(&world, &token, &whole(VAKBOND)).await;
+    block(&world, &token, &main_of(VAKBOND)).await;
+    unblock(&world, &token, &main_of(VAKBOND)).await;
     // It has to be seen to that there is no copy, says the backup.
     let backup = world.back_up().await;
-    block(&world, &token, &whole(VAKBOND)).await;
+    block(&world, &token, &main_of(VAKBOND)).await;
     world.portal.copy_out().await.unwrap();
     let living = copies(&world);
     assert_eq!(living.len(), 1);
@@ -196,11 +196,11 @@ async fn what_was_due_when_a_backup_was_made_takes_no_living_copy_away() {
     world.portal.copy_out().await.unwrap();
     assert_eq!(copies(&world), living);
     let token = world.login(ANNA).await;
-    assert_eq!(blocked(&world, &token).await, [Some(whole(VAKBOND))]);
+    assert_eq!(blocked(&world, &token).await, [Some(main_of(VAKBOND))]);
 }
 
 /// The name of the copy of a block.
-fn copy_of(world: &World, token: &[u8], blocked: &Blocked) -> [u8; 16] {
+fn copy_of(world: &World, token: &[u8], blocked: &Party) -> [u8; 16] {
     let session = session_of(world, token);
     let index = session.indexes().next().unwrap();
     let tag = world.portal.block_tag(index, blocked);
@@ -213,7 +213,7 @@ async fn what_ended_since_the_backup_does_not_return() {
     let token = world.login(ANNA).await;
     let given = world.portal.give(&token, world.request(), world.choice());
     let record = granted(given.await.unwrap()).record;
-    block(&world, &token, &whole(GEMEENTE)).await;
+    block(&world, &token, &main_of(GEMEENTE)).await;
     world.broker.desk.lock().unwrap().away = usize::MAX;
     let stop = world.portal.stop(&token, world.request(), record).await;
     assert_eq!(granted(stop.unwrap()), Stopped::StillToDo);
@@ -221,13 +221,13 @@ async fn what_ended_since_the_backup_does_not_return() {
     // With the errand that found what the block stops, which has come and gone.
     assert_eq!(world.portal.copy_out().await.unwrap(), 3);
     // This one has no copy when the backup is made.
-    block(&world, &token, &whole(UWV)).await;
+    block(&world, &token, &main_of(UWV)).await;
     let backup = world.back_up().await;
-    unblock(&world, &token, &whole(GEMEENTE)).await;
+    unblock(&world, &token, &main_of(GEMEENTE)).await;
     later(&world).await;
     world.portal.copy_out().await.unwrap();
     // The copy of that block never arrived.
-    let lost = copy_of(&world, &token, &whole(UWV));
+    let lost = copy_of(&world, &token, &main_of(UWV));
     world.broker.desk.lock().unwrap().copies.remove(&lost);
     let heard = world.broker.desk.lock().unwrap().heard.len();
 
@@ -240,7 +240,7 @@ async fn what_ended_since_the_backup_does_not_return() {
         let copies = world.broker.desk.lock().unwrap().copies.clone();
         world.portal.reconcile().await.unwrap();
         let token = world.login(ANNA).await;
-        let both = [Some(whole(UWV)), Some(whole(GEMEENTE))];
+        let both = [Some(main_of(UWV)), Some(main_of(GEMEENTE))];
         // A broker that lost copies itself says nothing by their absence.
         let expected = if is_restoring { &both[..] } else { &both[..1] };
         assert_eq!(blocked(&world, &token).await, expected);
@@ -384,7 +384,7 @@ async fn what_stops_something_waits_for_nobody_who_looks() {
     assert!(matches!(granted(stop.unwrap()), Stopped::Done(_)));
     let object = world.portal.object(&token, handover, false).await.unwrap();
     assert!(matches!(granted(object), Objected::Noted(_)));
-    block(&world, &token, &whole(VAKBOND)).await;
+    block(&world, &token, &main_of(VAKBOND)).await;
     let said = world.portal.give(&token, world.request(), no(&world));
     assert_eq!(granted(said.await.unwrap()).still_to_do, 0);
     world.portal.run_errands(Need::Broker).await.unwrap();
@@ -399,7 +399,7 @@ async fn what_stops_something_waits_for_nobody_who_looks() {
 async fn no_yes_goes_to_what_is_blocked_until_that_is_undone() {
     let world = World::new().await;
     let session = world.login(ANNA).await;
-    let blocks = world.portal.block(&session, &whole(VAKBOND)).await;
+    let blocks = world.portal.block(&session, &main_of(VAKBOND)).await;
     granted(blocks.unwrap());
     let yes = || world.portal.give(&session, world.request(), world.choice());
     super::world::refused(yes().await, Reason::StateForbidsEvent);

@@ -28,7 +28,7 @@ fn codes(kind: FeedKind) -> Vec<&'static str> {
         FeedKind::Objection => vec!["OBJECT", "RESTRICT", "UPHOLD", "REJECT", "LIFT_RESTRICTION"],
         FeedKind::ConsentAsked => vec![ConsentState::Refused.code()],
         FeedKind::Folded => vec!["7"],
-        FeedKind::Prepared | FeedKind::Opened => Vec::new(),
+        FeedKind::Prepared | FeedKind::Opened | FeedKind::WrongPerson => Vec::new(),
     };
     codes.extend(["", "NOT_A_CODE"]);
     codes

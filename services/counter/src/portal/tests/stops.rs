@@ -1,17 +1,15 @@
 //! What a person stops, refuses and blocks while something is away, or while the portal is killed: it is told as it is,
 //! and done in the end.
 
-use super::world::{
-    ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, main_of, refused, whole,
-};
+use super::world::{ANNA, BRAM, GEMEENTE, START, UWV, VAKBOND, World, granted, main_of, refused};
 use super::{REST_MILLIS, later, no};
 use crate::consent::author::{Author, Choice, Place};
 use crate::feed::Told;
-use crate::portal::{Blocked, Need, Objected, Pages, PortalError, Remedy, Stopped};
+use crate::portal::{Need, Objected, Pages, PortalError, Remedy, Stopped};
 use rules::clock::Timestamp;
 use rules::consent::{AuthenticationLevel, ConsentState, Language, Statement, StatementEvent};
 use rules::feed::FeedKind;
-use rules::id::{ConsentId, HandoverId};
+use rules::id::{ConsentId, HandoverId, Party};
 use rules::limits::{DAY_MILLIS, PORTAL_COPIED_DAYS, PORTAL_COPY_STEP_BYTES};
 use rules::reason::Reason;
 use std::collections::BTreeSet;
@@ -245,12 +243,16 @@ async fn a_block_undone_during_its_stops_brings_no_consent_back() {
     let helped = [assisted(&world, GEMEENTE), assisted(&world, UWV)];
     world.look(&session).await;
     away(&world, ALWAYS);
-    let blocking = world.portal.block(&session, &whole(VAKBOND)).await.unwrap();
+    let blocking = world
+        .portal
+        .block(&session, &main_of(VAKBOND))
+        .await
+        .unwrap();
     let blocking = granted(blocking);
     assert_eq!((blocking.stopped, blocking.still_to_do), (0, 3));
     let blocks = granted(world.portal.blocks(&session).await.unwrap());
     assert_eq!(blocks.len(), 1);
-    assert_eq!(blocks[0].blocked, Some(whole(VAKBOND)));
+    assert_eq!(blocks[0].blocked, Some(main_of(VAKBOND)));
     // One of the three stops arrives, and then it is undone.
     away(&world, 0);
     world.pass(REST_MILLIS);
@@ -282,9 +284,9 @@ async fn a_block_undone_during_its_stops_brings_no_consent_back() {
 async fn a_realm_is_blocked_alone() {
     let world = World::new().await;
     let session = world.login(ANNA).await;
-    let realm = |name: &str| Blocked {
-        realm: Some(name.parse().unwrap()),
-        ..whole(VAKBOND)
+    let realm = |name: &str| Party {
+        realm: name.parse().unwrap(),
+        ..main_of(VAKBOND)
     };
     refused(
         world.portal.block(&session, &realm("other")).await,
@@ -322,7 +324,7 @@ async fn a_block_objects_to_what_goes_on_under_statute() {
     let object = world.portal.object(&session, handover, false).await;
     assert_eq!(granted(object.unwrap()), Objected::StillToDo);
     away(&world, 0);
-    let blocking = world.portal.block(&session, &whole(GEMEENTE)).await;
+    let blocking = world.portal.block(&session, &main_of(GEMEENTE)).await;
     let blocking = granted(blocking.unwrap());
     // The objection waits already: it is one.
     assert_eq!((blocking.objections, blocking.still_to_do), (0, 0));
@@ -410,7 +412,7 @@ async fn a_portal_that_is_put_back_opens_with_what_lay_at_the_broker() {
     granted(
         world
             .portal
-            .block(&session, &whole(GEMEENTE))
+            .block(&session, &main_of(GEMEENTE))
             .await
             .unwrap(),
     );
@@ -437,7 +439,7 @@ async fn a_portal_that_is_put_back_opens_with_what_lay_at_the_broker() {
     assert_eq!(overview.consents[0].state, ConsentState::Withdrawn);
     assert_eq!(overview.still_to_do_count, 1);
     let blocks = granted(world.portal.blocks(&session).await.unwrap());
-    assert_eq!(blocks[0].blocked, Some(whole(GEMEENTE)));
+    assert_eq!(blocks[0].blocked, Some(main_of(GEMEENTE)));
     holders_away(&world, false);
     later(&world).await;
     assert_eq!(
@@ -452,7 +454,7 @@ async fn a_portal_that_is_put_back_opens_with_what_lay_at_the_broker() {
 async fn copies_say_nothing_and_follow_a_broker_that_was_put_back() {
     let world = World::new().await;
     let session = world.login(ANNA).await;
-    let blocking = world.portal.block(&session, &whole(GEMEENTE)).await;
+    let blocking = world.portal.block(&session, &main_of(GEMEENTE)).await;
     granted(blocking.unwrap());
     let record = give(&world, &session).await;
     away(&world, ALWAYS);

@@ -4,8 +4,8 @@ use crate::consent::author::Choice;
 use crate::counter::Boxed;
 use crate::feed::{FeedLine, Told};
 use crate::portal::{
-    Asking, Blocked, Broker, CopyAtBroker, ENCRYPTED_PERSON_BYTES, Identities, Overview, Pages,
-    Parts, Portal, PortalError, Standing,
+    Asking, Broker, CopyAtBroker, ENCRYPTED_PERSON_BYTES, Identities, Overview, Pages, Parts,
+    Portal, PortalError, Standing,
 };
 use rules::clock::{Clock, Timestamp};
 use rules::consent::{ConsentState, Language, LinkCode, Statement, StatementEvent, StopCode};
@@ -323,13 +323,6 @@ pub(super) fn register() -> Register {
 
 pub(super) fn main_of(oin: &str) -> Party {
     format!("{oin}/main").parse().unwrap()
-}
-
-pub(super) fn whole(oin: &str) -> Blocked {
-    Blocked {
-        oin: oin.parse().unwrap(),
-        realm: None,
-    }
 }
 
 fn peer(oin: &str, name: &str, kind: &str, desk: &str) -> PeerFile {

@@ -5,9 +5,9 @@
 use crate::grpc::call::Incoming;
 use crate::grpc::reading::{Reading, page_rows};
 use client::paper;
-use counter::Call;
 use counter::handover::answer::{Act, Deed};
 use counter::handover::body::{SealedFields, SignedManifest};
+use counter::handover::check::NumberOrder;
 use counter::handover::manifest::Manifest;
 use counter::handover::objection::{Object, Objection};
 use counter::handover::offer::{FetchOffer, Offer};
@@ -17,11 +17,15 @@ use counter::handover::view::GetHandover;
 use counter::inbox::ListInbox;
 use counter::notice::{AckNotice, AnswerNotice, SendNotice};
 use counter::record::Record;
-use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
+use counter::{Call, SignedPaper};
+use rules::handover::{
+    CancelCode, DeclineCode, MismatchKind, OutcomeCode, QuestionCode, ReturnCode,
+};
 use rules::id::{GroupId, HandoverId, NoticeId, RequestId};
 use rules::notice::NoticeKind;
 use rules::policy::Stage;
 use wire::handover::v1 as message;
+use wire::pseudonym::v1::SignedVoucher;
 
 impl Incoming for message::PrepareRequest {
     type Command = Prepare;
@@ -108,14 +112,7 @@ impl Incoming for message::ReleaseRequest {
             .present("order", self.order)
             .and_then(|order| reading.paper("order", order.try_into()));
         let ciphertext = reading.octets("ciphertext", &self.ciphertext);
-        let mut prepare_vouchers = Vec::with_capacity(self.prepare_vouchers.len());
-        for (index, voucher) in self.prepare_vouchers.into_iter().enumerate() {
-            let field = format!("prepare_vouchers[{index}]");
-            let voucher = paper::Signed::<paper::Voucher>::try_from(voucher);
-            if let Some((_, as_received)) = reading.paper(&field, voucher) {
-                prepare_vouchers.push(as_received);
-            }
-        }
+        let prepare_vouchers = vouchers(reading, "prepare_vouchers", self.prepare_vouchers);
         let manifest = manifest(reading, self.manifest);
         let dossier = fields(reading, "dossier", self.dossier);
         let (order, signed_order) = order?;
@@ -220,7 +217,8 @@ deeds! {
     RequestResealRequest "RequestReseal" |_sent, reading| Some(Deed::RequestReseal);
     ReportMismatchRequest "ReportMismatch" |sent, reading| {
         let labels = reading.labels("labels", &sent.labels);
-        labels.map(|labels| Deed::ReportMismatch { labels })
+        let kind = reading.code("kind", sent.kind, MismatchKind::from_number);
+        labels.zip(kind).map(|(labels, kind)| Deed::ReportMismatch { labels, kind })
     };
     CompleteRequest "Complete" (expected_revision) |sent, reading| {
         Some(Deed::Complete { contact: sent.contact_date })
@@ -237,6 +235,58 @@ deeds! {
         let code = reading.code("code", sent.code, CancelCode::from_number);
         code.map(|code| Deed::Cancel { code })
     };
+}
+
+/// Vouchers of an earlier order, as received.
+fn vouchers(reading: &mut Reading, name: &str, sent: Vec<SignedVoucher>) -> Vec<SignedPaper> {
+    let mut vouchers = Vec::with_capacity(sent.len());
+    for (index, voucher) in sent.into_iter().enumerate() {
+        let voucher = paper::Signed::<paper::Voucher>::try_from(voucher);
+        if let Some((_, as_received)) = reading.paper(&format!("{name}[{index}]"), voucher) {
+            vouchers.push(as_received);
+        }
+    }
+    vouchers
+}
+
+/// The calls that have the number in a dossier converted.
+macro_rules! numbers {
+    ($($message:ident $name:literal;)*) => {$(
+        impl Incoming for message::$message {
+            type Command = NumberOrder;
+            const NAME: &'static str = $name;
+            const EXCHANGES: bool = true;
+
+            fn read(self, reading: &mut Reading) -> Option<NumberOrder> {
+                let handover = handover_id(reading, &self.handover_id);
+                let order = reading
+                    .present("order", self.order)
+                    .and_then(|order| reading.paper("order", order.try_into()));
+                let ciphertext = reading.octets("ciphertext", &self.ciphertext);
+                let release_vouchers = vouchers(reading, "release_vouchers", self.release_vouchers);
+                let (order, signed_order) = order?;
+                Some(NumberOrder {
+                    handover: handover?,
+                    order,
+                    signed_order,
+                    ciphertext: ciphertext?,
+                    release_vouchers,
+                })
+            }
+
+            fn about(command: &NumberOrder, _call: &Call) -> Record {
+                Record {
+                    handover: Some(command.handover),
+                    ..Record::default()
+                }
+            }
+        }
+    )*};
+}
+
+numbers! {
+    CheckPersonRequest "CheckPerson";
+    TellMismatchRequest "TellMismatch";
 }
 
 /// The calls about objections: a request id, a handover, and what is done.

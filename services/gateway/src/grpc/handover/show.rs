@@ -4,7 +4,8 @@
 
 use crate::grpc::call;
 use counter::handover::HandoverReceipt;
-use counter::handover::body::{Payload, SealedFields, SignedManifest};
+use counter::handover::body::{SealedFields, SignedManifest};
+use counter::handover::offer::ReadOut;
 use counter::handover::view::HandoverView;
 use counter::inbox::InboxItem;
 use counter::notice::NoticeView;
@@ -64,11 +65,8 @@ pub(super) fn fields(sealed: SealedFields) -> message::SealedFields {
 }
 
 /// The dossier with the recipient's pseudonym.
-pub(super) fn dossier(
-    receipt: Option<message::Receipt>,
-    payload: Payload,
-    sender: String,
-) -> message::FetchResponse {
+pub(super) fn dossier(receipt: Option<message::Receipt>, read: ReadOut) -> message::FetchResponse {
+    let payload = read.payload;
     let (conversion, order) = match payload.pseudonym {
         Some(released) => (
             Some(pseudonym::Conversion {
@@ -88,7 +86,10 @@ pub(super) fn dossier(
         order,
         manifest: Some(manifest(payload.manifest)),
         dossier: Some(fields(payload.sealed)),
-        sender,
+        sender: read.sender.to_string(),
+        number_label: read
+            .number_label
+            .map_or_else(String::new, |label| label.to_string()),
     }
 }
 

@@ -1,0 +1,303 @@
+//! The recipient's own proof of whom a dossier is about: the number in it is converted to the realm's own pseudonym
+//! (order CHECK) and compared with the one that came with the release.
+//!
+//! Must never keep a person, a number or a field before the two are equal, and must never let a handover be completed
+//! whose dossier it found to be about somebody else.
+
+use super::{Client, enrol::open_conversion};
+use crate::connection::{stub, with_deadline};
+use crate::directory::DirectoryCopy;
+use crate::error::{ClientError, ProtocolError, Refused, from_status};
+use crate::mutation::revision_change;
+use crate::paper::{Manifest, Order, Signed};
+use crate::store::{Change, ProofRow, Table, put};
+use rules::handover::MismatchKind;
+use rules::id::{HandoverId, Label};
+use rules::pseudonym::{Domain, OrderKind, TargetDomain};
+use rules::reason::Reason;
+use vault::pseudonym::{Bsn, Ciphertext, ContextKey, Pseudonym};
+use vault::sealing::OpenedField;
+use wire::handover::v1 as message;
+use wire::handover::v1::handover_service_client::HandoverServiceClient;
+use wire::pseudonym::v1::{OrderTarget, SignedVoucher};
+
+/// Whether a dossier is about the person whose pseudonym came with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// There is nothing to compare: the dossier has no number, or this realm does not use it.
+    NoNumber,
+    /// It is: the number in it has the same pseudonym.
+    Proven,
+    /// Not known yet, and why as far as there is a reason: a key holder is away, or the day's checks are used up. The
+    /// dossier can be read; nothing of it is kept, and it can't be completed.
+    NotYet(Option<Reason>),
+    /// It is not: the number is of another person. Reported; it can only be returned.
+    Unequal,
+}
+
+/// Where a proof stands, as the store has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum Standing {
+    /// There was nothing to compare.
+    NoNumber = 0,
+    /// To be made.
+    Waiting = 1,
+    /// Equal.
+    Proven = 2,
+    /// Unequal and reported; the person of the number is still to be told.
+    Unequal = 3,
+    /// Unequal and reported, and the person of the number was told.
+    Told = 4,
+}
+
+/// What came with a dossier that the proof needs.
+pub(super) struct Evidence<'a> {
+    pub(super) directory: &'a DirectoryCopy,
+    pub(super) handover: &'a HandoverId,
+    pub(super) manifest: &'a Manifest,
+    /// By the register, as the gateway says it.
+    pub(super) number_label: &'a str,
+    pub(super) fields: &'a [OpenedField],
+    /// The realm's own pseudonym that the release gave.
+    pub(super) pseudonym: &'a Pseudonym,
+    /// The order HANDOVER.
+    pub(super) order: &'a Signed<Order>,
+    /// Every holder's voucher of it.
+    pub(super) vouchers: &'a [SignedVoucher],
+    /// The handover's revision as it was read.
+    pub(super) revision: i64,
+}
+
+/// The number in a dossier.
+struct Number {
+    label: Label,
+    /// The sealed field, by which a dossier that was sealed anew is known to be another.
+    sealed_sha256: [u8; 32],
+    /// Whether its field could be read.
+    opened: bool,
+    /// None when the value is no number.
+    bsn: Option<Bsn>,
+}
+
+impl Client {
+    /// Compares, unless that was done for this very field before. The changes are to be kept with whatever else the
+    /// fetch keeps.
+    pub(super) async fn prove(
+        &self,
+        evidence: &Evidence<'_>,
+    ) -> Result<(Proof, Vec<Change>), ClientError> {
+        let handover = evidence.handover;
+        let read = revision_change(handover, evidence.revision);
+        if !evidence.directory.directory().has_bsn(self.party()) {
+            return Ok((Proof::NoNumber, vec![read]));
+        }
+        let Some(number) = number(evidence)? else {
+            let standing = standing_change(handover, Standing::NoNumber, &[]);
+            return Ok((Proof::NoNumber, vec![read, standing]));
+        };
+        let before = self.proof_row(handover)?;
+        let same = before.filter(|row| row.sealed_sha256 == number.sealed_sha256);
+        let standing = same.map(|row| row.standing());
+        let proof = match standing {
+            Some(Standing::Proven) => Proof::Proven,
+            Some(Standing::Unequal | Standing::Told) => Proof::Unequal,
+            Some(Standing::Waiting | Standing::NoNumber) | None => {
+                self.compare(evidence, &number).await?
+            }
+        };
+        let (now, read) = match (proof, standing) {
+            (Proof::NoNumber | Proof::NotYet(_), _) => (Standing::Waiting, Some(read)),
+            (Proof::Proven, _) => (Standing::Proven, Some(read)),
+            (Proof::Unequal, Some(Standing::Told)) => (Standing::Told, Some(read)),
+            (Proof::Unequal, Some(Standing::Unequal)) => {
+                (self.tell_person(evidence, &number).await?, Some(read))
+            }
+            (Proof::Unequal, _) => {
+                let labels = std::slice::from_ref(&number.label);
+                self.report(handover, MismatchKind::Person, labels).await?;
+                // What the report gave is newer than what was read.
+                (self.tell_person(evidence, &number).await?, None)
+            }
+        };
+        let standing = standing_change(handover, now, &number.sealed_sha256);
+        Ok((proof, read.into_iter().chain([standing]).collect()))
+    }
+
+    async fn compare(
+        &self,
+        evidence: &Evidence<'_>,
+        number: &Number,
+    ) -> Result<Proof, ClientError> {
+        // A field that does not open says nothing about whom it is; that it does not open is reported apart.
+        if !number.opened {
+            return Ok(Proof::NotYet(None));
+        }
+        let Some(bsn) = &number.bsn else {
+            return Ok(Proof::Unequal);
+        };
+        let own = self.own_domain(evidence.directory)?;
+        let (context, key) = self.own_context(evidence.directory)?;
+        let target = OrderTarget {
+            domain: own.to_string(),
+            context: context.to_string(),
+        };
+        let (order, ciphertext) = self.number_order(evidence, bsn, OrderKind::Check, target)?;
+        let question = message::CheckPersonRequest {
+            handover_id: evidence.handover.bytes().to_vec(),
+            order: Some((&order).into()),
+            ciphertext: ciphertext.bytes().to_vec(),
+            release_vouchers: evidence.vouchers.to_vec(),
+        };
+        // Once: reading waits for no holder. Completing tries again.
+        let mut stub = stub!(HandoverServiceClient<_>, self.outbox.connection);
+        let answer = stub.check_person(with_deadline(question)).await;
+        let answer = match answer.map_err(|status| from_status("CheckPerson", &status)) {
+            Ok(answer) => answer.into_inner(),
+            Err(error @ (ClientError::Refused(_) | ClientError::Transport(_))) => {
+                return Ok(Proof::NotYet(error.reason()));
+            }
+            Err(error) => return Err(error),
+        };
+        let found = converted(answer, &order, evidence.directory, &key)?;
+        Ok(if found == *evidence.pseudonym {
+            Proof::Proven
+        } else {
+            Proof::Unequal
+        })
+    }
+
+    /// Has the person of the number told. What can't be done now is done by the next fetch.
+    async fn tell_person(
+        &self,
+        evidence: &Evidence<'_>,
+        number: &Number,
+    ) -> Result<Standing, ClientError> {
+        // A value that is no number is nobody's.
+        let Some(bsn) = &number.bsn else {
+            return Ok(Standing::Told);
+        };
+        let directory = evidence.directory;
+        let portal = directory.directory().portal();
+        let domain = TargetDomain::Portal {
+            epoch: directory.directory().portal_epoch(),
+        };
+        let target = OrderTarget {
+            domain: domain.to_string(),
+            context: super::context_label(directory, portal)?,
+        };
+        let (order, ciphertext) = self.number_order(evidence, bsn, OrderKind::Mismatch, target)?;
+        let question = message::TellMismatchRequest {
+            handover_id: evidence.handover.bytes().to_vec(),
+            order: Some((&order).into()),
+            ciphertext: ciphertext.bytes().to_vec(),
+            release_vouchers: evidence.vouchers.to_vec(),
+        };
+        let mut stub = stub!(HandoverServiceClient<_>, self.outbox.connection);
+        let told = stub.tell_mismatch(with_deadline(question)).await;
+        match told.map_err(|status| from_status("TellMismatch", &status)) {
+            Ok(_) => Ok(Standing::Told),
+            Err(ClientError::Refused(_) | ClientError::Transport(_)) => Ok(Standing::Unequal),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The order that goes on from the release, and the number encrypted for it.
+    fn number_order(
+        &self,
+        evidence: &Evidence<'_>,
+        bsn: &Bsn,
+        kind: OrderKind,
+        target: OrderTarget,
+    ) -> Result<(Signed<Order>, Ciphertext), ClientError> {
+        let (context, key) = self.own_context(evidence.directory)?;
+        let ciphertext = key.encrypt_bsn(bsn);
+        let template = wire::pseudonym::v1::Order {
+            kind: kind.number(),
+            source_domain: Domain::Origin.to_string(),
+            targets: vec![target],
+            parent_order_id: evidence.order.paper().id.bytes().to_vec(),
+            ..self.order_template(&context, &ciphertext)
+        };
+        let (clock, random) = (&*self.outbox.clock, &*self.outbox.random);
+        let order = self.outbox.identity.sign_order(&template, clock, random)?;
+        Ok((order, ciphertext))
+    }
+
+    /// Refuses to complete what is not proven. Where nothing was fetched here, or the check waits, it is fetched and
+    /// compared now.
+    pub(super) async fn need_proof(&self, handover: &HandoverId) -> Result<(), ClientError> {
+        let directory = self.directory().await?;
+        if !directory.directory().has_bsn(self.party()) {
+            return Ok(());
+        }
+        let standing = self.proof_row(handover)?.map(|row| row.standing());
+        let proof = match standing {
+            Some(Standing::NoNumber | Standing::Proven) => return Ok(()),
+            Some(Standing::Told) => Proof::Unequal,
+            Some(Standing::Waiting | Standing::Unequal) | None => self.fetch(handover).await?.proof,
+        };
+        match proof {
+            Proof::NoNumber | Proof::Proven => Ok(()),
+            Proof::NotYet(_) => Err(Refused::here(Reason::PersonNotProven).into()),
+            Proof::Unequal => Err(Refused::here(Reason::PersonUnequal).into()),
+        }
+    }
+
+    /// Before a handover leaves this desk: the person of a number that was another's is told, if that is still to be.
+    pub(super) async fn finish_telling(&self, handover: &HandoverId) -> Result<(), ClientError> {
+        let row = self.proof_row(handover)?;
+        if row.is_some_and(|row| row.standing() == Standing::Unequal) {
+            self.fetch(handover).await?;
+        }
+        Ok(())
+    }
+
+    fn proof_row(&self, handover: &HandoverId) -> Result<Option<ProofRow>, ClientError> {
+        Ok(self
+            .store()
+            .row(Table::Proof, handover.bytes(), "proof of a dossier")?)
+    }
+}
+
+/// The number in the dossier, where it has one. A number whose field does not open proves nothing.
+fn number(evidence: &Evidence<'_>) -> Result<Option<Number>, ClientError> {
+    if evidence.number_label.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| ProtocolError::new("number label", "is not a label");
+    let label: Label = evidence.number_label.parse().map_err(wrong)?;
+    let listed = evidence
+        .manifest
+        .fields
+        .iter()
+        .find(|field| field.label == label)
+        .ok_or(ProtocolError::new("number label", "is not in the manifest"))?;
+    let opened = evidence.fields.iter().find(|field| field.label == label);
+    let text = opened.and_then(|field| std::str::from_utf8(field.value.expose()).ok());
+    Ok(Some(Number {
+        sealed_sha256: listed.sealed_sha256,
+        opened: opened.is_some(),
+        bsn: text.and_then(|text| text.trim().parse().ok()),
+        label,
+    }))
+}
+
+fn converted(
+    answer: message::CheckPersonResponse,
+    order: &Signed<Order>,
+    directory: &DirectoryCopy,
+    key: &ContextKey,
+) -> Result<Pseudonym, ClientError> {
+    let missing = ProtocolError::new("conversion", "is missing");
+    let conversion = answer.conversion.ok_or(missing)?;
+    open_conversion(conversion, order, 0, &directory.holder_keys()?, key)
+}
+
+fn standing_change(handover: &HandoverId, standing: Standing, sealed_sha256: &[u8]) -> Change {
+    let row = ProofRow {
+        standing: standing.into(),
+        sealed_sha256: sealed_sha256.to_vec(),
+    };
+    put(Table::Proof, handover.bytes(), &row)
+}
