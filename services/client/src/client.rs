@@ -9,6 +9,7 @@ mod inbox;
 mod officer;
 mod portal;
 mod recipient;
+mod report;
 mod sender;
 
 pub use consent::{RegisteredConsent, StandingConsent};
@@ -17,6 +18,7 @@ pub use inbox::{Inbox, InboxEvent, Watch};
 pub use officer::PolicyFile;
 pub use portal::{EncryptedPerson, FeedLine, PortalCopy, PortalPseudonyms};
 pub use recipient::{Fetched, Summary};
+pub use report::Report;
 pub use sender::Preparation;
 
 use crate::connection::{Connection, stub, with_deadline};

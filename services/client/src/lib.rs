@@ -25,7 +25,7 @@ pub mod store;
 pub use check::{ConnectCheckError, Step};
 pub use client::{
     Client, ClientParts, ENROL_BATCH_MAX, EncryptedPerson, Enrolled, FeedLine, Fetched, Inbox,
-    InboxEvent, PolicyFile, PortalCopy, PortalPseudonyms, Preparation, RegisteredConsent,
+    InboxEvent, PolicyFile, PortalCopy, PortalPseudonyms, Preparation, RegisteredConsent, Report,
     StandingConsent, Summary, Watch,
 };
 pub use connection::{Connection, ConnectionError};

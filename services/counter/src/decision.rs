@@ -172,6 +172,10 @@ impl InForce {
             .directory
             .edge(asked.sender, asked.recipient, asked.purpose, facts.now);
         let consent = facts.consent(asked, self);
+        let receiver = match asked.stage {
+            Stage::Offer | Stage::Dossier => asked.recipient,
+            Stage::Report => asked.sender,
+        };
         Ok(self.policy.decide(&DecisionRequest {
             action: asked.action,
             stage: asked.stage,
@@ -190,10 +194,7 @@ impl InForce {
             edge_valid: edge.is_some(),
             region_covered: edge.is_some_and(|edge| edge.covers(asked.region)),
             bsn_ground: self.has_bsn_ground(asked.sender) && self.has_bsn_ground(asked.recipient),
-            receiver_ready: self
-                .directory
-                .sealing_key(asked.recipient, facts.now)
-                .is_some(),
+            receiver_ready: self.directory.sealing_key(receiver, facts.now).is_some(),
             objection_pending: facts.objection_pending,
             restricted: facts.restricted,
             follows_completed: facts.follows_completed,

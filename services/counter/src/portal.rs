@@ -364,7 +364,12 @@ impl Portal {
             | FeedKind::Notice
             | FeedKind::NoticeAnswered
             | FeedKind::Objection
-            | FeedKind::Folded => false,
+            | FeedKind::Folded
+            | FeedKind::ReportSent
+            | FeedKind::ReportOpened
+            | FeedKind::ReportRefused
+            | FeedKind::ReportNotice
+            | FeedKind::ReportNoticeAnswered => false,
         };
         if is_record {
             self.consent_index(&told.exchange)

@@ -12,6 +12,7 @@ pub mod error;
 pub mod identity;
 mod look;
 mod offer_file;
+mod outcome;
 pub mod output;
 mod oversight;
 mod people;

@@ -13,7 +13,7 @@ mod table;
 mod timer;
 
 pub use apply::{Situation, Step, apply};
-pub use code::{CancelCode, DeclineCode, ExpiryCode, OutcomeCode, QuestionCode, ReturnCode};
+pub use code::{CancelCode, DeclineCode, ExpiryCode, QuestionCode, ReturnCode};
 pub use contact::{ContactDate, contact_date, proposed_date};
 pub use event::{Actor, Event, InboxKind, Side};
 pub use group::check_release;

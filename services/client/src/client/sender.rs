@@ -19,7 +19,7 @@ use rules::notice::NoticeKind;
 use rules::pseudonym::{Domain, OrderKind, Relation, TargetDomain};
 use rules::secret::Secret;
 use vault::pseudonym::Ciphertext;
-use vault::sealing::{Sealed, SealingKey, Stage, seal_fields};
+use vault::sealing::{Sealed, SealingKey, seal_fields};
 use wire::handover::v1 as message;
 use wire::pseudonym::v1::{Order as OrderMessage, OrderTarget};
 
@@ -41,7 +41,7 @@ pub struct Preparation {
 }
 
 /// Values to be sealed, by label. Wiped when dropped.
-type Values<'a> = &'a [(Label, Secret<Vec<u8>>)];
+pub(super) type Values<'a> = &'a [(Label, Secret<Vec<u8>>)];
 
 /// A sealed set with its manifest, and the labels that were not permitted.
 struct SealedSet {
@@ -325,9 +325,9 @@ impl Client {
         values: Values<'_>,
         stage: ManifestStage,
     ) -> Result<SealedSet, ClientError> {
-        let (vault_stage, permitted) = match &stage {
-            ManifestStage::Offer { .. } => (Stage::Offer, &prepared.summary_labels),
-            ManifestStage::Release { .. } => (Stage::Release, &prepared.dossier_labels),
+        let permitted = match &stage {
+            ManifestStage::Offer { .. } => &prepared.summary_labels,
+            ManifestStage::Release { .. } | ManifestStage::Report => &prepared.dossier_labels,
         };
         let (recipient, purpose) = relation_of(prepared)?;
         let may = |label: &Label| permitted.iter().any(|text| text == label.as_str());
@@ -339,11 +339,29 @@ impl Client {
             });
         }
         let key = sealing_key(prepared, directory, &recipient, self.outbox.clock.now())?;
-        let fields: Vec<(Label, &[u8])> = sealable
+        let to = (recipient, purpose);
+        let (manifest, fields) = self.seal_to(handover, to, &key, (&sealable, stage))?;
+        Ok(SealedSet {
+            manifest,
+            fields,
+            unsealed: left.into_iter().map(|(label, _)| label.clone()).collect(),
+        })
+    }
+
+    /// Seals values of one stage to somebody's key, with the manifest of that.
+    pub(super) fn seal_to(
+        &self,
+        handover: &HandoverId,
+        (recipient, purpose): (Party, Purpose),
+        key: &SealingKey,
+        (values, stage): (&[&(Label, Secret<Vec<u8>>)], ManifestStage),
+    ) -> Result<(message::SignedManifest, message::SealedFields), ClientError> {
+        let fields: Vec<(Label, &[u8])> = values
             .iter()
             .map(|(label, value)| (label.clone(), value.expose().as_slice()))
             .collect();
-        let sealed = seal_fields(&key, handover, vault_stage, &fields).map_err(|_| CANNOT_SEAL)?;
+        let sealed =
+            seal_fields(key, handover, stage.sealing(), &fields).map_err(|_| CANNOT_SEAL)?;
         let sealed_bytes: usize = sealed.fields.iter().map(|field| field.sealed.len()).sum();
         if sealed_bytes > DOSSIER_BYTES_MAX {
             return Err(CANNOT_SEAL);
@@ -369,11 +387,7 @@ impl Client {
             signed: Signed::sign(manifest, &identity.signing_key),
             desk: identity.desk.clone(),
         };
-        Ok(SealedSet {
-            manifest: (&manifest).into(),
-            fields: to_message(sealed),
-            unsealed: left.into_iter().map(|(label, _)| label.clone()).collect(),
-        })
+        Ok(((&manifest).into(), to_message(sealed)))
     }
 }
 

@@ -1,5 +1,5 @@
 //! The steps that move a handover without moving data: acknowledge, change, accept, decline, complete,
-//! return, cancel, report.
+//! return, cancel.
 //!
 //! Must never take free text about a person: every answer is a code or a date.
 
@@ -9,9 +9,7 @@ use crate::Error;
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::clock::Timestamp;
-use rules::handover::{
-    Actor, CancelCode, DeclineCode, Event, OutcomeCode, QuestionCode, ReturnCode, Step,
-};
+use rules::handover::{Actor, CancelCode, DeclineCode, Event, QuestionCode, ReturnCode, Step};
 use rules::id::{HandoverId, Label, Party, RequestId};
 use rules::policy::{Action, Stage};
 use rules::reason::{Outcome, Reason, Refusal};
@@ -54,11 +52,6 @@ pub enum Deed {
         /// When.
         contact: String,
     },
-    /// How it ended.
-    ReportOutcome {
-        /// The outcome.
-        outcome: OutcomeCode,
-    },
     /// The recipient gives it back.
     Return {
         /// Why.
@@ -85,7 +78,6 @@ impl Deed {
             Self::RequestReseal => (Event::RequestReseal, Actor::Recipient),
             Self::ReportMismatch { .. } => (Event::ReportMismatch, Actor::Recipient),
             Self::Complete { .. } => (Event::Complete, Actor::Recipient),
-            Self::ReportOutcome { .. } => (Event::ReportOutcome, Actor::Recipient),
             Self::Return { .. } => (Event::Return, Actor::Recipient),
             Self::Cancel { .. } => (Event::Cancel, Actor::Sender),
         }
@@ -97,7 +89,6 @@ impl Deed {
             Self::ProposeChange { question, .. } => Some(question.code()),
             Self::RejectChange => Some(CancelCode::ChangeRejected.code()),
             Self::Decline { code, .. } => Some(code.code()),
-            Self::ReportOutcome { outcome } => Some(outcome.code()),
             Self::Return { code } => Some(code.code()),
             Self::Cancel { code } => Some(code.code()),
             Self::AckNotification
@@ -129,7 +120,6 @@ impl Deed {
             }
             Self::ReportMismatch { labels } => fingerprint.add_labels(labels),
             Self::Complete { contact } => fingerprint.add(contact.as_bytes()),
-            Self::ReportOutcome { outcome } => fingerprint.add(&outcome.number().to_be_bytes()),
             Self::Return { code } => fingerprint.add(&code.number().to_be_bytes()),
             Self::Cancel { code } => fingerprint.add(&code.number().to_be_bytes()),
         };
@@ -146,10 +136,7 @@ impl Deed {
             | Self::Complete { .. }
             | Self::Return { .. }
             | Self::Cancel { .. } => true,
-            Self::ProposeChange { .. }
-            | Self::RequestReseal
-            | Self::ReportMismatch { .. }
-            | Self::ReportOutcome { .. } => false,
+            Self::ProposeChange { .. } | Self::RequestReseal | Self::ReportMismatch { .. } => false,
         }
     }
 
@@ -166,7 +153,6 @@ impl Deed {
             | Self::RejectChange
             | Self::Decline { .. }
             | Self::ReportMismatch { .. }
-            | Self::ReportOutcome { .. }
             | Self::Return { .. }
             | Self::Cancel { .. } => false,
         }
@@ -192,7 +178,6 @@ impl Deed {
                 course.other_party = other.as_ref().map(ToString::to_string).unwrap_or_default();
             }
             Self::Complete { contact } => course.contact_date.clone_from(contact),
-            Self::ReportOutcome { outcome } => course.outcome = outcome.number(),
             Self::AcceptChange
             | Self::RejectChange
             | Self::Accept

@@ -138,7 +138,12 @@ impl Portal {
             | FeedKind::Notice
             | FeedKind::NoticeAnswered
             | FeedKind::Objection
-            | FeedKind::Folded => Ok(()),
+            | FeedKind::Folded
+            | FeedKind::ReportSent
+            | FeedKind::ReportOpened
+            | FeedKind::ReportRefused
+            | FeedKind::ReportNotice
+            | FeedKind::ReportNoticeAnswered => Ok(()),
         }
     }
 

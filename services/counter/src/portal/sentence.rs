@@ -65,6 +65,11 @@ pub(super) enum Happening {
     Objection(Option<Objected>),
     /// More than allowed was asked on one day; how much more, once the day is over.
     Folded(Option<u64>),
+    ReportSent,
+    ReportOpened,
+    ReportRefused(Why),
+    ReportNotice(Option<NoticeKind>),
+    ReportNoticeAnswered(Option<AnswerCode>),
     /// The person's own choice at the portal.
     Chosen(Chosen),
     /// What the person asked for and the broker has not answered.
@@ -84,6 +89,7 @@ pub(super) enum Waits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     NoConsent,
+    Stopped,
     Secrecy,
     NoAgreement,
     Objection,
@@ -254,6 +260,13 @@ pub(super) fn happening(kind: FeedKind, code: &str) -> Happening {
         FeedKind::NoticeAnswered => Happening::NoticeAnswered(AnswerCode::from_code(code)),
         FeedKind::Objection => Happening::Objection(objected(code)),
         FeedKind::Folded => Happening::Folded(code.parse().ok()),
+        FeedKind::ReportSent => Happening::ReportSent,
+        FeedKind::ReportOpened => Happening::ReportOpened,
+        FeedKind::ReportRefused => Happening::ReportRefused(why(code)),
+        FeedKind::ReportNotice => Happening::ReportNotice(NoticeKind::from_code(code)),
+        FeedKind::ReportNoticeAnswered => {
+            Happening::ReportNoticeAnswered(AnswerCode::from_code(code))
+        }
     }
 }
 
@@ -272,6 +285,7 @@ fn objected(code: &str) -> Option<Objected> {
 fn why(code: &str) -> Why {
     match Reason::from_code(code) {
         Some(Reason::ConsentMissing | Reason::ConsentNotActive) => Why::NoConsent,
+        Some(Reason::ReportStopped) => Why::Stopped,
         Some(Reason::SecrecyNotWaived) => Why::Secrecy,
         Some(Reason::NoAgreement | Reason::OutsideRegion | Reason::BasisMissing) => {
             Why::NoAgreement

@@ -3,7 +3,7 @@
 //! Must never guess: a code that is not in the list is refused with the list.
 
 use super::error::CliError;
-use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
+use rules::handover::{CancelCode, DeclineCode, QuestionCode, ReturnCode};
 use rules::notice::{AnswerCode, NoticeKind};
 use wire::handover::v1::ObjectionDecision;
 
@@ -31,7 +31,6 @@ macro_rules! choice {
 choice!(DeclineCode, Self::ALL.to_vec());
 choice!(ReturnCode, Self::ALL.to_vec());
 choice!(QuestionCode, Self::ALL.to_vec());
-choice!(OutcomeCode, Self::ALL.to_vec());
 choice!(AnswerCode, Self::ALL.to_vec());
 choice!(
     CancelCode,
@@ -87,9 +86,10 @@ fn typed_form<C: Choice>(choice: C) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        AnswerCode, CancelCode, Choice, DeclineCode, NoticeKind, ObjectionDecision, OutcomeCode,
-        QuestionCode, ReturnCode, read, typed_form,
+        AnswerCode, CancelCode, Choice, DeclineCode, NoticeKind, ObjectionDecision, QuestionCode,
+        ReturnCode, read, typed_form,
     };
+    use crate::cli::outcome::OutcomeCode;
 
     fn check<C: Choice>(count: usize) {
         let choices = C::choices();
