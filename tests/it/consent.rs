@@ -90,7 +90,7 @@ impl<H: Deref<Target = Folder>> Scene<H> {
         random.fill(&mut octets);
         let purpose = "HANDOVER".parse().unwrap();
         let entry = self.register.entry(&purpose, kind, to_kind).unwrap();
-        let labels = entry.labels_offer.iter().chain(&entry.labels_dossier);
+        let labels = entry.labels();
         let categories: BTreeSet<Category> = self
             .register
             .categories_of(labels)
@@ -113,8 +113,8 @@ impl<H: Deref<Target = Folder>> Scene<H> {
                 sender: self.house.identity(from).party().parse().unwrap(),
                 recipient: self.house.identity(to).party().parse().unwrap(),
                 purpose,
-                waiver: entry.needs_waiver().then(|| SecrecyWaiver {
-                    ground: entry.secrecy_ground.clone(),
+                waiver: entry.waiver_ground().map(|ground| SecrecyWaiver {
+                    ground: ground.to_owned(),
                     text_sha256: [1; 32],
                     given_at: now,
                 }),

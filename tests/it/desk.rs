@@ -19,7 +19,7 @@ use vault::chance::SystemChance;
 use vault::digest::sha256;
 use vault::keyfile::SecretName;
 use vault::pseudonym::{Bsn, Ciphertext, ContextKey};
-use vault::sealing::{Stage, seal_fields};
+use vault::sealing::seal_fields;
 use vault::sign::SigningKey;
 use wire::handover::v1 as message;
 use wire::pseudonym::v1::{EnrolItem, EnrolRequest, SignedOrder, SignedVoucher};
@@ -202,7 +202,24 @@ impl Desk {
         }
     }
 
-    async fn sealed(
+    /// The request to tell whom handed over (`to`) these values, sealed to them.
+    pub(crate) async fn report_request(
+        &self,
+        handover: HandoverId,
+        to: &Identity,
+        values: &[(Label, Secret<Vec<u8>>)],
+    ) -> message::SendReportRequest {
+        let stage = ManifestStage::Report;
+        let (manifest, report) = self.sealed(handover, to, values, stage).await;
+        message::SendReportRequest {
+            request_id: request_id(),
+            handover_id: handover.bytes().to_vec(),
+            manifest: Some(manifest),
+            report: Some(report),
+        }
+    }
+
+    pub(crate) async fn sealed(
         &self,
         handover: HandoverId,
         to: &Identity,
@@ -212,15 +229,11 @@ impl Desk {
         let directory = self.client.directory().await.unwrap();
         let recipient = to.party().parse().unwrap();
         let (key, _) = directory.sealing_key(&recipient, now()).unwrap();
-        let vault_stage = match stage {
-            ManifestStage::Offer { .. } => Stage::Offer,
-            ManifestStage::Release { .. } => Stage::Release,
-        };
         let plain: Vec<(Label, &[u8])> = values
             .iter()
             .map(|(label, value)| (label.clone(), value.expose().as_slice()))
             .collect();
-        let sealed = seal_fields(&key, &handover, vault_stage, &plain).unwrap();
+        let sealed = seal_fields(&key, &handover, stage.sealing(), &plain).unwrap();
         let fields: Fields = sealed
             .fields
             .into_iter()

@@ -1,19 +1,18 @@
-//! A handover from enrolment to outcome, and everything that bends it.
+//! A handover from enrolment to report, and everything that bends it.
 //!
 //! Must never look at a database: what both sides and the officer are shown is what counts.
 
 use crate::house::{
-    DOSSIER, House, SUMMARY, enrol, offer, preparation, reason, release, search, today, values,
+    DOSSIER, House, OUTCOME, SUMMARY, enrol, offer, preparation, reason, release, search, today,
+    values,
 };
-use rules::handover::{
-    CancelCode, DeclineCode, InboxKind, OutcomeCode, QuestionCode, ReturnCode, State,
-};
+use rules::handover::{CancelCode, DeclineCode, InboxKind, QuestionCode, ReturnCode, State};
 use rules::id::{GroupId, HandoverId};
 use rules::reason::Reason;
 use wire::audit::v1::SearchEntriesRequest;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handover_runs_from_enrolment_to_outcome_and_the_officer_can_trace_it() {
+async fn a_handover_runs_from_enrolment_to_report_and_the_officer_can_trace_it() {
     let house = House::start().await;
     let uwv = house.client("uwv").await;
     let desk = house.client("neutraal").await;
@@ -58,9 +57,10 @@ async fn a_handover_runs_from_enrolment_to_outcome_and_the_officer_can_trace_it(
         Reason::StateForbidsEvent,
         "it has ended"
     );
-    desk.report_outcome(&handover, OutcomeCode::DuurzameBaan)
-        .await
-        .unwrap();
+    desk.send_report(&handover, &values(OUTCOME)).await.unwrap();
+    let report = uwv.fetch_report(&handover).await.unwrap();
+    assert_eq!(report.person, Some(who), "beside its own person");
+    assert_eq!(report.fields[0].value.expose(), OUTCOME[0].1.as_bytes());
 
     trace(&house, handover).await;
 }
@@ -242,7 +242,8 @@ async fn trace(house: &House, handover: HandoverId) {
         "Complete",
         "Complete",
         "Fetch",
-        "ReportOutcome",
+        "SendReport",
+        "FetchReport",
     ];
     let steps: Vec<_> = actions
         .iter()

@@ -28,6 +28,9 @@ pub(crate) const DOSSIER: &[(&str, &str)] = &[
     ("doelgroep.code", "WW"),
 ];
 
+/// What became of somebody, as tests report it.
+pub(crate) const OUTCOME: &[(&str, &str)] = &[("uitstroom.code", "DUURZAME_BAAN")];
+
 /// A sandbox's folder in a temporary place, and the identities in it.
 pub(crate) struct Folder(tempfile::TempDir);
 

@@ -111,6 +111,15 @@ fn wanted(sandbox: &Path) -> Wanted {
     }
     let codes = std::fs::read(sandbox.join("codes.json")).unwrap();
     let codes: serde_json::Value = serde_json::from_slice(&codes).unwrap();
+    // What became of those of whom it was told: values of a sealed field, and of nothing else.
+    for outcome in [
+        "DUURZAME_BAAN",
+        "VAST_CONTRACT",
+        "VOLGT_OPLEIDING",
+        "VERVOLGOPLEIDING",
+    ] {
+        wanted.add("an outcome", outcome.as_bytes());
+    }
     let (mut number, mut statements) = (0, 0);
     for one in codes.as_array().unwrap() {
         let code = one["code"].as_str().unwrap();

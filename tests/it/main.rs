@@ -38,6 +38,7 @@ mod portal_stops;
 mod private;
 mod race;
 mod repeat;
+mod report;
 mod retention;
 mod second;
 mod starting;

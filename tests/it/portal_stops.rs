@@ -78,14 +78,14 @@ impl Front {
             categories: categories.map(ToString::to_string).collect(),
             valid_until_millis: now.plus_millis(20 * DAY_MILLIS).millis(),
             refused,
-            secrecy_waived: false,
+            secrecy_waived: !refused,
             language: "nl".to_owned(),
         };
         let answer = self.portal.give_consent(request).await;
         answer.unwrap().into_inner()
     }
 
-    async fn overview(&mut self) -> message::GetOverviewResponse {
+    pub(crate) async fn overview(&mut self) -> message::GetOverviewResponse {
         let request = message::GetOverviewRequest {
             session: self.session.clone(),
             language: "en".to_owned(),

@@ -11,11 +11,12 @@ const HEADING: &str = "## What only looks something up";
 /// What marks a command as one.
 const MARK: &str = "    looks_up!();\n";
 /// These hand out what must not be shown without a decision in the writer: never on the list.
-const HAND_OUT: [&str; 7] = [
+const HAND_OUT: [&str; 8] = [
     "CheckPerson",
     "Enrol",
     "Fetch",
     "FetchOffer",
+    "FetchReport",
     "Link",
     "Prepare",
     "PullFeed",

@@ -124,6 +124,7 @@ const CHAPTERS: &[(i32, &str, &str)] = &[
         "Consent",
         "The portal or the assisting desk. A sender or recipient never gets these.",
     ),
+    (86, "The report", "Sender and recipient of the handover."),
 ];
 
 fn page() -> String {

@@ -11,6 +11,7 @@ mod officer;
 mod portal;
 mod proof;
 mod recipient;
+mod report;
 mod sender;
 
 pub use consent::{RegisteredConsent, StandingConsent};
@@ -22,6 +23,7 @@ pub use portal::{EncryptedPerson, FeedLine, PortalCopy, PortalPseudonyms};
 pub use proof::Proof;
 pub(crate) use proof::Standing;
 pub use recipient::{Fetched, Summary};
+pub use report::Report;
 pub use sender::Preparation;
 
 use crate::connection::{Connection, stub, with_deadline};

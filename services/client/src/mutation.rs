@@ -156,7 +156,6 @@ mutations! {
     11 "Reseal" HandoverServiceClient.reseal(handover::ResealRequest) -> handover::ResealResponse;
     12 "ReportMismatch" HandoverServiceClient.report_mismatch(handover::ReportMismatchRequest) -> handover::ReportMismatchResponse;
     13 "Complete" HandoverServiceClient.complete(handover::CompleteRequest) -> handover::CompleteResponse;
-    14 "ReportOutcome" HandoverServiceClient.report_outcome(handover::ReportOutcomeRequest) -> handover::ReportOutcomeResponse;
     15 "Return" HandoverServiceClient.r#return(handover::ReturnRequest) -> handover::ReturnResponse;
     16 "Cancel" HandoverServiceClient.cancel(handover::CancelRequest) -> handover::CancelResponse;
     17 "ObjectToHandover" HandoverServiceClient.object_to_handover(handover::ObjectToHandoverRequest) -> handover::ObjectToHandoverResponse;
@@ -171,6 +170,7 @@ mutations! {
     26 "WithdrawConsent" ConsentServiceClient.withdraw_consent(consent::WithdrawConsentRequest) -> consent::WithdrawConsentResponse;
     27 "RequestConsent" ConsentServiceClient.request_consent(consent::RequestConsentRequest) -> consent::RequestConsentResponse, order;
     28 "InvalidateConsent" ConsentServiceClient.invalidate_consent(consent::InvalidateConsentRequest) -> consent::InvalidateConsentResponse;
+    29 "SendReport" HandoverServiceClient.send_report(handover::SendReportRequest) -> handover::SendReportResponse;
 }
 
 /// Answers that hold a receipt, and those that tell of dropped labels besides.
@@ -194,6 +194,7 @@ receipts! {
     OfferRequest -> OfferResponse, dropped_labels;
     ReleaseRequest -> ReleaseResponse, dropped_labels;
     ResealRequest -> ResealResponse, dropped_labels;
+    SendReportRequest -> SendReportResponse, dropped_labels;
     AckNotificationRequest -> AckNotificationResponse;
     ProposeChangeRequest -> ProposeChangeResponse;
     AcceptChangeRequest -> AcceptChangeResponse;
@@ -203,7 +204,6 @@ receipts! {
     RequestResealRequest -> RequestResealResponse;
     ReportMismatchRequest -> ReportMismatchResponse;
     CompleteRequest -> CompleteResponse;
-    ReportOutcomeRequest -> ReportOutcomeResponse;
     ReturnRequest -> ReturnResponse;
     CancelRequest -> CancelResponse;
     ObjectToHandoverRequest -> ObjectToHandoverResponse;

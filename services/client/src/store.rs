@@ -46,7 +46,7 @@ pub(crate) struct Neighbours {
 /// A dossier or summary as it was opened.
 #[derive(Debug)]
 pub struct Opened {
-    /// The sender.
+    /// Who sealed it: the sender, and of a report the recipient.
     pub sender: Party,
     /// The purpose.
     pub purpose: Purpose,
@@ -240,13 +240,13 @@ impl Store {
         self.commit(changes)
     }
 
-    /// What was opened of a handover: the dossier when it was fetched, the summary before that.
+    /// What was opened of a handover: the dossier when it was fetched, the summary before that; at the sender the report.
     ///
     /// # Errors
     ///
     /// When the stored value cannot be read.
     pub fn opened(&self, handover: &HandoverId) -> Result<Option<Opened>, StoreError> {
-        for stage in [vault::sealing::Stage::Release, vault::sealing::Stage::Offer] {
+        for stage in OPENED {
             let key = opened_key(handover, stage);
             if let Some(row) = self.row::<OpenedRow>(Table::Opened, &key, "opened record")? {
                 return opened(row).map(Some);
@@ -262,8 +262,7 @@ impl Store {
     ///
     /// When the disk does not take it.
     pub fn erase_opened(&self, handover: &HandoverId) -> Result<(), StoreError> {
-        let changes = [vault::sealing::Stage::Release, vault::sealing::Stage::Offer]
-            .map(|stage| remove(Table::Opened, &opened_key(handover, stage)));
+        let changes = OPENED.map(|stage| remove(Table::Opened, &opened_key(handover, stage)));
         self.commit(changes.into())?;
         self.journal().compact(&*self.random)
     }
@@ -368,6 +367,13 @@ impl Store {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What may have been opened of a handover, the first that counts first.
+const OPENED: [vault::sealing::Stage; 3] = [
+    vault::sealing::Stage::Release,
+    vault::sealing::Stage::Offer,
+    vault::sealing::Stage::Report,
+];
 
 /// Row key of the one directory.
 pub(crate) const DIRECTORY_KEY: &[u8] = b"directory";

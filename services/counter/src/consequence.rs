@@ -13,7 +13,7 @@ use crate::notice;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
 use rules::clock::Timestamp;
-use rules::handover::{Actor, BasisKind, CancelCode, Event, Situation, State};
+use rules::handover::{Actor, BasisKind, CancelCode, Event, Side, Situation, State};
 use rules::id::{HandoverId, Tag};
 use rules::limits::{DAY_MILLIS, MINUTE_MILLIS};
 use rules::notice::NoticeKind;
@@ -407,7 +407,8 @@ async fn write_line(
 }
 
 /// Sends the notice of the cause to whoever opened something of a handover that had ended before, once for each kind,
-/// as long as the register lets it keep that.
+/// as long as the register lets it keep that: to the recipient, and to a sender that fetched a report. A report that waits
+/// is destroyed.
 async fn tell_ended(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
@@ -417,16 +418,25 @@ async fn tell_ended(
     let Some(kind) = cause.notice_of_ended() else {
         return Ok(());
     };
-    if ended.row.opened_at.is_some()
-        && is_still_kept(room, ended)
-        && !notice::was_sent(tx, ended, kind).await?
-    {
-        notice::start(room, tx, ended, kind).await?;
+    let report = ended.body.course.report.as_ref();
+    if report.is_some() {
+        tx.delete_report(ended.row.handover_id).await?;
+    }
+    let fetched = report.and_then(|report| report.fetched_millis);
+    let holders = [
+        (Side::Recipient, ended.row.opened_at.is_some()),
+        (Side::Sender, fetched.is_some()),
+    ];
+    for (side, holds) in holders {
+        let to = (side, kind);
+        if holds && is_still_kept(room, ended) && !notice::was_sent(room, tx, ended, to).await? {
+            notice::start(room, tx, ended, to).await?;
+        }
     }
     Ok(())
 }
 
-/// Whether the register still lets the recipient keep what it opened; after that there is nothing left to
+/// Whether the register still lets whoever opened something keep it; after that there is nothing left to
 /// erase. An entry that is gone does not let it keep anything, but it may still hold it.
 fn is_still_kept(room: &Room<'_>, ended: &Loaded) -> bool {
     let kept_days = room

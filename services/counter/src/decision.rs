@@ -174,6 +174,10 @@ impl InForce {
             .directory
             .edge(asked.sender, asked.recipient, asked.purpose, facts.now);
         let consent = facts.consent(asked, self);
+        let receiver = match asked.stage {
+            Stage::Offer | Stage::Dossier => asked.recipient,
+            Stage::Report => asked.sender,
+        };
         Ok(self.policy.decide(&DecisionRequest {
             action: asked.action,
             stage: asked.stage,
@@ -196,10 +200,7 @@ impl InForce {
             recipient_neutral: self.directory.is_neutral(asked.recipient),
             recipient_is_centre: self.directory.is_centre(asked.recipient, asked.region),
             unbound: asked.unbound,
-            receiver_ready: self
-                .directory
-                .sealing_key(asked.recipient, facts.now)
-                .is_some(),
+            receiver_ready: self.directory.sealing_key(receiver, facts.now).is_some(),
             objection_pending: facts.objection_pending,
             restricted: facts.restricted,
             follows_completed: facts.follows_completed,

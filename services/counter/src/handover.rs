@@ -13,6 +13,7 @@ pub mod offer;
 pub(crate) mod person;
 pub mod prepare;
 pub mod release;
+pub mod report;
 pub mod view;
 
 use crate::Error;
@@ -492,7 +493,7 @@ pub async fn enter(
         feed::write(room, tx, &told).await?;
     }
     if let Some(kind) = step.notice.filter(|_| loaded.row.opened_at.is_some()) {
-        notice::start(room, tx, loaded, kind).await?;
+        notice::start(room, tx, loaded, (Side::Recipient, kind)).await?;
     }
     for (side, kind) in &step.tells {
         tell(room, tx, loaded, *side, *kind).await?;

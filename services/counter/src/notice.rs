@@ -1,5 +1,5 @@
 //! Notices (kennisgevingen): every recipient that opened something is told when it ends, is wrong, or
-//! must be erased, and answers with a signature.
+//! must be erased, and answers with a signature; a sender that fetched a report likewise.
 //!
 //! Must never be refused for lag or staleness, and must never forget one that was not answered.
 
@@ -13,7 +13,7 @@ use crate::record::Record;
 use crate::serve::{Command, Fingerprint, NoticeReceipt, Receipt, Room, Verdict};
 use rules::clock::Timestamp;
 use rules::feed::FeedKind;
-use rules::handover::{Actor, InboxKind};
+use rules::handover::{Actor, InboxKind, Side};
 use rules::id::{Basis, HandoverId, NoticeId, Party, RequestId};
 use rules::notice::{Answer, AnswerCode, NoticeEvent, NoticeKind, NoticeState, NoticeTerms};
 use rules::reason::{Outcome, Reason, Refusal};
@@ -41,6 +41,8 @@ pub struct NoticeView {
     pub answer: Option<AnswerCode>,
     /// With RETAINED: the legal ground.
     pub ground: Option<Basis>,
+    /// Whether the sender must answer, about the report that it fetched; else the recipient must.
+    pub about_report: bool,
 }
 
 impl NoticeView {
@@ -60,6 +62,7 @@ impl NoticeView {
                     .as_ref()
                     .map(ToString::to_string)
                     .unwrap_or_default(),
+                about_report: self.about_report,
             }),
             ..Receipt::default()
         }
@@ -86,39 +89,65 @@ impl NoticeView {
             due_at: Timestamp::from_millis(receipt.deadline_millis.ok_or_else(wrong)?),
             answer: AnswerCode::from_number(stored.answer),
             ground,
+            about_report: stored.about_report,
         })
     }
 }
 
-/// Whether a notice of this kind was ever sent about a handover.
+/// Who of a handover is a side.
+const fn party(loaded: &Loaded, side: Side) -> &Party {
+    match side {
+        Side::Sender => &loaded.body.sender,
+        Side::Recipient => &loaded.body.recipient,
+    }
+}
+
+/// Which side must answer a notice.
+fn addressee(room: &Room<'_>, loaded: &Loaded, row: &NoticeRow) -> Side {
+    if row.recipient == room.counter.keys().party_tag(&loaded.body.sender) {
+        Side::Sender
+    } else {
+        Side::Recipient
+    }
+}
+
+/// What the person is told a notice, or the answer to one, is: by who must answer it.
+const fn told_as(side: Side, recipients: FeedKind, senders: FeedKind) -> FeedKind {
+    match side {
+        Side::Sender => senders,
+        Side::Recipient => recipients,
+    }
+}
+
+/// The notices of this kind about a handover that one side must answer.
+async fn those(
+    room: &Room<'_>,
+    tx: &mut Tx<'_>,
+    loaded: &Loaded,
+    (to, kind): (Side, NoticeKind),
+) -> Result<Vec<NoticeRow>, Error> {
+    let tag = room.counter.keys().party_tag(party(loaded, to));
+    let kind = i64::from(kind.number());
+    let mut notices = tx.notices_of_handover(loaded.row.handover_id).await?;
+    notices.retain(|notice| notice.kind == kind && notice.recipient == tag);
+    Ok(notices)
+}
+
+/// Whether a notice of this kind was ever sent to a side of a handover.
 ///
 /// # Errors
 /// When the database fails.
 pub(crate) async fn was_sent(
+    room: &Room<'_>,
     tx: &mut Tx<'_>,
     loaded: &Loaded,
-    kind: NoticeKind,
+    (to, kind): (Side, NoticeKind),
 ) -> Result<bool, Error> {
-    let notices = tx.notices_of_handover(loaded.row.handover_id).await?;
-    let kind = i64::from(kind.number());
-    Ok(notices.iter().any(|notice| notice.kind == kind))
+    let notices = those(room, tx, loaded, (to, kind)).await?;
+    Ok(!notices.is_empty())
 }
 
-/// The notice of this kind about a handover that was not answered yet, if there is one.
-async fn open_one(
-    tx: &mut Tx<'_>,
-    loaded: &Loaded,
-    kind: NoticeKind,
-) -> Result<Option<NoticeId>, Error> {
-    let notices = tx.notices_of_handover(loaded.row.handover_id).await?;
-    let kind = i64::from(kind.number());
-    let mut open = notices
-        .iter()
-        .filter(|notice| notice.kind == kind && notice.answered_at.is_none());
-    Ok(open.next().map(|notice| notice.notice_id))
-}
-
-/// Starts a notice to the recipient of a handover, in the transaction of what caused it. While one of the kind is not
+/// Starts a notice to one side of a handover, in the transaction of what caused it. While one of the kind is not
 /// answered it stays the only one.
 ///
 /// # Errors
@@ -127,17 +156,18 @@ pub async fn start(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
     loaded: &Loaded,
-    kind: NoticeKind,
+    (to, kind): (Side, NoticeKind),
 ) -> Result<NoticeId, Error> {
-    if let Some(open) = open_one(tx, loaded, kind).await? {
-        return Ok(open);
+    let before = those(room, tx, loaded, (to, kind)).await?;
+    if let Some(open) = before.iter().find(|notice| notice.answered_at.is_none()) {
+        return Ok(open.notice_id);
     }
     let now = room.call.now;
     let id = NoticeId::draw(room.counter.clock(), room.counter.random());
     let row = NoticeRow {
         notice_id: id,
         handover_id: loaded.row.handover_id,
-        recipient: room.counter.keys().party_tag(&loaded.body.recipient),
+        recipient: room.counter.keys().party_tag(party(loaded, to)),
         kind: i64::from(kind.number()),
         state: i64::from(NoticeState::Sent.number()),
         sent_at: now,
@@ -147,19 +177,12 @@ pub async fn start(
         body: Vec::new(),
     };
     tx.insert_notice(&row).await?;
-    tell(
-        room,
-        tx,
-        loaded,
-        &loaded.body.recipient,
-        InboxKind::Notice,
-        (id, kind),
-        "",
-    )
-    .await?;
+    let notice = (id, kind);
+    tell(room, tx, loaded, to, InboxKind::Notice, notice, "").await?;
+    let told_as = told_as(to, FeedKind::Notice, FeedKind::ReportNotice);
     let told = Told {
         code: kind.code().to_owned(),
-        ..feed::about(loaded, FeedKind::Notice)
+        ..feed::about(loaded, told_as)
     };
     feed::write(room, tx, &told).await?;
     Ok(id)
@@ -169,7 +192,7 @@ async fn tell(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
     loaded: &Loaded,
-    to: &Party,
+    to: Side,
     kind: InboxKind,
     notice: (NoticeId, NoticeKind),
     code: &str,
@@ -183,14 +206,14 @@ async fn tell(
         code: code.to_owned(),
         purpose: loaded.body.purpose.clone(),
     };
-    inbox::deliver(room, tx, to, &item).await
+    inbox::deliver(room, tx, party(loaded, to), &item).await
 }
 
 /// The notice as it lies in its row.
 ///
 /// # Errors
 /// When the row is not of this program's making.
-pub fn view(room: &Room<'_>, row: &NoticeRow) -> Result<NoticeView, Error> {
+pub fn view(room: &Room<'_>, loaded: &Loaded, row: &NoticeRow) -> Result<NoticeView, Error> {
     let (answer, ground) = open_answer(room, row)?;
     Ok(NoticeView {
         notice: row.notice_id,
@@ -201,6 +224,7 @@ pub fn view(room: &Room<'_>, row: &NoticeRow) -> Result<NoticeView, Error> {
         due_at: row.due_at,
         answer,
         ground,
+        about_report: addressee(room, loaded, row) == Side::Sender,
     })
 }
 
@@ -262,7 +286,7 @@ fn open_answer(
 }
 
 /// Locks a notice that is the caller's to answer, with its handover; anything else is hidden.
-async fn load_as_recipient<T>(
+async fn load_as_addressee<T>(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
     id: NoticeId,
@@ -274,7 +298,7 @@ async fn load_as_recipient<T>(
     let loaded = load(room, tx, row.handover_id)
         .await?
         .ok_or(Error::Malformed("a notice without its handover"))?;
-    if loaded.side(&room.call.caller.party) == Some(Actor::Recipient) {
+    if row.recipient == room.counter.keys().party_tag(&room.call.caller.party) {
         Ok(Ok((row, loaded)))
     } else {
         Ok(Err(hidden()))
@@ -339,7 +363,8 @@ impl Command for SendNotice {
         if let Err(refusal) = loaded.count_line(room, tx).await? {
             return Ok(Verdict::refused(refusal, record));
         }
-        let id = start(room, tx, &loaded, self.kind).await?;
+        let to = (Side::Recipient, self.kind);
+        let id = start(room, tx, &loaded, to).await?;
         record.notice = Some(id);
         Ok(Verdict::permitted(id, record))
     }
@@ -357,7 +382,7 @@ impl Command for SendNotice {
     }
 }
 
-/// The recipient has received a notice.
+/// Who must answer a notice has received it.
 #[derive(Clone, Copy, Debug)]
 pub struct AckNotice {
     /// The caller's id of this request.
@@ -388,7 +413,7 @@ impl Command for AckNotice {
         room: &'a Room<'a>,
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<NoticeView>, Error> {
-        let (mut row, loaded) = match load_as_recipient(room, tx, self.notice).await? {
+        let (mut row, loaded) = match load_as_addressee(room, tx, self.notice).await? {
             Ok(found) => found,
             Err(verdict) => return Ok(verdict),
         };
@@ -402,7 +427,7 @@ impl Command for AckNotice {
         }
         row.received_at = row.received_at.or(Some(room.call.now));
         tx.update_notice(&row).await?;
-        Ok(Verdict::permitted(view(room, &row)?, record))
+        Ok(Verdict::permitted(view(room, &loaded, &row)?, record))
     }
 
     fn receipt(&self, reply: &NoticeView) -> Receipt {
@@ -414,7 +439,7 @@ impl Command for AckNotice {
     }
 }
 
-/// The recipient answers a notice.
+/// Who must answer a notice does.
 #[derive(Clone, Debug)]
 pub struct AnswerNotice {
     /// The caller's id of this request.
@@ -473,7 +498,7 @@ impl Command for AnswerNotice {
         room: &'a Room<'a>,
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<NoticeView>, Error> {
-        let (mut row, loaded) = match load_as_recipient(room, tx, self.notice).await? {
+        let (mut row, loaded) = match load_as_addressee(room, tx, self.notice).await? {
             Ok(found) => found,
             Err(verdict) => return Ok(verdict),
         };
@@ -498,24 +523,18 @@ impl Command for AnswerNotice {
         row.state = i64::from(state.number());
         row.body = seal_answer(room, row.notice_id, self)?;
         tx.update_notice(&row).await?;
+        let by = addressee(room, &loaded, &row);
+        let (told_kind, code) = (InboxKind::NoticeAnswered, self.answer.code());
         let notice = (self.notice, kind);
-        let sender = &loaded.body.sender;
-        tell(
-            room,
-            tx,
-            &loaded,
-            sender,
-            InboxKind::NoticeAnswered,
-            notice,
-            self.answer.code(),
-        )
-        .await?;
+        tell(room, tx, &loaded, by.other(), told_kind, notice, code).await?;
+        let answered = FeedKind::NoticeAnswered;
+        let told_as = told_as(by, answered, FeedKind::ReportNoticeAnswered);
         let told = Told {
-            code: self.answer.code().to_owned(),
-            ..feed::about(&loaded, FeedKind::NoticeAnswered)
+            code: code.to_owned(),
+            ..feed::about(&loaded, told_as)
         };
         feed::write(room, tx, &told).await?;
-        Ok(Verdict::permitted(view(room, &row)?, record))
+        Ok(Verdict::permitted(view(room, &loaded, &row)?, record))
     }
 
     fn receipt(&self, reply: &NoticeView) -> Receipt {
@@ -527,7 +546,7 @@ impl Command for AnswerNotice {
     }
 }
 
-/// Marks a notice that was not answered in time, and tells the sender: the broker's own work.
+/// Marks a notice that was not answered in time, and tells the other side: the broker's own work.
 #[derive(Clone, Copy, Debug)]
 pub struct MarkOverdue {
     /// The notice.
@@ -566,12 +585,12 @@ impl Command for MarkOverdue {
         tx.update_notice(&row).await?;
         record.finding = Some("NOTICE_OVERDUE");
         let notice = (self.notice, kind_of(&row)?);
-        let sender = &loaded.body.sender;
+        let other = addressee(room, &loaded, &row).other();
         tell(
             room,
             tx,
             &loaded,
-            sender,
+            other,
             InboxKind::NoticeOverdue,
             notice,
             "",

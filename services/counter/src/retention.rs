@@ -44,6 +44,8 @@ pub struct Swept {
     pub entries: u64,
     /// Items of inboxes.
     pub items: u64,
+    /// Reports that were fetched, or that nobody came for.
+    pub reports: u64,
     /// Whether more may be due, of any kind.
     pub is_more: bool,
 }
@@ -56,15 +58,17 @@ enum Kind {
     Subjects,
     Entries,
     Items,
+    Reports,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Handovers,
         Self::Consents,
         Self::Subjects,
         Self::Entries,
         Self::Items,
+        Self::Reports,
     ];
 }
 
@@ -154,6 +158,8 @@ enum Due {
     Entries(Vec<EntryId>),
     /// How many, as far as they were counted.
     Items(u64),
+    /// Likewise.
+    Reports(u64),
 }
 
 impl Due {
@@ -162,7 +168,7 @@ impl Due {
             Self::Handovers(rows) | Self::Consents(rows) => rows.len(),
             Self::Subjects(rows) => rows.len(),
             Self::Entries(rows) => rows.len(),
-            Self::Items(count) => return *count,
+            Self::Items(count) | Self::Reports(count) => return *count,
         };
         u64::try_from(rows).unwrap_or(u64::MAX)
     }
@@ -175,6 +181,7 @@ impl Due {
             Self::Subjects(_) => "SUBJECTS",
             Self::Entries(_) => "ENTRIES",
             Self::Items(_) => "INBOX_ITEMS",
+            Self::Reports(_) => "REPORTS",
         }
     }
 }
@@ -231,6 +238,7 @@ impl Command for EraseExpired {
                 let (read, all) = items_before(now);
                 erased = tx.erase_inbox_items(read, all, ROWS_MAX).await?;
             }
+            Due::Reports(_) => erased = tx.delete_gone_reports(now, ROWS_MAX).await?,
         }
         let record = Record {
             event_code: Some(self.due.code()),
@@ -284,6 +292,7 @@ impl Work for FindExpired<'_> {
                 let (read, all) = items_before(now);
                 Due::Items(tx.erasable_inbox_items(read, all, ROWS_MAX).await?)
             }
+            Kind::Reports => Due::Reports(tx.count_gone_reports(now, ROWS_MAX).await?),
         })
     }
 
@@ -347,6 +356,7 @@ impl Counter {
                 Kind::Subjects => &mut swept.subjects,
                 Kind::Entries => &mut swept.entries,
                 Kind::Items => &mut swept.items,
+                Kind::Reports => &mut swept.reports,
             } = erased;
         }
         // What ended since the last sweep is gone from the disk with this, payloads among it.

@@ -113,6 +113,8 @@ pub struct NoticeReceipt {
     pub answer: i32,
     /// With RETAINED: the code of the legal ground.
     pub ground: String,
+    /// Whether the sender must answer it.
+    pub about_report: bool,
 }
 
 impl Receipt {

@@ -12,6 +12,7 @@ pub mod identity;
 mod look;
 pub(crate) mod near;
 mod offer_file;
+mod outcome;
 pub mod output;
 mod oversight;
 mod people;

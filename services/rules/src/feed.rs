@@ -30,6 +30,16 @@ pub enum FeedKind {
     /// The sender asked and did so much in one day that the rest was refused; the code says how often, and is empty
     /// while the day goes on.
     Folded,
+    /// The recipient sent the sender a report of what became of it; the labels say which fields.
+    ReportSent,
+    /// The sender opened the report; the labels say which fields.
+    ReportOpened,
+    /// A report, or reading one, was refused; the code is the reason.
+    ReportRefused,
+    /// A notice was sent to a sender that opened the report; the code is its kind.
+    ReportNotice,
+    /// The sender answered that notice; the code is the answer.
+    ReportNoticeAnswered,
     /// A dossier had this person's number and was about somebody else; its recipient noticed.
     WrongPerson,
 }
@@ -49,6 +59,11 @@ impl FeedKind {
         Self::NoticeAnswered,
         Self::Objection,
         Self::Folded,
+        Self::ReportSent,
+        Self::ReportOpened,
+        Self::ReportRefused,
+        Self::ReportNotice,
+        Self::ReportNoticeAnswered,
         Self::WrongPerson,
     ];
 
@@ -68,7 +83,12 @@ impl FeedKind {
             Self::NoticeAnswered => 10,
             Self::Objection => 11,
             Self::Folded => 12,
-            Self::WrongPerson => 13,
+            Self::ReportSent => 13,
+            Self::ReportOpened => 14,
+            Self::ReportRefused => 15,
+            Self::ReportNotice => 16,
+            Self::ReportNoticeAnswered => 17,
+            Self::WrongPerson => 18,
         }
     }
 

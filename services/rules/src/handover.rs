@@ -13,9 +13,7 @@ mod table;
 mod timer;
 
 pub use apply::{Situation, Step, apply, forbidden};
-pub use code::{
-    CancelCode, DeclineCode, ExpiryCode, MismatchKind, OutcomeCode, QuestionCode, ReturnCode,
-};
+pub use code::{CancelCode, DeclineCode, ExpiryCode, MismatchKind, QuestionCode, ReturnCode};
 pub use contact::{ContactDate, contact_date, proposed_date};
 pub use event::{Actor, Event, InboxKind, Side};
 pub use group::check_release;

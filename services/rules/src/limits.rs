@@ -108,6 +108,12 @@ pub const SEARCH_STATEMENT_ROWS: usize = 250;
 /// Oldest day key; younger ones re-wrap what is still open, in days.
 pub const DAY_KEY_DAYS_MAX: i64 = 31;
 
+/// Days that a report of what became of somebody waits for the sender: its own data key stays under the day key of the day
+/// on which it was sent, and is gone before that one.
+pub const REPORT_DAYS_MAX: i64 = DAY_KEY_DAYS_MAX - 3;
+/// How long a report is kept after it was fetched first, for a sender whose answer was lost, in milliseconds.
+pub const REPORT_AGAIN_MILLIS: i64 = DAY_MILLIS;
+
 /// Longest consent that a register may have, in days.
 pub const CONSENT_DAYS_MAX: u32 = 730;
 /// Days that a partner keeps what it stopped, for a gateway that is put back from a backup: as long as a consent that the

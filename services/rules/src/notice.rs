@@ -1,4 +1,4 @@
-//! Notices (kennisgevingen): what a recipient that has read something must be told and must answer.
+//! Notices (kennisgevingen): what whoever has read something must be told and must answer.
 //!
 //! A machine of its own, because it goes on after a handover has ended. Must never let "kept" stand
 //! without a legal ground.

@@ -346,6 +346,16 @@ reasons! {
     TooManyCalls, "TOO_MANY_CALLS", 85, ResourceExhausted,
         "Your organisation, or all together, have as many connections or calls open, send or leave unread as much, or call as often, as may be; the details name the budget. Nothing was done, and it passes by itself. Wait as long as RetryInfo says; then repeat with the same request id.",
         "Uw organisatie, of iedereen samen, heeft zoveel verbindingen of aanroepen open, stuurt of laat zoveel ongelezen, of roept zo vaak aan, als mag; de details noemen het budget. Er is niets gebeurd, en het gaat vanzelf over. Wacht zo lang als RetryInfo zegt; herhaal daarna met hetzelfde verzoeknummer.";
+    // report
+    ReportTooLate, "REPORT_TOO_LATE", 86, FailedPrecondition,
+        "The register lets a report of what became of it be sent for some days after completion, and they are over. Nothing was sent; nobody has to do anything.",
+        "Het doelregister laat na de afronding een aantal dagen toe om te melden wat het werd, en die zijn voorbij. Er is niets verstuurd; niemand hoeft iets te doen.";
+    ReportFetched, "REPORT_FETCHED", 87, FailedPrecondition,
+        "The sender has fetched this handover's report: there is one, and the gateway keeps it for a day after that. Whoever fetched it has it in its own store.",
+        "De verstrekker heeft de melding van deze overdracht opgehaald: er is er één, en de gateway bewaart die daarna nog een dag. Wie haar ophaalde heeft haar in de eigen opslag.";
+    ReportStopped, "REPORT_STOPPED", 88, FailedPrecondition,
+        "What this handover rested on was stopped, by the person or by an officer: no report of it is sent or read any more. Answer the notice in your inbox, if there is one.",
+        "Waar deze overdracht op rustte is gestopt, door de persoon of door een functionaris: er wordt geen melding meer over verstuurd of gelezen. Beantwoord de kennisgeving in uw postvak, als die er is.";
     // whom it is about
     SubjectUnbound, "SUBJECT_UNBOUND", 89, FailedPrecondition,
         "This person was made known without a number, so objection and overview would reach nobody. That is for organisations that may not use the BSN, and only on consent. Enrol the person by number or by link code, or have the consent registered first.",

@@ -135,6 +135,18 @@ pub struct ConsentTerms {
 /// that is new included, needs the person's waiver; the policies judge it again at every exchange.
 const GROUNDS_WITHOUT_WAIVER: &[&str] = &["NONE", "SUWI_62"];
 
+/// What the recipient may tell the sender after completion: an entry without it lets nothing be told back.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportTerms {
+    /// Labels that a report may have.
+    pub labels: BTreeSet<Label>,
+    /// How long after completion it may be sent, in days.
+    pub days: u32,
+    /// What lifts the duty of secrecy of the recipient, which tells.
+    pub secrecy_ground: String,
+}
+
 /// The privacy notice of an exchange (AVG articles 13 and 14).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivacyNotice {
@@ -197,6 +209,8 @@ pub struct RegisterEntry {
     pub timers: Timers,
     /// What must be shown where the basis is consent; `None` under statute.
     pub consent: Option<ConsentTerms>,
+    /// What may be told back after completion, on the same basis; `None` where nothing may.
+    pub report: Option<ReportTerms>,
     /// Who still has to confirm the legal content.
     pub to_be_confirmed: String,
 }
@@ -214,11 +228,46 @@ impl RegisterEntry {
         !GROUNDS_WITHOUT_WAIVER.contains(&self.secrecy_ground.as_str())
     }
 
+    /// The ground of the one waiver that a statement may have: that of the sender's secrecy, without which nothing is
+    /// handed over, or else that of the recipient's, without which nothing is told back.
+    #[must_use]
+    pub fn waiver_ground(&self) -> Option<&str> {
+        let back = self.secrecy_of(Stage::Report);
+        let ground = if self.needs_waiver() {
+            self.secrecy_ground.as_str()
+        } else {
+            back
+        };
+        (!GROUNDS_WITHOUT_WAIVER.contains(&ground)).then_some(ground)
+    }
+
+    /// What lifts the duty of secrecy of whoever tells in a stage: of the recipient in a report.
+    #[must_use]
+    pub fn secrecy_of(&self, stage: Stage) -> &str {
+        match (&self.report, stage) {
+            (Some(report), Stage::Report) => &report.secrecy_ground,
+            _ => &self.secrecy_ground,
+        }
+    }
+
+    /// All labels that may travel in any stage; one that may in several comes as often.
+    pub fn labels(&self) -> impl Iterator<Item = &Label> {
+        let report = self.report.iter().flat_map(|report| &report.labels);
+        let there = self.labels_offer.iter().chain(&self.labels_dossier);
+        there.chain(report)
+    }
+
     /// Whether `label` may travel in `stage`. A dossier may repeat what the summary said.
     #[must_use]
     pub fn allows(&self, stage: Stage, label: &Label) -> bool {
-        self.labels_offer.contains(label)
-            || (stage == Stage::Dossier && self.labels_dossier.contains(label))
+        let report = self.report.as_ref();
+        match stage {
+            Stage::Offer => self.labels_offer.contains(label),
+            Stage::Dossier => {
+                self.labels_offer.contains(label) || self.labels_dossier.contains(label)
+            }
+            Stage::Report => report.is_some_and(|report| report.labels.contains(label)),
+        }
     }
 }
 

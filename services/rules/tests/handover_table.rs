@@ -22,6 +22,7 @@ To write it anew: `SLUIS_WRITE_DOCS=1 cargo test --release -p rules --test hando
 - **ReportUndelivered**: once, when the recipient neither acknowledged nor opened an offer for 24 hours.
 - **Told**: whose inbox gets which item. A recipient hears nothing of a handover that was never offered.
 - **Notice**: starts when the recipient has opened the offer or the dossier.
+- **SendReport, FetchReport**: after completion, as long as nothing was stopped; a sender that fetched gets notices as well.
 - Responsibility moves to the recipient at COMPLETED and nowhere else. Of a group at most one handover is RELEASED or
   COMPLETED at a time; on release the broker does `Supersede` to the others that are open.
 ";

@@ -138,7 +138,7 @@ pub struct HandoverRow {
     pub deadline_at: Option<Timestamp>,
     /// What was left of the deadline when it was paused, in milliseconds.
     pub remaining_millis: Option<i64>,
-    /// When the recipient first opened an offer or a dossier.
+    /// When the recipient first opened an offer or a dossier, or sent a report without having done so.
     pub opened_at: Option<Timestamp>,
     /// When the sender is told that the recipient took no notice; `None` when there is nothing to tell.
     pub undelivered_at: Option<Timestamp>,
@@ -335,6 +335,7 @@ impl Tx<'_> {
             Arg::from(now.millis()),
         ];
         self.later(END_UNREADABLE, &args).await?;
+        self.delete_report(id).await?;
         self.delete_payloads(id).await
     }
 

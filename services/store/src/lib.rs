@@ -28,6 +28,7 @@ mod opening;
 pub mod portal;
 pub mod portal_copy;
 pub mod pseudonym;
+pub mod report;
 pub mod request;
 pub mod restoration;
 pub mod retention;

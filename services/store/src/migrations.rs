@@ -30,7 +30,8 @@ type OfRole = (
 
 const ALL: &[OfRole] = migrations!(
     "broker": "0001_first", "0002_from_0002_stop_numbers", "0003_from_0003_open_and_closed",
-        "0005_from_0002_portal_copies", "0006_from_0006_unreadable_stops";
+        "0005_from_0002_portal_copies", "0006_from_0006_unreadable_stops",
+        "0007_from_0007_reports";
     "holder": "0001_first", "0002_from_0002_carried";
     "portal": "0001_first", "0002_from_0002_errands", "0003_from_0002_copied_lines";
 );

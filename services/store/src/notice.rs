@@ -1,4 +1,4 @@
-//! Notices (kennisgevingen) to recipients, and their answers.
+//! Notices (kennisgevingen) to those who received something, and their answers.
 //!
 //! Must never delete a notice: that it was sent, received and answered is what the person is shown.
 
@@ -56,7 +56,7 @@ pub struct NoticeRow {
     pub notice_id: NoticeId,
     /// The handover it is about.
     pub handover_id: HandoverId,
-    /// Tag of the recipient.
+    /// Tag of who must answer: the recipient of the handover, or the sender that fetched a report.
     pub recipient: Tag,
     /// The number of its kind in `sluis.handover.v1.NoticeKind`.
     pub kind: i64,

@@ -23,6 +23,7 @@ const IS_ERASABLE: Sql = sql!(
 );
 const DELETE_NOTICES: Sql = sql!("DELETE FROM notice WHERE handover_id = $1");
 const DELETE_PAYLOADS: Sql = sql!("DELETE FROM payload WHERE handover_id = $1");
+const DELETE_REPORT: Sql = sql!("DELETE FROM report WHERE handover_id = $1");
 const DELETE_HANDOVER: Sql = sql!("DELETE FROM handover WHERE handover_id = $1");
 /// With the last handover of a group; while the handover is still there.
 const DELETE_GROUP: Sql = sql!(
@@ -89,6 +90,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     IS_ERASABLE,
     DELETE_NOTICES,
     DELETE_PAYLOADS,
+    DELETE_REPORT,
     DELETE_HANDOVER,
     DELETE_GROUP,
     SELECT_CONSENTS,
@@ -139,7 +141,7 @@ impl Tx<'_> {
         if still == 0 {
             return Ok(0);
         }
-        for sql in [DELETE_NOTICES, DELETE_PAYLOADS, DELETE_GROUP] {
+        for sql in [DELETE_NOTICES, DELETE_PAYLOADS, DELETE_REPORT, DELETE_GROUP] {
             self.later(sql, &[Arg::from(row.id.as_slice())]).await?;
         }
         let args = [Arg::from(row.id.as_slice())];

@@ -59,13 +59,15 @@ pub enum SealingError {
     NotOpened,
 }
 
-/// To which of the two sets of a handover fields belong.
+/// To which of the three sets of a handover fields belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The de-identified summary of the offer.
     Offer,
     /// The dossier of the release.
     Release,
+    /// The report of what became of it, which goes the other way.
+    Report,
 }
 
 impl Stage {
@@ -75,6 +77,7 @@ impl Stage {
         match self {
             Self::Offer => 1,
             Self::Release => 2,
+            Self::Report => 3,
         }
     }
 }

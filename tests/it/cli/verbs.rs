@@ -96,11 +96,14 @@ fn completed(terminal: &Terminal) {
         "",
     );
     assert_eq!(done["state"], "COMPLETED");
-    let outcome = terminal.json(
-        &format!("--as neutraal outcome {id} --code duurzame-baan"),
-        "",
-    );
-    assert_eq!(outcome["handover_id"], id.as_str());
+    let words = format!("--as neutraal send-report {id} --outcome duurzame-baan");
+    let sent = terminal.json(&words, "");
+    assert_eq!(sent["handover_id"], id.as_str());
+    let report = terminal.json(&format!("--as uwv fetch-report {id}"), "");
+    assert_eq!(report["report"]["uitstroom.code"], "DUURZAME_BAAN");
+    assert_eq!(report["person"], "klant-1", "beside its own person");
+    let text = terminal.text(&format!("--as uwv fetch-report {id}"), "");
+    assert!(text.contains("DUURZAME_BAAN"), "{text}");
     let shown = terminal.text(&format!("--as uwv show {id}"), "");
     assert!(shown.contains("COMPLETED"), "{shown}");
     assert!(

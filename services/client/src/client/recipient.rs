@@ -12,7 +12,7 @@ use crate::paper::{Manifest, ManifestStage, NoticeAnswer, Order, Signed, SignedM
 use crate::person::PersonKey;
 use crate::receipt::{NoticeReceipt, Receipt};
 use crate::store::{Change, FieldRow, OpenedRow, Table, opened_key, pseudonym_change, put};
-use rules::handover::{DeclineCode, MismatchKind, OutcomeCode, QuestionCode, ReturnCode};
+use rules::handover::{DeclineCode, MismatchKind, QuestionCode, ReturnCode};
 use rules::id::{Basis, HandoverId, Label, NoticeId, Party, Purpose};
 use rules::notice::AnswerCode;
 use rules::pseudonym::{Context, Domain, OrderKind, Relation, TargetDomain};
@@ -67,10 +67,10 @@ pub struct Fetched {
 }
 
 /// What opening a sealed set gave.
-struct OpenedSet {
-    fields: Vec<OpenedField>,
-    dropped: Vec<Label>,
-    mismatched: Vec<Label>,
+pub(super) struct OpenedSet {
+    pub(super) fields: Vec<OpenedField>,
+    pub(super) dropped: Vec<Label>,
+    pub(super) mismatched: Vec<Label>,
 }
 
 impl Client {
@@ -320,24 +320,6 @@ impl Client {
         Ok(self.run(message).await?.receipt()?)
     }
 
-    /// Tells how it ended, after completion.
-    ///
-    /// # Errors
-    ///
-    /// A refusal or a fault.
-    pub async fn report_outcome(
-        &self,
-        handover: &HandoverId,
-        outcome: OutcomeCode,
-    ) -> Result<Receipt, ClientError> {
-        let message = message::ReportOutcomeRequest {
-            request_id: Vec::new(),
-            handover_id: handover.bytes().to_vec(),
-            outcome: outcome.number(),
-        };
-        Ok(self.run(message).await?.receipt()?)
-    }
-
     /// Gives the handover back.
     ///
     /// # Errors
@@ -404,19 +386,19 @@ impl Client {
         Ok(self.run(message).await?.notice()?)
     }
 
-    /// The sender's manifest of this handover to us, verified.
-    fn manifest(
+    /// The manifest of this handover to us by whoever sealed, verified.
+    pub(super) fn manifest(
         &self,
         sent: Option<message::SignedManifest>,
         handover: &HandoverId,
-        sender: &Party,
+        by: &Party,
         directory: &DirectoryCopy,
     ) -> Result<Manifest, ClientError> {
         let sent = sent.ok_or(ProtocolError::new("manifest", "is missing"))?;
         let manifest = SignedManifest::try_from(sent)?;
         manifest
             .signed
-            .verify(&directory.signer(sender, &manifest.desk)?)?;
+            .verify(&directory.signer(by, &manifest.desk)?)?;
         let manifest = manifest.signed.into_paper();
         if manifest.handover != *handover || manifest.recipient != *self.party() {
             let error = ProtocolError::new("manifest", "is of another handover or to another");
@@ -467,7 +449,7 @@ impl Client {
     }
 
     /// Opens every field that equals the manifest; the rest is a mismatch.
-    fn open_set(
+    pub(super) fn open_set(
         &self,
         manifest: &Manifest,
         stage: Stage,
@@ -508,15 +490,15 @@ impl Client {
         Ok(set)
     }
 
-    fn opened_row(
+    pub(super) fn opened_row(
         &self,
-        sender: &Party,
+        by: &Party,
         manifest: &Manifest,
         person: Option<&PersonKey>,
         set: &OpenedSet,
     ) -> OpenedRow {
         OpenedRow {
-            sender: sender.to_string(),
+            sender: by.to_string(),
             purpose: manifest.purpose.to_string(),
             person: person
                 .map(|key| key.expose().to_owned())
@@ -548,7 +530,7 @@ impl Client {
     }
 }
 
-const NO_FIELDS: ProtocolError = ProtocolError::new("sealed fields", "are missing");
+pub(super) const NO_FIELDS: ProtocolError = ProtocolError::new("sealed fields", "are missing");
 
 fn open_field(
     manifest: &Manifest,
@@ -563,7 +545,7 @@ fn open_field(
     opener?.field(label, sealed).ok()
 }
 
-fn party(text: &str) -> Result<Party, ProtocolError> {
+pub(super) fn party(text: &str) -> Result<Party, ProtocolError> {
     text.parse()
-        .map_err(|_| ProtocolError::new("sender", "is not a party"))
+        .map_err(|_| ProtocolError::new("the other side", "is not a party"))
 }

@@ -18,7 +18,7 @@ use rules::notice::NoticeKind;
 use rules::pseudonym::{Domain, OrderKind, Relation, TargetDomain};
 use rules::secret::Secret;
 use vault::pseudonym::Ciphertext;
-use vault::sealing::{Sealed, SealingKey, Stage, seal_fields};
+use vault::sealing::{Sealed, SealingKey, seal_fields};
 use wire::handover::v1 as message;
 use wire::pseudonym::v1::{Order as OrderMessage, OrderTarget};
 
@@ -40,7 +40,7 @@ pub struct Preparation {
 }
 
 /// Values to be sealed, by label. Wiped when dropped.
-type Values<'a> = &'a [(Label, Secret<Vec<u8>>)];
+pub(super) type Values<'a> = &'a [(Label, Secret<Vec<u8>>)];
 
 /// A sealed set with its manifest, and what became of the values.
 struct SealedSet {
@@ -367,9 +367,9 @@ impl Client {
         values: Values<'_>,
         stage: ManifestStage,
     ) -> Result<SealedSet, ClientError> {
-        let (vault_stage, permitted) = match &stage {
-            ManifestStage::Offer { .. } => (Stage::Offer, &prepared.summary_labels),
-            ManifestStage::Release { .. } => (Stage::Release, &prepared.dossier_labels),
+        let permitted = match &stage {
+            ManifestStage::Offer { .. } => &prepared.summary_labels,
+            ManifestStage::Release { .. } | ManifestStage::Report => &prepared.dossier_labels,
         };
         let numbers = self.look_at(values)?;
         let (recipient, purpose) = relation_of(prepared)?;
@@ -382,11 +382,32 @@ impl Client {
             });
         }
         let key = sealing_key(prepared, directory, &recipient, self.outbox.clock.now())?;
-        let fields: Vec<(Label, &[u8])> = sealable
+        let to = (recipient, purpose);
+        let (manifest, fields) = self.seal_to(handover, to, &key, (&sealable, stage))?;
+        Ok(SealedSet {
+            manifest,
+            fields,
+            became: Became {
+                unsealed: left.into_iter().map(|(label, _)| label.clone()).collect(),
+                numbers: numbers.into_iter().filter(may).collect(),
+            },
+        })
+    }
+
+    /// Seals values of one stage to somebody's key, with the manifest of that.
+    pub(super) fn seal_to(
+        &self,
+        handover: &HandoverId,
+        (recipient, purpose): (Party, Purpose),
+        key: &SealingKey,
+        (values, stage): (&[&(Label, Secret<Vec<u8>>)], ManifestStage),
+    ) -> Result<(message::SignedManifest, message::SealedFields), ClientError> {
+        let fields: Vec<(Label, &[u8])> = values
             .iter()
             .map(|(label, value)| (label.clone(), value.expose().as_slice()))
             .collect();
-        let sealed = seal_fields(&key, handover, vault_stage, &fields).map_err(|_| CANNOT_SEAL)?;
+        let sealed =
+            seal_fields(key, handover, stage.sealing(), &fields).map_err(|_| CANNOT_SEAL)?;
         let manifest = Manifest {
             handover: *handover,
             recipient,
@@ -408,14 +429,7 @@ impl Client {
             signed: Signed::sign(manifest, &identity.signing_key),
             desk: identity.desk.clone(),
         };
-        Ok(SealedSet {
-            manifest: (&manifest).into(),
-            fields: to_message(sealed),
-            became: Became {
-                unsealed: left.into_iter().map(|(label, _)| label.clone()).collect(),
-                numbers: numbers.into_iter().filter(may).collect(),
-            },
-        })
+        Ok(((&manifest).into(), to_message(sealed)))
     }
 }
 

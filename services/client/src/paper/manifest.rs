@@ -9,16 +9,16 @@ use rules::reason::Reason;
 use std::collections::BTreeSet;
 use wire::handover::v1 as message;
 
-/// What is sealed and to whom, at one stage of one handover. Signed by the sender's desk.
+/// What is sealed and to whom, at one stage of one handover. Signed by the desk that sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The handover.
     pub handover: HandoverId,
-    /// The recipient.
+    /// For whom it is sealed: the recipient, and in a report the sender of the handover.
     pub recipient: Party,
     /// The purpose.
     pub purpose: Purpose,
-    /// SHA-256 of the recipient's sealing key.
+    /// SHA-256 of the sealing key of whom it is for.
     pub sealing_key_sha256: [u8; 32],
     /// SHA-256 of the encapsulation.
     pub encapsulation_sha256: [u8; 32],
@@ -41,6 +41,20 @@ pub enum ManifestStage {
         /// SHA-256 of the source ciphertext of the order HANDOVER.
         ciphertext_sha256: [u8; 32],
     },
+    /// The report of what became of it.
+    Report,
+}
+
+impl ManifestStage {
+    /// The stage in the seal of the fields.
+    #[must_use]
+    pub const fn sealing(&self) -> vault::sealing::Stage {
+        match self {
+            Self::Offer { .. } => vault::sealing::Stage::Offer,
+            Self::Release { .. } => vault::sealing::Stage::Release,
+            Self::Report => vault::sealing::Stage::Report,
+        }
+    }
 }
 
 /// One field of a manifest.
@@ -97,7 +111,7 @@ impl Manifest {
             ManifestStage::Release {
                 ciphertext_sha256: named,
             } if named == ciphertext_sha256 => Ok(()),
-            ManifestStage::Release { .. } | ManifestStage::Offer { .. } => {
+            ManifestStage::Release { .. } | ManifestStage::Offer { .. } | ManifestStage::Report => {
                 Err(mismatch("ciphertext_sha256", "is not the one of the order"))
             }
         }
@@ -122,6 +136,7 @@ impl Form for Manifest {
                 Vec::new(),
                 ciphertext_sha256.to_vec(),
             ),
+            ManifestStage::Report => (message::Stage::Report, Vec::new(), Vec::new()),
         };
         message::Manifest {
             version: VERSION,
@@ -205,6 +220,12 @@ fn read_stage(manifest: &message::Manifest) -> Result<ManifestStage, PaperError>
             Ok(ManifestStage::Release {
                 ciphertext_sha256: digest,
             })
+        }
+        Ok(message::Stage::Report) => {
+            if !manifest.dossier_labels.is_empty() || !manifest.ciphertext_sha256.is_empty() {
+                return Err(wrong("stage", "of a report has labels and digests only"));
+            }
+            Ok(ManifestStage::Report)
         }
         Ok(message::Stage::Unspecified) | Err(_) => Err(wrong("stage", "is missing or unknown")),
     }

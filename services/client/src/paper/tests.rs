@@ -107,6 +107,7 @@ fn papers_read_back_and_nothing_else_does() {
     check(&manifest(ManifestStage::Offer {
         dossier_labels: vec![name("a.b")],
     }));
+    check(&manifest(ManifestStage::Report));
     check(&ContextRequest {
         context: name(&format!("ctx/{UWV}/main/1")),
         owner: name(UWV),
@@ -168,6 +169,13 @@ fn wrong_fields_are_named() {
     );
     let long = |m: &mut wire::pseudonym::v1::Order| m.ciphertext_sha256.push(1);
     refuses(&paper, long, "ciphertext_sha256", malformed);
+
+    let paper = manifest(ManifestStage::Report);
+    let malformed = Reason::ManifestInvalid;
+    let labels = |m: &mut wire::handover::v1::Manifest| m.dossier_labels = vec!["a.b".into()];
+    refuses(&paper, labels, "stage", malformed);
+    let ciphertext = |m: &mut wire::handover::v1::Manifest| m.ciphertext_sha256 = vec![9; 32];
+    refuses(&paper, ciphertext, "stage", malformed);
 
     let paper = manifest(release());
     let doubled = |m: &mut wire::handover::v1::Manifest| m.fields[1].label = "a.b".into();

@@ -92,8 +92,7 @@ impl RequestConsent {
             .entry(&self.purpose, kinds.0, kinds.1)
             .filter(|entry| entry.needs_consent())
             .ok_or_else(|| Refusal::new(Reason::BasisMissing))?;
-        let labels = entry.labels_offer.iter().chain(&entry.labels_dossier);
-        let allowed = register.categories_of(labels);
+        let allowed = register.categories_of(entry.labels());
         let covered = self.categories.iter().all(|wish| allowed.contains(wish));
         if self.categories.is_empty() || !covered {
             return Err(Refusal::new(Reason::ConsentScopeExceeded));

@@ -13,7 +13,7 @@ use rules::directory::Directory;
 use rules::id::{Category, ConsentId, DeskName, Oin, Party, PeerKind, Purpose};
 use rules::limits::DAY_MILLIS;
 use rules::reason::{Outcome, Reason, Refusal};
-use rules::register::{DataClass, Register};
+use rules::register::{DataClass, Register, RegisterEntry};
 use std::collections::BTreeSet;
 use vault::digest::sha256;
 
@@ -32,7 +32,7 @@ pub struct Choice {
     pub valid_until: Timestamp,
     /// True when the person says no.
     pub refused: bool,
-    /// True when the person signed the waiver of secrecy.
+    /// True when the person signed the waiver of secrecy; means nothing where the register asks for none.
     pub secrecy_waived: bool,
     /// In which language the person saw the notice.
     pub language: Language,
@@ -112,7 +112,8 @@ impl Author<'_> {
         let (entry, terms) = entry
             .and_then(|entry| Some((entry, entry.consent.as_ref()?)))
             .ok_or_else(|| Refusal::new(Reason::BasisMissing))?;
-        let waives = choice.secrecy_waived && !choice.refused && entry.needs_waiver();
+        let waives = choice.secrecy_waived && !choice.refused;
+        let ground = entry.waiver_ground().filter(|_| waives);
         let record = ConsentRecord {
             id,
             notice: NoticeSeen {
@@ -124,9 +125,9 @@ impl Author<'_> {
             sender: choice.sender.clone(),
             recipient: choice.recipient.clone(),
             purpose: choice.purpose.clone(),
-            waiver: waives.then(|| SecrecyWaiver {
-                ground: entry.secrecy_ground.clone(),
-                text_sha256: sha256(self.waiver_text(choice).as_bytes()),
+            waiver: ground.map(|ground| SecrecyWaiver {
+                ground: ground.to_owned(),
+                text_sha256: sha256(self.waiver_text(choice, entry).as_bytes()),
                 given_at: self.now,
             }),
             categories: choice.categories.clone(),
@@ -239,13 +240,15 @@ impl Author<'_> {
         categories.iter().filter(is_special).cloned().collect()
     }
 
-    /// The declaration that the person signs where the law asks for one. Its digest is in the statement.
-    fn waiver_text(&self, choice: &Choice) -> String {
-        waiver_text(
-            choice.language,
-            &self.name(&choice.sender),
-            &self.name(&choice.recipient),
-        )
+    /// The declaration that the person signs where the law asks for one: about what the sender hands over, or where only
+    /// the recipient must keep secrets, about what that one tells back. Its digest is in the statement.
+    fn waiver_text(&self, choice: &Choice, entry: &RegisterEntry) -> String {
+        let (from, to) = (self.name(&choice.sender), self.name(&choice.recipient));
+        if entry.needs_waiver() {
+            waiver_text(choice.language, &from, &to)
+        } else {
+            waiver_text(choice.language, &to, &from)
+        }
     }
 
     fn name(&self, party: &Party) -> String {
@@ -257,15 +260,15 @@ impl Author<'_> {
 }
 
 /// The words of the declaration that secrecy is waived.
-fn waiver_text(language: Language, sender: &str, recipient: &str) -> String {
+fn waiver_text(language: Language, from: &str, to: &str) -> String {
     match language {
         Language::Nl => format!(
-            "{sender} moet mijn gegevens geheim houden. Ik vind het goed dat {sender} dat voor deze \
-             gegevens niet doet tegenover {recipient}."
+            "{from} moet mijn gegevens geheim houden. Ik vind het goed dat {from} dat voor deze \
+             gegevens niet doet tegenover {to}."
         ),
         Language::En => format!(
-            "{sender} must keep my data secret. For these data I agree that {sender} does not keep \
-             them secret from {recipient}."
+            "{from} must keep my data secret. For these data I agree that {from} does not keep \
+             them secret from {to}."
         ),
     }
 }

@@ -1,5 +1,5 @@
 //! The steps that move a handover without moving data: acknowledge, change, accept, decline, complete,
-//! return, cancel, report.
+//! return, cancel.
 //!
 //! Must never take free text about a person: every answer is a code or a date.
 
@@ -10,8 +10,7 @@ use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use rules::clock::Timestamp;
 use rules::handover::{
-    Actor, CancelCode, DeclineCode, Event, MismatchKind, OutcomeCode, QuestionCode, ReturnCode,
-    Step,
+    Actor, CancelCode, DeclineCode, Event, MismatchKind, QuestionCode, ReturnCode, Step,
 };
 use rules::id::{HandoverId, Label, Party, RequestId};
 use rules::policy::{Action, Stage};
@@ -57,11 +56,6 @@ pub enum Deed {
         /// When.
         contact: String,
     },
-    /// How it ended.
-    ReportOutcome {
-        /// The outcome.
-        outcome: OutcomeCode,
-    },
     /// The recipient gives it back.
     Return {
         /// Why.
@@ -88,7 +82,6 @@ impl Deed {
             Self::RequestReseal => (Event::RequestReseal, Actor::Recipient),
             Self::ReportMismatch { .. } => (Event::ReportMismatch, Actor::Recipient),
             Self::Complete { .. } => (Event::Complete, Actor::Recipient),
-            Self::ReportOutcome { .. } => (Event::ReportOutcome, Actor::Recipient),
             Self::Return { .. } => (Event::Return, Actor::Recipient),
             Self::Cancel { .. } => (Event::Cancel, Actor::Sender),
         }
@@ -100,7 +93,6 @@ impl Deed {
             Self::ProposeChange { question, .. } => Some(question.code()),
             Self::RejectChange => Some(CancelCode::ChangeRejected.code()),
             Self::Decline { code, .. } => Some(code.code()),
-            Self::ReportOutcome { outcome } => Some(outcome.code()),
             Self::Return { code } => Some(code.code()),
             Self::Cancel { code } => Some(code.code()),
             Self::ReportMismatch {
@@ -138,7 +130,6 @@ impl Deed {
                 .add_labels(labels)
                 .add(&kind.number().to_be_bytes()),
             Self::Complete { contact } => fingerprint.add(contact.as_bytes()),
-            Self::ReportOutcome { outcome } => fingerprint.add(&outcome.number().to_be_bytes()),
             Self::Return { code } => fingerprint.add(&code.number().to_be_bytes()),
             Self::Cancel { code } => fingerprint.add(&code.number().to_be_bytes()),
         };
@@ -155,10 +146,7 @@ impl Deed {
             | Self::Complete { .. }
             | Self::Return { .. }
             | Self::Cancel { .. } => true,
-            Self::ProposeChange { .. }
-            | Self::RequestReseal
-            | Self::ReportMismatch { .. }
-            | Self::ReportOutcome { .. } => false,
+            Self::ProposeChange { .. } | Self::RequestReseal | Self::ReportMismatch { .. } => false,
         }
     }
 
@@ -175,7 +163,6 @@ impl Deed {
             | Self::RejectChange
             | Self::Decline { .. }
             | Self::ReportMismatch { .. }
-            | Self::ReportOutcome { .. }
             | Self::Return { .. }
             | Self::Cancel { .. } => false,
         }
@@ -201,7 +188,6 @@ impl Deed {
                 course.other_party = other.as_ref().map(ToString::to_string).unwrap_or_default();
             }
             Self::Complete { contact } => course.contact_date.clone_from(contact),
-            Self::ReportOutcome { outcome } => course.outcome = outcome.number(),
             Self::ReportMismatch { kind, .. } => {
                 course.person_unequal |= *kind == MismatchKind::Person;
             }

@@ -9,6 +9,7 @@ use crate::counter::Keys;
 use crate::frame::{FrameReader, FrameWriter};
 use rules::clock::Timestamp;
 use rules::id::{Basis, DeskName, HandoverId, Label, Party, Purpose};
+use rules::policy::Stage;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -77,12 +78,23 @@ pub struct Course {
     /// Date of the contact with the candidate, YYYY-MM-DD.
     #[serde(default)]
     pub contact_date: String,
-    /// Number of the outcome.
+    /// The report of what became of it, as far as the broker may know.
     #[serde(default)]
-    pub outcome: i32,
+    pub report: Option<ReportCourse>,
     /// Date that the recipient proposed, YYYY-MM-DD.
     #[serde(default)]
     pub proposed_date: String,
+}
+
+/// That there was a report: never what it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportCourse {
+    /// When the recipient sent it, in milliseconds since 1970 UTC.
+    pub sent_millis: i64,
+    /// When the sender first fetched it, in milliseconds since 1970 UTC.
+    pub fetched_millis: Option<i64>,
+    /// Digest of the sender's sealing key that it was sealed to, in hexadecimal.
+    pub key_sha256: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,6 +135,16 @@ impl Body {
             row: id.bytes(),
             column: "body",
         }
+    }
+
+    /// Labels that were prepared for a stage; what a report may have is the register's alone.
+    pub fn prepared(&self, stage: Stage) -> impl Iterator<Item = &Label> {
+        let prepared = match stage {
+            Stage::Offer => Some(&self.summary_labels),
+            Stage::Dossier => Some(&self.dossier_labels),
+            Stage::Report => None,
+        };
+        prepared.into_iter().flatten()
     }
 
     /// The body, sealed into its row.
@@ -176,7 +198,7 @@ impl Body {
     }
 }
 
-/// A set of sealed fields as the sender sent it.
+/// A set of sealed fields as whoever sealed it sent it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SealedFields {
     /// The X-Wing encapsulation.
@@ -221,10 +243,10 @@ pub struct ReleasedPseudonym {
     pub vouchers: Vec<SignedPaper>,
 }
 
-/// A payload: a summary, or a dossier with the pseudonym.
+/// A payload: a summary, a dossier with the pseudonym, or a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
-    /// The sender's manifest.
+    /// The manifest of whoever sealed.
     pub manifest: SignedManifest,
     /// The sealed fields.
     pub sealed: SealedFields,

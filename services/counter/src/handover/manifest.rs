@@ -1,4 +1,4 @@
-//! The manifest: what the sender says it sealed, held against what came and what is allowed.
+//! The manifest: what whoever sealed says it sealed, held against what came and what is allowed.
 //!
 //! Minimisation happens here, on labels and digests. Must never need a value, and must never let a
 //! field through that the manifest does not name with its digest.
@@ -25,13 +25,13 @@ const SEAL_LENGTH_BYTES: usize = 4;
 pub struct Manifest {
     /// The handover.
     pub handover: HandoverId,
-    /// Summary or dossier.
+    /// Summary, dossier or report.
     pub stage: Stage,
-    /// To whom.
+    /// For whom it is sealed: the recipient, and in a report the sender of the handover.
     pub recipient: Party,
     /// For which purpose.
     pub purpose: Purpose,
-    /// Digest of the recipient's sealing key.
+    /// Digest of the sealing key of whom it is for.
     pub sealing_key_sha256: [u8; 32],
     /// Digest of the encapsulation.
     pub encapsulation_sha256: [u8; 32],
@@ -70,7 +70,7 @@ impl InForce {
     }
 }
 
-/// A manifest with what it is about, as it came from a sender.
+/// A manifest with what it is about, as it came from whoever sealed.
 #[derive(Debug)]
 pub struct Received<'a> {
     /// Decoded.
@@ -84,7 +84,7 @@ pub struct Received<'a> {
 }
 
 impl Received<'_> {
-    /// Holds the manifest against the caller, the handover, the recipient's key and the fields.
+    /// Holds the manifest against the caller, the handover, the key of whom it is for and the fields.
     ///
     /// # Errors
     /// The refusal: the first thing that is wrong, in the order signature, subject, labels, digests,
@@ -93,9 +93,13 @@ impl Received<'_> {
         let caller = &room.call.caller;
         check_signature(self.signed, &caller.desk, caller.signing_key)?;
         let manifest = self.manifest;
+        let to = match self.stage {
+            Stage::Offer | Stage::Dossier => &loaded.body.recipient,
+            Stage::Report => &loaded.body.sender,
+        };
         let about_this = manifest.handover == loaded.row.handover_id
             && manifest.stage == self.stage
-            && manifest.recipient == loaded.body.recipient
+            && manifest.recipient == *to
             && manifest.purpose == loaded.body.purpose
             && manifest.ciphertext_sha256.is_some() == (self.stage == Stage::Dossier);
         if !about_this {
@@ -112,7 +116,7 @@ impl Received<'_> {
         let current = room
             .in_force
             .directory
-            .sealing_key(&loaded.body.recipient, room.call.now)
+            .sealing_key(to, room.call.now)
             .ok_or(Reason::ReceiverNotReady)?;
         if sha256(&current.public_key) != manifest.sealing_key_sha256 {
             return Err(Refusal::new(Reason::SealingKeyOutdated));

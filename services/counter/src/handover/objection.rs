@@ -271,7 +271,7 @@ impl Object {
     }
 
     /// Asks the table about the handover by which the person is named; gives its step. It may have ended meanwhile, and
-    /// the objection has not: then what is decided is the objection alone.
+    /// the objection has not, or the person objects to what may still be told of it: then it is about the objection alone.
     fn judge_named(
         &self,
         room: &Room<'_>,
@@ -284,6 +284,9 @@ impl Object {
             Objection::LiftRestriction => loaded.subject.restricted_at.is_some(),
         };
         if pending && loaded.state()?.is_terminal() {
+            return Ok(Outcome::Permitted(None));
+        }
+        if !self.decides() && super::report::may_come(room, loaded)? {
             return Ok(Outcome::Permitted(None));
         }
         Ok(match judge(room, loaded, attempt)? {

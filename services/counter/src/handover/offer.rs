@@ -92,7 +92,9 @@ impl Command for Offer {
             &mut record,
         ) {
             Ok(permit) => permit,
-            Err(verdict) => return tell_refused(room, tx, &loaded, verdict).await,
+            Err(verdict) => {
+                return tell_refused(room, tx, &loaded, (FeedKind::StepRefused, verdict)).await;
+            }
         };
         let permitted = intersect(&permit, &loaded.body.summary_labels);
         let (sealed, mut dropped) = match minimise(&received, &permitted, &mut record) {
@@ -227,7 +229,7 @@ pub fn decide_on<T>(
     }
 }
 
-/// Tells the person that a step with their data was refused, and gives the refusal on.
+/// Tells the person, as a line of this kind, that a step with their data was refused, and gives the refusal on.
 ///
 /// # Errors
 /// When the database or a seal fails.
@@ -235,12 +237,12 @@ pub async fn tell_refused<T>(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
     loaded: &Loaded,
-    verdict: Box<Verdict<T>>,
+    (kind, verdict): (FeedKind, Box<Verdict<T>>),
 ) -> Result<Verdict<T>, Error> {
     let code = verdict.record.codes.first();
     let told = Told {
         code: code.map_or_else(String::new, |code| code.code().to_owned()),
-        ..feed::about(loaded, FeedKind::StepRefused)
+        ..feed::about(loaded, kind)
     };
     feed::write(room, tx, &told).await?;
     Ok(*verdict)
@@ -252,18 +254,15 @@ pub const fn stage_number(stage: Stage) -> i32 {
     match stage {
         Stage::Offer => 1,
         Stage::Dossier => 2,
+        Stage::Report => 3,
     }
 }
 
 fn payload_place(id: &HandoverId, stage: Stage) -> Place<'_> {
-    let column = match stage {
-        Stage::Offer => "offer",
-        Stage::Dossier => "dossier",
-    };
     Place {
         table: "payload",
         row: id.bytes(),
-        column,
+        column: stage.code(),
     }
 }
 
@@ -391,14 +390,12 @@ pub async fn read_out(
     record: &mut Record,
     stage: Stage,
 ) -> Result<Verdict<ReadOut>, Error> {
-    let prepared = match stage {
-        Stage::Offer => &loaded.body.summary_labels,
-        Stage::Dossier => &loaded.body.dossier_labels,
-    };
-    let wanted: Vec<Label> = prepared.iter().cloned().collect();
+    let wanted: Vec<Label> = loaded.body.prepared(stage).cloned().collect();
     let permit = match decide(room, loaded, (Action::Fetch, stage), &wanted, record) {
         Ok(permit) => permit,
-        Err(verdict) => return tell_refused(room, tx, loaded, verdict).await,
+        Err(verdict) => {
+            return tell_refused(room, tx, loaded, (FeedKind::StepRefused, verdict)).await;
+        }
     };
     let mut payload = take(room, tx, &permit, loaded, stage).await?;
     payload

@@ -14,6 +14,7 @@ use crate::consequence::supersede;
 use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use rules::feed::FeedKind;
 use rules::handover::{Actor, Event, check_release};
 use rules::id::{HandoverId, OrderId, RequestId};
 use rules::policy::{Action, Stage};
@@ -309,7 +310,9 @@ impl Releasing<'_> {
             &mut record,
         ) {
             Ok(permit) => permit,
-            Err(verdict) => return tell_refused(room, tx, loaded, verdict).await,
+            Err(verdict) => {
+                return tell_refused(room, tx, loaded, (FeedKind::StepRefused, verdict)).await;
+            }
         };
         let received = Received {
             manifest: &request.manifest,
@@ -500,7 +503,9 @@ impl Command for Reseal {
             &mut record,
         ) {
             Ok(permit) => permit,
-            Err(verdict) => return tell_refused(room, tx, &loaded, verdict).await,
+            Err(verdict) => {
+                return tell_refused(room, tx, &loaded, (FeedKind::StepRefused, verdict)).await;
+            }
         };
         let before = super::offer::take(room, tx, &permit, &loaded, Stage::Dossier).await?;
         let mut permitted = intersect(&permit, &loaded.body.dossier_labels);

@@ -81,7 +81,7 @@ impl Command for GetHandover {
         rows.truncate(usize::try_from(rows_max).unwrap_or(usize::MAX));
         let notices = rows
             .iter()
-            .map(|row| notice::view(room, row))
+            .map(|row| notice::view(room, &loaded, row))
             .collect::<Result<Vec<_>, Error>>()?;
         Ok(Verdict::permitted(show(loaded, (notices, more))?, record))
     }

@@ -139,6 +139,11 @@ impl Portal {
             | FeedKind::NoticeAnswered
             | FeedKind::Objection
             | FeedKind::Folded
+            | FeedKind::ReportSent
+            | FeedKind::ReportOpened
+            | FeedKind::ReportRefused
+            | FeedKind::ReportNotice
+            | FeedKind::ReportNoticeAnswered
             | FeedKind::WrongPerson => Ok(()),
         }
     }

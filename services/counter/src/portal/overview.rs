@@ -259,11 +259,19 @@ fn stoppable(holdings: &[Holding], errands: &[Errand]) -> BTreeMap<[u8; 16], Con
         .collect()
 }
 
-/// Handovers that can be objected to: under statute, and not ended. One line of each.
+/// Handovers that can be objected to: under statute, and not ended, or with a report that the sender has not read. One
+/// line of each.
 pub(super) fn objectable(
     stories: &[Story],
     is_under_statute: impl Fn(&Told) -> bool,
 ) -> impl Iterator<Item = &Told> {
+    let of_kind = |kind: FeedKind| -> BTreeSet<[u8; 16]> {
+        let told = stories.iter().map(|story| &story.told);
+        let told = told.filter(|told| told.kind == kind);
+        told.map(|told| told.exchange).collect()
+    };
+    let read = of_kind(FeedKind::ReportOpened);
+    let waits: BTreeSet<_> = &of_kind(FeedKind::ReportSent) - &read;
     // Nothing came of a refused attempt.
     let ended: BTreeSet<[u8; 16]> = stories
         .iter()
@@ -274,6 +282,7 @@ pub(super) fn objectable(
             _ => false,
         })
         .map(|told| told.exchange)
+        .filter(|exchange| !waits.contains(exchange))
         .collect();
     let open: BTreeMap<[u8; 16], &Told> = stories
         .iter()
@@ -293,7 +302,12 @@ const fn is_about_handover(kind: FeedKind) -> bool {
         | FeedKind::StepRefused
         | FeedKind::Notice
         | FeedKind::NoticeAnswered
-        | FeedKind::Objection => true,
+        | FeedKind::Objection
+        | FeedKind::ReportSent
+        | FeedKind::ReportOpened
+        | FeedKind::ReportRefused
+        | FeedKind::ReportNotice
+        | FeedKind::ReportNoticeAnswered => true,
         FeedKind::AttemptRefused
         | FeedKind::ConsentAsked
         | FeedKind::ConsentAssisted

@@ -67,6 +67,11 @@ pub(super) enum Happening {
     Folded(Option<u64>),
     /// A dossier about somebody else had this person's number.
     WrongPerson,
+    ReportSent,
+    ReportOpened,
+    ReportRefused(Why),
+    ReportNotice(Option<NoticeKind>),
+    ReportNoticeAnswered(Option<AnswerCode>),
     /// The person's own choice at the portal.
     Chosen(Chosen),
     /// What the person asked for and the broker has not answered.
@@ -86,6 +91,7 @@ pub(super) enum Waits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     NoConsent,
+    Stopped,
     Secrecy,
     NoAgreement,
     Objection,
@@ -257,6 +263,13 @@ pub(super) fn happening(kind: FeedKind, code: &str) -> Happening {
         FeedKind::Objection => Happening::Objection(objected(code)),
         FeedKind::Folded => Happening::Folded(code.parse().ok()),
         FeedKind::WrongPerson => Happening::WrongPerson,
+        FeedKind::ReportSent => Happening::ReportSent,
+        FeedKind::ReportOpened => Happening::ReportOpened,
+        FeedKind::ReportRefused => Happening::ReportRefused(why(code)),
+        FeedKind::ReportNotice => Happening::ReportNotice(NoticeKind::from_code(code)),
+        FeedKind::ReportNoticeAnswered => {
+            Happening::ReportNoticeAnswered(AnswerCode::from_code(code))
+        }
     }
 }
 
@@ -275,6 +288,7 @@ fn objected(code: &str) -> Option<Objected> {
 fn why(code: &str) -> Why {
     match Reason::from_code(code) {
         Some(Reason::ConsentMissing | Reason::ConsentNotActive) => Why::NoConsent,
+        Some(Reason::ReportStopped) => Why::Stopped,
         Some(Reason::SecrecyNotWaived) => Why::Secrecy,
         Some(Reason::NoAgreement | Reason::OutsideRegion | Reason::BasisMissing) => {
             Why::NoAgreement

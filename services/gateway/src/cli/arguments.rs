@@ -316,16 +316,24 @@ pub enum Verb {
         #[arg(long)]
         contact_date: String,
     },
-    /// Tells the sender how it ended.
-    #[command(after_help = "Example: sluis --as neutraal outcome hnd_… --code duurzame-baan")]
-    Outcome {
+    /// Tells the sender what became of it, sealed to the sender: after completion, once.
+    #[command(
+        after_help = "Example: sluis --as neutraal send-report hnd_… --outcome duurzame-baan"
+    )]
+    SendReport {
         #[command(flatten)]
         which: Which,
-        /// How it ended: vast-contract, tijdelijk, zzp, duurzame-baan, volgt-opleiding,
+        /// What became of it: vast-contract, tijdelijk, zzp, duurzame-baan, volgt-opleiding,
         /// vervolgopleiding, niet-afgerond, geen-contact, buiten-regio, onbekend.
         #[arg(long)]
-        code: String,
+        outcome: String,
+        /// The label in the register under which it is told.
+        #[arg(long, default_value = "uitstroom.code")]
+        label: String,
     },
+    /// Fetches and opens the report of what became of it; for a day as often as you like.
+    #[command(after_help = "Example: sluis --as uwv fetch-report hnd_…")]
+    FetchReport(Which),
     /// Gives a handover back.
     #[command(after_help = "Example: sluis --as neutraal return hnd_… --code no-contact")]
     Return {
@@ -506,7 +514,7 @@ pub enum Verb {
             \x20          --purpose HANDOVER --basis SUWI_62_1 --label doelgroep.code"
     )]
     Explain {
-        /// The action: prepare, offer, release, fetch.
+        /// The action: prepare, offer, release, fetch, report, fetchReport.
         #[arg(long)]
         action: String,
         /// Kind of the sender, for example UWV.

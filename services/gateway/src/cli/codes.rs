@@ -4,7 +4,7 @@
 
 use super::error::CliError;
 use super::near::unknown;
-use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
+use rules::handover::{CancelCode, DeclineCode, QuestionCode, ReturnCode};
 use rules::notice::{AnswerCode, NoticeKind};
 use wire::handover::v1::ObjectionDecision;
 
@@ -32,7 +32,6 @@ macro_rules! choice {
 choice!(DeclineCode, Self::ALL.to_vec());
 choice!(ReturnCode, Self::ALL.to_vec());
 choice!(QuestionCode, Self::ALL.to_vec());
-choice!(OutcomeCode, Self::ALL.to_vec());
 choice!(AnswerCode, Self::ALL.to_vec());
 choice!(
     CancelCode,
@@ -85,9 +84,10 @@ fn typed_form<C: Choice>(choice: C) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        AnswerCode, CancelCode, Choice, DeclineCode, NoticeKind, ObjectionDecision, OutcomeCode,
-        QuestionCode, ReturnCode, read, typed_form,
+        AnswerCode, CancelCode, Choice, DeclineCode, NoticeKind, ObjectionDecision, QuestionCode,
+        ReturnCode, read, typed_form,
     };
+    use crate::cli::outcome::OutcomeCode;
 
     fn check<C: Choice>(count: usize) {
         let choices = C::choices();

@@ -8,7 +8,7 @@ use super::identity::Identity;
 use super::output::{Answer, Reader, facts, folded, line, table};
 use super::session::Session;
 use client::InboxEvent;
-use rules::handover::{InboxKind, OutcomeCode, State};
+use rules::handover::{InboxKind, State};
 use rules::id::{EntryId, HandoverId, NoticeId, QuestionId};
 use rules::notice::{AnswerCode, NoticeKind, NoticeState};
 use serde_json::{Value, json};
@@ -218,7 +218,11 @@ fn handover_text_block(session: &Session, view: &HandoverView) -> String {
         ("taken notice", moment(view.received_millis.unwrap_or(0))),
         ("proposed date", view.proposed_date.clone()),
         ("contact", view.contact_date.clone()),
-        ("outcome", outcome(view.outcome).to_owned()),
+        ("report sent", moment(view.report_sent_millis.unwrap_or(0))),
+        (
+            "report fetched",
+            moment(view.report_fetched_millis.unwrap_or(0)),
+        ),
         (
             "objection",
             yes(
@@ -247,7 +251,8 @@ pub(crate) fn handover_json(view: &HandoverView) -> Value {
         "dossier_labels": view.dossier_labels, "code": view.code,
         "objection_pending": view.objection_pending, "restricted": view.restricted,
         "received_millis": view.received_millis, "contact_date": view.contact_date,
-        "outcome": outcome(view.outcome), "proposed_date": view.proposed_date,
+        "proposed_date": view.proposed_date, "report_sent_millis": view.report_sent_millis,
+        "report_fetched_millis": view.report_fetched_millis,
     })
 }
 
@@ -258,6 +263,7 @@ fn notice_table(notices: &[NoticeView]) -> String {
             vec![
                 notice_text(&notice.notice_id),
                 notice_kind(notice).to_owned(),
+                notice_side(notice).to_owned(),
                 notice_state(notice).to_owned(),
                 moment(notice.due_millis),
                 notice_answer(notice).to_owned(),
@@ -269,6 +275,7 @@ fn notice_table(notices: &[NoticeView]) -> String {
         &[
             "notice",
             "kind",
+            "answers",
             "state",
             "answer before",
             "answer",
@@ -284,6 +291,7 @@ pub(crate) fn notice_json(notice: &NoticeView) -> Value {
         "notice_id": notice_text(&notice.notice_id), "handover_id": handover_text(&notice.handover_id),
         "kind": notice_kind(notice), "state": notice_state(notice), "sent_millis": notice.sent_millis,
         "due_millis": notice.due_millis, "answer": notice_answer(notice), "ground": notice.ground,
+        "about_report": notice.about_report,
     })
 }
 
@@ -292,6 +300,7 @@ pub(crate) fn facts_of(notice: &NoticeView) -> Vec<(&'static str, String)> {
     vec![
         ("handover", handover_text(&notice.handover_id)),
         ("kind", notice_kind(notice).to_owned()),
+        ("answers", notice_side(notice).to_owned()),
         ("state", notice_state(notice).to_owned()),
         ("answer before", moment(notice.due_millis)),
         ("answer", notice_answer(notice).to_owned()),
@@ -303,12 +312,17 @@ fn state(number: i32) -> &'static str {
     State::from_number(number).map_or("", State::code)
 }
 
-fn outcome(number: i32) -> &'static str {
-    OutcomeCode::from_number(number).map_or("", OutcomeCode::code)
-}
-
 fn notice_kind(notice: &NoticeView) -> &'static str {
     NoticeKind::from_number(notice.kind).map_or("", NoticeKind::code)
+}
+
+/// Who must answer.
+const fn notice_side(notice: &NoticeView) -> &'static str {
+    if notice.about_report {
+        "sender"
+    } else {
+        "recipient"
+    }
 }
 
 fn notice_state(notice: &NoticeView) -> &'static str {

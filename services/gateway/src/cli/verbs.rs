@@ -4,17 +4,18 @@
 
 use super::arguments::Verb;
 use super::assist::assist_consent;
-use super::codes::read;
+use super::codes::{Choice as _, read};
 use super::day::{day, moment};
 use super::error::CliError;
 use super::look::facts_of;
 use super::offer_file::OfferFile;
+use super::outcome::OutcomeCode;
 use super::output::{Answer, facts, table};
 use super::people::{ask_consent, enrol, person_key, redeem_link};
 use super::session::{Session, notice};
 use crate::clock::{SystemClock, today};
-use client::{Draft, NoticeReceipt, Preparation, Proof, Receipt, Values};
-use rules::handover::{CancelCode, DeclineCode, OutcomeCode, QuestionCode, ReturnCode};
+use client::{Draft, NoticeReceipt, PersonKey, Preparation, Proof, Receipt, Values};
+use rules::handover::{CancelCode, DeclineCode, QuestionCode, ReturnCode};
 use rules::hex;
 use rules::id::{GroupId, Label, NoticeId};
 use rules::notice::{AnswerCode, NoticeKind};
@@ -57,6 +58,7 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Answer, CliErr
         Verb::FetchOffer(which) => fetch_offer(session, &which.handover).await,
         Verb::Release(which) => release(session, &which.handover).await,
         Verb::Fetch(which) => fetch(session, &which.handover).await,
+        Verb::FetchReport(which) => fetch_report(session, &which.handover).await,
         Verb::Notify { which, kind } => {
             let id = session.present(&which.handover).await?;
             let sent = session
@@ -115,11 +117,22 @@ async fn recipient_step(session: &Session, verb: &Verb) -> Result<Answer, CliErr
             let receipt = client.complete(&id, &contact_date).await?;
             ("completed: responsibility has moved to you", receipt)
         }
-        Verb::Outcome { which, code } => {
-            let code = read::<OutcomeCode>(code)?;
+        Verb::SendReport {
+            which,
+            outcome,
+            label,
+        } => {
+            let code = read::<OutcomeCode>(outcome)?;
+            let value = Secret::new(code.name().as_bytes().to_vec());
+            let label = label.parse().map_err(|error: rules::id::NameError| {
+                CliError::usage(error.to_string(), "name a label of the register")
+            })?;
             let id = session.present(&which.handover).await?;
-            let receipt = client.report_outcome(&id, code).await?;
-            ("the sender is told how it ended", receipt)
+            let receipt = client.send_report(&id, &[(label, value)]).await?;
+            (
+                "sent, sealed to the sender: nobody else can read it",
+                receipt,
+            )
         }
         Verb::Return { which, code } => {
             let code = read::<ReturnCode>(code)?;
@@ -408,6 +421,29 @@ const fn proof_code(proof: Proof) -> &'static str {
         Proof::NotYet(_) => "NOT_YET",
         Proof::Unequal => "UNEQUAL",
     }
+}
+
+async fn fetch_report(session: &Session, which: &str) -> Result<Answer, CliError> {
+    let id = session.handover(which).await?;
+    let report = session.client.fetch_report(&id).await?;
+    let person = report.person.as_ref().map(PersonKey::expose);
+    let text = format!(
+        "{}{}\nthe report, opened with your own key:\n\n{}",
+        changed("fetched", &report.receipt).text,
+        facts(&[
+            ("recipient", session.called(&report.recipient.to_string())),
+            ("your person key", person.unwrap_or_default().to_owned()),
+            ("dropped on the way", labels(&report.dropped_labels)),
+        ]),
+        field_table(&report.fields),
+    );
+    let mut json = changed("", &report.receipt).json;
+    add(&mut json, "recipient", json!(report.recipient.to_string()));
+    add(&mut json, "person", json!(person));
+    add(&mut json, "report", fields_json(&report.fields));
+    let dropped = json!(texts(&report.dropped_labels));
+    add(&mut json, "dropped_labels", dropped);
+    Ok(Answer::new(text, json))
 }
 
 async fn ack(session: &Session, id: &str) -> Result<Answer, CliError> {

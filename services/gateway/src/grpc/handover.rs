@@ -206,6 +206,30 @@ impl HandoverService for Handovers {
         }))
     }
 
+    async fn send_report(
+        &self,
+        request: Request<message::SendReportRequest>,
+    ) -> Result<Response<message::SendReportResponse>, Status> {
+        let (receipt, dropped_labels) = self.step(request).await?;
+        Ok(Response::new(message::SendReportResponse {
+            receipt,
+            dropped_labels,
+        }))
+    }
+
+    async fn fetch_report(
+        &self,
+        request: Request<message::FetchReportRequest>,
+    ) -> Result<Response<message::FetchReportResponse>, Status> {
+        let (reply, promise) = call::serve(&self.counter, request).await?;
+        Ok(Response::new(message::FetchReportResponse {
+            receipt: show::receipt(&reply.receipt, &promise),
+            manifest: Some(show::manifest(reply.payload.manifest)),
+            report: Some(show::fields(reply.payload.sealed)),
+            recipient: reply.recipient.to_string(),
+        }))
+    }
+
     steps! {
         ack_notification AckNotificationRequest AckNotificationResponse;
         propose_change ProposeChangeRequest ProposeChangeResponse;
@@ -216,7 +240,6 @@ impl HandoverService for Handovers {
         request_reseal RequestResealRequest RequestResealResponse;
         report_mismatch ReportMismatchRequest ReportMismatchResponse;
         complete CompleteRequest CompleteResponse;
-        report_outcome ReportOutcomeRequest ReportOutcomeResponse;
         r#return ReturnRequest ReturnResponse;
         cancel CancelRequest CancelResponse;
         object_to_handover ObjectToHandoverRequest ObjectToHandoverResponse;

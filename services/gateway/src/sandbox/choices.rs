@@ -28,6 +28,7 @@ const CATEGORIES: &[&str] = &[
     "CONTACT",
     "IDENTITY",
     "INTERVENTION",
+    "OUTCOME",
     "QUESTION",
     "REGION",
     "ROUTE",
@@ -145,7 +146,8 @@ impl<'a> AtPortal<'a> {
             categories: categories.iter().map(ToString::to_string).collect(),
             valid_until_millis: until_millis,
             refused,
-            secrecy_waived: !refused && from == "uwv",
+            // Where nobody must keep a secret it means nothing.
+            secrecy_waived: !refused,
             language: "nl".to_owned(),
         };
         let answer = ask!(self.portal, give_consent, "GiveConsent", request)?;
@@ -315,7 +317,7 @@ async fn choose_at_desk(
             .map_err(super::year::name_fault)?,
         valid_until: end()?,
         refused: false,
-        secrecy_waived: false,
+        secrecy_waived: true,
         language: Language::Nl,
     };
     let statement = draft.statement(&choice).await?;

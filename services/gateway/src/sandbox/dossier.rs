@@ -8,7 +8,7 @@ use super::site::Recorded;
 use super::source::{Group, Year};
 
 /// The register's word for a warm handover.
-const HANDOVER: &str = "HANDOVER";
+pub(crate) const HANDOVER: &str = "HANDOVER";
 /// Group of a person who is passed on to another region, or takes a place in a project.
 const UNKNOWN_GROUP: &str = "ONBEKEND";
 /// How the code of a project's place begins.

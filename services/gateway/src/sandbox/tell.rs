@@ -5,9 +5,9 @@
 use super::SandboxError;
 use super::dossier::Fields;
 use super::story::{Step, Story, View};
-use super::year::{Handing, at, person_key, preparation, values};
+use super::year::{Handing, at, person_key, preparation, report_back, values};
 use crate::cli::output::short;
-use client::{Prepared, Receipt};
+use client::{Prepared, Receipt, Report};
 use rules::id::{HandoverId, Label};
 use rules::limits::FIELD_PADDING_BYTES;
 use rules::pseudonym::Domain;
@@ -70,6 +70,9 @@ pub(crate) async fn tell(handing: &Handing) -> Result<(HandoverId, Story), Sandb
         .await
         .map_err(at("Complete"))?;
     steps.push(complete_step(&completed, contact_date));
+    let (sent, report) = report_back(handing, &id).await?;
+    steps.push(send_report_step(&sent));
+    steps.push(fetch_report_step(&report));
     let story = Story {
         title: "One handover told: from UWV to the neutral desk of a centre municipality"
             .to_owned(),
@@ -272,6 +275,44 @@ fn complete_step(receipt: &Receipt, contact_date: &str) -> Step {
             View::new("broker", "a date and an end; nothing sealed is left that anybody could open", NOT_BROKER),
             View::new("neutraal", "its own record", ""),
             View::new("officer", "every step in the log, with purpose, article and policy", "any value"),
+        ],
+    }
+}
+
+fn send_report_step(receipt: &Receipt) -> Step {
+    Step {
+        call: "SendReport",
+        what: "The neutral desk tells UWV what became of it, under the label that the register allows, sealed to \
+               UWV. The broker asks the policies on the person's row as it is now: after a stop nothing goes back."
+            .to_owned(),
+        facts: receipt_facts(receipt),
+        views: vec![
+            View::new("neutraal", "what it wrote", ""),
+            View::new("broker", "a label, a sealed size, the time", "what became of the person"),
+            View::new("UWV", "in its inbox: REPORT_SENT", "the report, until it fetches"),
+            View::new("portal", "one line more of that exchange, sealed again", "what it says"),
+        ],
+    }
+}
+
+fn fetch_report_step(report: &Report) -> Step {
+    let opened: Vec<Label> = report
+        .fields
+        .iter()
+        .map(|field| field.label.clone())
+        .collect();
+    let mut facts = receipt_facts(&report.receipt);
+    facts.push(("opened", labels(&opened)));
+    Step {
+        call: "FetchReport",
+        what: "UWV opens it and keeps it beside its own person. The broker destroys the report's key a day later, and \
+               from now on a stop reaches UWV with a notice too."
+            .to_owned(),
+        facts,
+        views: vec![
+            View::new("UWV", "what became of its own person", ""),
+            View::new("broker", "that the report was fetched", "what it says"),
+            View::new("neutraal", "that the report was fetched", ""),
         ],
     }
 }

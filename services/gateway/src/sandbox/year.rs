@@ -15,7 +15,7 @@ use super::site::{self, Recorded};
 use super::source::Year;
 use super::story::Story;
 use super::tell::tell;
-use client::{Client, ClientError, PersonKey, Preparation, Values};
+use client::{Client, ClientError, PersonKey, Preparation, Receipt, Report, Values};
 use rules::id::{HandoverId, Label};
 use rules::secret::Secret;
 use std::collections::BTreeMap;
@@ -30,6 +30,15 @@ const AT_A_TIME: usize = 8;
 /// Where everybody signs up, and who takes the year's interventions.
 const CENTRE: &str = "centrum";
 const NEUTRAL: &str = "neutraal";
+
+/// The label under which it is told what became of somebody, and what it may be.
+const OUTCOME: &str = "uitstroom.code";
+const OUTCOMES: [&str; 4] = [
+    "DUURZAME_BAAN",
+    "VAST_CONTRACT",
+    "VOLGT_OPLEIDING",
+    "VERVOLGOPLEIDING",
+];
 
 /// What was played.
 pub(crate) struct Played {
@@ -287,10 +296,44 @@ pub(crate) async fn hand_over(handing: &Handing) -> Result<Done, SandboxError> {
         .complete(&id, contact_date)
         .await
         .map_err(at("Complete"))?;
+    // Of those on the law one tells: the one that is told step by step.
+    if case.rests == Rests::OnConsent && case.purpose == super::dossier::HANDOVER {
+        report_back(handing, &id).await?;
+    }
     Ok(Done {
         recipient: case.recipient.clone(),
         handover: id,
     })
+}
+
+/// Tells the sender what became of the person, who reads it.
+///
+/// # Errors
+///
+/// The first step that fails, or when something else was read than was told.
+pub(crate) async fn report_back(
+    handing: &Handing,
+    id: &HandoverId,
+) -> Result<(Receipt, Report), SandboxError> {
+    let told = outcome(&handing.case)?;
+    let values = [(parse(OUTCOME)?, Secret::new(told.as_bytes().to_vec()))];
+    let sent = handing.recipient.send_report(id, &values).await;
+    let sent = sent.map_err(at("SendReport"))?;
+    let report = handing.sender.fetch_report(id).await;
+    let report = report.map_err(at("FetchReport"))?;
+    let read = report.fields.iter().map(|field| field.value.expose());
+    if read.ne([&told.as_bytes().to_vec()]) {
+        let wrong = "what became of somebody was read otherwise than it was told";
+        return Err(SandboxError::Unexpected(wrong.to_owned()));
+    }
+    Ok((sent, report))
+}
+
+/// What became of an invented person: invented too, and the same in every run.
+fn outcome(case: &Case) -> Result<&'static str, SandboxError> {
+    let place = case.person.key.bytes().map(usize::from).sum::<usize>() % OUTCOMES.len();
+    let outcome = OUTCOMES.get(place).copied();
+    outcome.ok_or_else(|| SandboxError::Unexpected("there is no outcome".to_owned()))
 }
 
 /// What the sender asks of the broker.

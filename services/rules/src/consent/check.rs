@@ -90,12 +90,12 @@ fn new(
         return Ok(());
     }
     scope(record, register, entry)?;
-    let waived = record.waiver.as_ref().is_some_and(|waiver| {
-        waiver.ground == entry.secrecy_ground
+    let waived = record.waiver.as_ref().map(|waiver| {
+        entry.waiver_ground() == Some(waiver.ground.as_str())
             && waiver.given_at.millis_since(now) <= CLOCK_SKEW_MILLIS_MAX
     });
     need(
-        !entry.needs_waiver() || waived,
+        waived.unwrap_or(!entry.needs_waiver()),
         Reason::SecrecyNotWaived,
         "secrecy_waiver",
         "must be the written waiver on the ground that the register names",
@@ -222,8 +222,7 @@ fn scope(
     register: &Register,
     entry: &RegisterEntry,
 ) -> Result<(), Refusal> {
-    let labels = entry.labels_offer.iter().chain(&entry.labels_dossier);
-    let allowed = register.categories_of(labels);
+    let allowed = register.categories_of(entry.labels());
     let covered = record
         .categories
         .iter()

@@ -38,7 +38,7 @@ fn given() -> Statement {
     let register = register();
     let purpose = "HANDOVER".parse().unwrap();
     let entry = register.entry(&purpose, KINDS.0, KINDS.1).unwrap();
-    let labels = entry.labels_offer.iter().chain(&entry.labels_dossier);
+    let labels = entry.labels();
     let categories: BTreeSet<Category> = register
         .categories_of(labels)
         .into_iter()
@@ -346,7 +346,7 @@ fn a_waiver_is_needed_where_the_register_names_a_ground() {
     let kinds = (PeerKind::Uwv, PeerKind::Vakbond);
     let entry = register.entry(&purpose, kinds.0, kinds.1).unwrap();
     assert!(entry.needs_waiver());
-    let labels = entry.labels_offer.iter().chain(&entry.labels_dossier);
+    let labels = entry.labels();
     let categories: BTreeSet<Category> = register
         .categories_of(labels)
         .into_iter()

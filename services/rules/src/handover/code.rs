@@ -132,32 +132,6 @@ codes! {
 }
 
 codes! {
-    /// How it ended for the candidate (uitstroom, domain 4.4).
-    OutcomeCode {
-        /// Permanent contract.
-        VastContract, "VAST_CONTRACT", 1;
-        /// Temporary contract.
-        Tijdelijk, "TIJDELIJK", 2;
-        /// Self-employed.
-        Zzp, "ZZP", 3;
-        /// Sustainable job.
-        DuurzameBaan, "DUURZAME_BAAN", 4;
-        /// Still training.
-        VolgtOpleiding, "VOLGT_OPLEIDING", 5;
-        /// Next training.
-        Vervolgopleiding, "VERVOLGOPLEIDING", 6;
-        /// Not completed.
-        NietAfgerond, "NIET_AFGEROND", 7;
-        /// Unreachable.
-        GeenContact, "GEEN_CONTACT", 8;
-        /// Outside the region.
-        BuitenRegio, "BUITEN_REGIO", 9;
-        /// Unknown.
-        Onbekend, "ONBEKEND", 10;
-    }
-}
-
-codes! {
     /// Which deadline passed; set by the broker.
     ExpiryCode {
         /// Permitted, but nothing was offered in time.

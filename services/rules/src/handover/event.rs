@@ -100,8 +100,10 @@ events! {
     ReportMismatch;
     /// The recipient has had contact with the candidate.
     Complete;
-    /// The recipient tells how it ended.
-    ReportOutcome;
+    /// The recipient sends the sender a sealed report of what became of it.
+    SendReport;
+    /// The sender reads the report.
+    FetchReport;
     /// The recipient gives it back.
     Return;
     /// The sender calls it off.
@@ -135,6 +137,17 @@ pub enum Side {
     Sender,
     /// The recipient's.
     Recipient,
+}
+
+impl Side {
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Sender => Self::Recipient,
+            Self::Recipient => Self::Sender,
+        }
+    }
 }
 
 macro_rules! inbox_kinds {
@@ -199,18 +212,18 @@ inbox_kinds! {
     Paused, "PAUSED", 13;
     /// To both: goes on.
     Resumed, "RESUMED", 14;
-    /// To the recipient: a notice to answer.
+    /// To the recipient, and to a sender that fetched a report: a notice to answer.
     Notice, "NOTICE", 15;
-    /// To the sender: a notice was answered.
+    /// To the other side: a notice was answered.
     NoticeAnswered, "NOTICE_ANSWERED", 16;
-    /// To the sender: a notice was not answered in time.
+    /// To the other side: a notice was not answered in time.
     NoticeOverdue, "NOTICE_OVERDUE", 17;
     /// To the sender: the recipient found a mismatch.
     Mismatch, "MISMATCH", 18;
-    /// To the sender: how it ended.
-    Outcome, "OUTCOME", 19;
     /// To a sender that asked for consent: it was given.
     Ready, "READY", 20;
     /// To the sender: the recipient took no notice of the offer for a day.
     Undelivered, "UNDELIVERED", 21;
+    /// To the sender: a report of what became of it can be fetched.
+    ReportSent, "REPORT_SENT", 22;
 }

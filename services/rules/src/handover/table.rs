@@ -311,16 +311,23 @@ pub const TABLE: &[Row] = &[
             &[(Side::Sender, Tell::Completed)],
         )
     },
-    harmless(Row {
-        needs_time: false,
+    Row {
+        raises_revision: true,
         ..forward(
-            Event::ReportOutcome,
+            Event::SendReport,
             Actor::Recipient,
             &[State::Completed],
             None,
-            &[(Side::Sender, Tell::Outcome)],
+            &[(Side::Sender, Tell::ReportSent)],
         )
-    }),
+    },
+    forward(
+        Event::FetchReport,
+        Actor::Sender,
+        &[State::Completed],
+        None,
+        &[],
+    ),
     ending(
         Event::Return,
         Actor::Recipient,

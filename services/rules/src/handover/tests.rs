@@ -41,7 +41,8 @@ const STAYS: &[&str] = &[
     "RELEASED RequestReseal recipient RELEASED",
     "RELEASED Reseal sender RELEASED",
     "RELEASED ReportMismatch recipient RELEASED",
-    "COMPLETED ReportOutcome recipient COMPLETED",
+    "COMPLETED SendReport recipient COMPLETED",
+    "COMPLETED FetchReport sender COMPLETED",
 ];
 
 /// Every situation there is.
@@ -372,7 +373,6 @@ fn numbers_and_codes_read_back() {
         assert_eq!(code.is_for_sender(), code.number() <= 3);
     }
     assert_eq!(State::from_number(0), None);
-    assert_eq!(OutcomeCode::from_number(11), None);
     assert_eq!(
         ExpiryCode::of(State::Offered, false),
         ExpiryCode::Unreachable

@@ -98,7 +98,7 @@ impl AssumedConsent {
 pub struct Question {
     /// What is wanted.
     pub action: Action,
-    /// Which data it is about; left out: the summary for an offer, otherwise the dossier.
+    /// Which data it is about; left out: the summary for an offer, the report for a report, otherwise the dossier.
     pub stage: Option<Stage>,
     /// Kind of the sender.
     pub sender: PeerKind,
@@ -206,6 +206,7 @@ impl Question {
         self.stage.unwrap_or(match self.action {
             Action::Offer => Stage::Offer,
             Action::Ask | Action::Prepare | Action::Release | Action::Fetch => Stage::Dossier,
+            Action::Report | Action::FetchReport => Stage::Report,
         })
     }
 

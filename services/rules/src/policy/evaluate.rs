@@ -141,11 +141,12 @@ impl Engine {
         schema: Option<&Schema>,
     ) -> Result<Request, String> {
         let caller = match request.action {
-            super::Action::Fetch => request.recipient,
+            super::Action::Fetch | super::Action::Report => request.recipient,
             super::Action::Ask
             | super::Action::Prepare
             | super::Action::Offer
-            | super::Action::Release => request.sender,
+            | super::Action::Release
+            | super::Action::FetchReport => request.sender,
         };
         let (sender, recipient) = (request.sender.kind, request.recipient.kind);
         let exchange = exchange_id(request.purpose, sender, recipient, request.stage);
@@ -268,11 +269,7 @@ fn exchange(
     entry: &RegisterEntry,
     stage: Stage,
 ) -> Result<Entity, String> {
-    let dossier = entry
-        .labels_dossier
-        .iter()
-        .filter(|_| stage == Stage::Dossier);
-    let labels = entry.labels_offer.iter().chain(dossier);
+    let labels = entry.labels().filter(|label| entry.allows(stage, label));
     let category_type = type_name("Category")?;
     let categories = register.categories_of(labels);
     let allowed = Expression::new_set(
@@ -304,7 +301,7 @@ fn exchange(
         ),
         (
             "secrecy".to_owned(),
-            entity(&type_name("Secrecy")?, &entry.secrecy_ground),
+            entity(&type_name("Secrecy")?, entry.secrecy_of(stage)),
         ),
         ("allowed".to_owned(), allowed),
         (

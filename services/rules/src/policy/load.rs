@@ -560,12 +560,11 @@ fn unused(bundle: &PolicyBundle, entry: &RegisterEntry) -> Result<Option<String>
 
 /// A consent that speaks for everything in the register.
 pub(super) fn favourable(register: &Register, entry: &RegisterEntry) -> ConsentFacts {
-    let labels = entry.labels_offer.union(&entry.labels_dossier);
     ConsentFacts {
         state: ConsentState::Given,
         valid_until: Timestamp::from_millis(i64::MAX),
         categories: register
-            .categories_of(labels)
+            .categories_of(entry.labels())
             .into_iter()
             .cloned()
             .collect(),

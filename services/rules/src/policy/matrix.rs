@@ -26,7 +26,8 @@ Who may do what. Made by `cargo run --release -p rules --example matrix > polici
 ✔ permitted    ✘ refused, with its code
 Each row assumes that everything else is in order: agreement, region, time, key of the recipient.
 `prepare`, `release` and `fetch` ask for everything that the register allows in a dossier, `offer` for
-everything that it allows in a summary. What a sender is told may be less: where consent decides,
+everything that it allows in a summary, `report` and `fetchReport` for everything that it allows to be
+told back. What a sender is told may be less: where consent decides,
 `prepare` answers NOT_AVAILABLE for every code about a person.
 ";
 

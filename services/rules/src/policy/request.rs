@@ -42,6 +42,8 @@ codes!(
         Offer = "offer",
         /// The agreed fields with identifiers, after acceptance. May repeat the summary's labels.
         Dossier = "dossier",
+        /// What the recipient tells the sender after completion: it goes the other way.
+        Report = "report",
     }
 );
 
@@ -58,6 +60,10 @@ codes!(
         Release = "release",
         /// Read what was handed over.
         Fetch = "fetch",
+        /// Tell the sender what became of it.
+        Report = "report",
+        /// Read what became of it.
+        FetchReport = "fetchReport",
     }
 );
 
@@ -125,7 +131,7 @@ pub struct ConsentFacts {
 /// One question about one exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionRequest<'a> {
-    /// What is wanted. The sender asks, except for `fetch`, which the recipient asks.
+    /// What is wanted. The sender asks, except for `fetch` and `report`, which the recipient asks.
     pub action: Action,
     /// Which data it is about. Prepare asks for the dossier, which includes the summary's labels.
     pub stage: Stage,
@@ -153,7 +159,7 @@ pub struct DecisionRequest<'a> {
     pub recipient_is_centre: bool,
     /// Whether the sender made the person known without a number.
     pub unbound: bool,
-    /// Whether the recipient has a valid sealing key.
+    /// Whether whom the data is for has a valid sealing key: the recipient, and of a report the sender.
     pub receiver_ready: bool,
     /// Whether the person's objection (AVG article 21) waits for a decision.
     pub objection_pending: bool,

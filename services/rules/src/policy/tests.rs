@@ -381,7 +381,7 @@ fn a_permit_names_its_law() {
     assert_eq!(permit.article(), "Wet SUWI 62(1)");
     assert_eq!(
         permit.processing_activity(),
-        "urn:sluis:processing:handover-suwi-uwv:1"
+        "urn:sluis:processing:handover-suwi-uwv:2"
     );
     assert_eq!(*permit.policy_set(), bundle.hash());
     let label = |text: &str| text.parse::<Label>().unwrap();
@@ -427,6 +427,17 @@ fn a_statement_needs_a_waiver_exactly_where_the_policies_do() {
             .unwrap();
         let expected = entry.needs_waiver().then_some(Reason::SecrecyNotWaived);
         assert_eq!(decision.reason(), expected, "{} {kinds:?}", entry.purpose);
+        for action in [Action::Report, Action::FetchReport] {
+            question.action = action;
+            let decision = question.put(bundle.register(), |request| bundle.decide(request));
+            // Where nothing may be told back there are no labels to ask for.
+            let expected = match (&entry.report, entry.waiver_ground()) {
+                (Some(_), ground) => ground.map(|_| Reason::SecrecyNotWaived),
+                (None, _) => Some(Reason::LabelsNoneAllowed),
+            };
+            let found = decision.unwrap().reason();
+            assert_eq!(found, expected, "{} {kinds:?}", entry.purpose);
+        }
     }
 }
 

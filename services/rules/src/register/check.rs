@@ -4,7 +4,7 @@
 //! sanctions may not exist as fields and enforcement may not exist as a purpose.
 
 use super::file::{Mistakes, Placed};
-use super::{DataClass, LabelEntry, Register, RegisterEntry};
+use super::{DataClass, GROUNDS_WITHOUT_WAIVER, LabelEntry, Register, RegisterEntry};
 use crate::directory::exchanges;
 use crate::id::Label;
 use crate::limits::CONSENT_DAYS_MAX;
@@ -64,6 +64,7 @@ pub(super) fn assemble(
         check_texts(&entry, line, mistakes);
         check_ground(&entry, line, mistakes);
         check_labels(&entry, &labels, line, mistakes);
+        check_report(&entry, line, mistakes);
         let key = (
             entry.purpose.clone(),
             entry.sender_kind,
@@ -207,6 +208,30 @@ fn check_ground(entry: &RegisterEntry, line: usize, mistakes: &mut Mistakes<'_>)
     }
 }
 
+/// What may be told back: something, for a time, and on the one waiver that a statement has.
+fn check_report(entry: &RegisterEntry, line: usize, mistakes: &mut Mistakes<'_>) {
+    let Some(report) = &entry.report else {
+        return;
+    };
+    if report.labels.is_empty() {
+        mistakes.add(Some(line), "a report without labels tells nothing");
+    }
+    if report.days == 0 || report.days > entry.retention_days {
+        let message = "report.days is at least one and at most retention_days: the handover is forgotten then";
+        mistakes.add(Some(line), message);
+    }
+    if report.secrecy_ground.trim().is_empty() {
+        mistakes.add(Some(line), "report.secrecy_ground is empty");
+    }
+    let back = report.secrecy_ground.as_str();
+    let needs_other = !GROUNDS_WITHOUT_WAIVER.contains(&back) && back != entry.secrecy_ground;
+    if entry.needs_waiver() && needs_other {
+        let message =
+            "a statement has one waiver: secrecy_ground and report.secrecy_ground can't need two";
+        mistakes.add(Some(line), message);
+    }
+}
+
 fn check_labels(
     entry: &RegisterEntry,
     labels: &BTreeMap<Label, LabelEntry>,
@@ -221,7 +246,9 @@ fn check_labels(
         .labels_dossier
         .iter()
         .map(|label| (Stage::Dossier, label));
-    for (stage, label) in offer.chain(dossier) {
+    let report = entry.report.iter().flat_map(|report| &report.labels);
+    let report = report.map(|label| (Stage::Report, label));
+    for (stage, label) in offer.chain(dossier).chain(report) {
         let Some(known) = labels.get(label) else {
             mistakes.add(
                 Some(line),

@@ -5,7 +5,7 @@
 use super::check;
 use super::{
     ConsentTerms, DataClass, LabelEntry, PrivacyNotice, Register, RegisterEntry, RegisterError,
-    Timers,
+    ReportTerms, Timers,
 };
 use crate::calendar::Day;
 use crate::hex;
@@ -72,6 +72,7 @@ struct EntryFile {
     #[serde(default)]
     timers: Timers,
     consent: Option<ConsentTerms>,
+    report: Option<ReportTerms>,
     to_be_confirmed: String,
 }
 
@@ -262,6 +263,7 @@ fn expand(placed: Placed<EntryFile>, mistakes: &mut Mistakes<'_>) -> Vec<Placed<
                 dpv_purpose: file.dpv_purpose.clone(),
                 timers: file.timers,
                 consent: file.consent.clone(),
+                report: file.report.clone(),
                 to_be_confirmed: file.to_be_confirmed.clone(),
             };
             expanded.push(Placed { line, value });

@@ -160,6 +160,42 @@ fn labels_are_parted_by_stage_and_consent() {
 }
 
 #[test]
+fn what_may_be_told_back_stands_in_the_entry_and_fits_it() {
+    let register = register();
+    let label = |text: &str| text.parse::<Label>().unwrap();
+    let (outcome, name) = (label("uitstroom.code"), label("identiteit.naam"));
+    for entry in register.entries() {
+        let tells = entry.purpose.as_str() == "HANDOVER";
+        assert_eq!(entry.report.is_some(), tells, "{}", entry.purpose);
+        assert_eq!(entry.allows(Stage::Report, &outcome), tells);
+        assert!(!entry.allows(Stage::Report, &name));
+        // A union is told by UWV and gemeenten, which must keep secrets, on the person's waiver alone.
+        let to_union = tells && entry.sender_kind == PeerKind::Vakbond;
+        let ground = entry.waiver_ground();
+        assert_eq!(ground.is_some(), to_union || entry.needs_waiver());
+    }
+    let report =
+        "report = { labels = [\"uitstroom.code\"], days = 180, secrecy_ground = \"SUWI_62\" }";
+    let with = |from: &str, to: &str| report.replace(from, to);
+    let foreign = with("uitstroom.code", "identiteit.naam");
+    check(report, &foreign, &["does not exist in stage report"]);
+    let unknown = with("uitstroom.code", "vakbond.lid");
+    check(report, &unknown, &["not in the list of labels"]);
+    check(report, &with("\"uitstroom.code\"", ""), &["tells nothing"]);
+    check(report, &with("180", "0"), &["report.days"]);
+    check(report, &with("180", "731"), &["report.days"]);
+    check(
+        report,
+        &with("SUWI_62", " "),
+        &["report.secrecy_ground is empty"],
+    );
+    check(report, &with("days", "weeks"), &["unknown field `weeks`"]);
+    let back = "secrecy_ground = \"NONE\" }";
+    let two = "secrecy_ground = \"PW_SECRECY\" }";
+    check(back, two, &["can't need two"]);
+}
+
+#[test]
 fn what_may_not_exist_is_refused() {
     let label = |name: &str, category: &str| {
         format!(

@@ -21,6 +21,7 @@ pub(super) const BROKER: &[&[Sql]] = &[
     crate::notice::STATEMENTS,
     crate::portal_copy::STATEMENTS,
     crate::pseudonym::STATEMENTS,
+    crate::report::STATEMENTS,
     crate::request::STATEMENTS,
     crate::restoration::STATEMENTS,
     crate::retention::STATEMENTS,
@@ -70,7 +71,7 @@ async fn check(role: Role, all: PrepareAll, count: usize) {
 
 #[tokio::test]
 async fn every_statement_of_the_broker_can_be_prepared() {
-    check(Role::Broker, PrepareAll(BROKER), 134).await;
+    check(Role::Broker, PrepareAll(BROKER), 141).await;
 }
 
 #[tokio::test]

@@ -127,6 +127,7 @@ impl Opening {
 fn nothing_opens_elsewhere() {
     check_refused(|opening| opening.handover = handover(2));
     check_refused(|opening| opening.stage = Stage::Offer);
+    check_refused(|opening| opening.stage = Stage::Report);
     check_refused(|opening| opening.field.label = label("contact.telefoon"));
     check_refused(|opening| opening.field.sealed = opening.sealed.fields[1].sealed.clone());
     check_refused(|opening| opening.key = OpeningKey::from_seed(&OpeningKey::generate()));

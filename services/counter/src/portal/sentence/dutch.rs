@@ -89,6 +89,15 @@ fn what(scene: &Scene) -> String {
              staat, en om verbetering. Komt u er niet uit, vraag dan naar de functionaris \
              gegevensbescherming van {from}."
         ),
+        Happening::ReportSent => format!("vertelde {to} aan {from} wat het werd."),
+        Happening::ReportOpened => format!("las {from} wat {to} daarover schreef."),
+        Happening::ReportRefused(why) => format!(
+            "wilde {to} aan {from} vertellen wat het werd. Dat is niet gebeurd, want {}.",
+            because(why)
+        ),
+        // The other way round: the sender is who holds something now.
+        Happening::ReportNotice(kind) => notice(kind, to, from),
+        Happening::ReportNoticeAnswered(answer) => answered(answer, to, from),
         Happening::Chosen(chosen) => choice(chosen, from, to),
         Happening::Waits(waits) => waiting(waits, from, to),
     }
@@ -97,6 +106,7 @@ fn what(scene: &Scene) -> String {
 const fn because(why: Why) -> &'static str {
     match why {
         Why::NoConsent => "u gaf daar geen toestemming voor",
+        Why::Stopped => "het delen van deze gegevens is gestopt",
         Why::Secrecy => "deze gegevens zijn geheim en u tekende niet dat ze gedeeld mogen worden",
         Why::NoAgreement => "daar is geen afspraak over",
         Why::Objection => "u maakte bezwaar",

@@ -91,6 +91,15 @@ fn what(scene: &Scene) -> String {
              somebody else. {to} does not complete it. You need do nothing. You may ask {from} what stands \
              with your number, and to correct it. If that does not help, ask for the privacy officer of {from}."
         ),
+        Happening::ReportSent => format!("{to} told {from} what became of it."),
+        Happening::ReportOpened => format!("{from} read what {to} wrote about that."),
+        Happening::ReportRefused(why) => format!(
+            "{to} wanted to tell {from} what became of it. That did not happen, because {}.",
+            because(why)
+        ),
+        // The other way round: the sender is who holds something now.
+        Happening::ReportNotice(kind) => notice(kind, to, from),
+        Happening::ReportNoticeAnswered(answer) => answered(answer, to, from),
         Happening::Chosen(chosen) => choice(chosen, from, to),
         Happening::Waits(waits) => waiting(waits, from, to),
     }
@@ -99,6 +108,7 @@ fn what(scene: &Scene) -> String {
 const fn because(why: Why) -> &'static str {
     match why {
         Why::NoConsent => "you had not agreed to it",
+        Why::Stopped => "sharing these data was stopped",
         Why::Secrecy => "these data are secret and you did not sign that they may be shared",
         Why::NoAgreement => "there is no agreement about it",
         Why::Objection => "you objected",

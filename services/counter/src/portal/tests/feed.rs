@@ -39,6 +39,31 @@ async fn lines_open_for_their_person_only() {
     assert!(bram.lines.is_empty());
 }
 
+/// What happens to one handover, and whether it can be objected to then.
+#[tokio::test]
+async fn a_completed_handover_can_be_objected_to_while_its_report_waits() {
+    let world = World::new().await;
+    let first = world.told(FeedKind::Prepared, UWV, GEMEENTE);
+    world.send(&world.introduction(ANNA, first.clone()));
+    let session = world.login(ANNA).await;
+    for (kind, code, can_object) in [
+        (FeedKind::State, "RELEASED", true),
+        (FeedKind::State, "COMPLETED", false),
+        (FeedKind::ReportSent, "", true),
+        (FeedKind::ReportOpened, "", false),
+    ] {
+        let told = Told {
+            kind,
+            code: code.to_owned(),
+            ..first.clone()
+        };
+        world.send(&world.line(told));
+        world.portal.take_in().await.unwrap();
+        let lines = world.look(&session).await.lines;
+        assert_eq!(lines[0].remedy.is_some(), can_object, "{kind:?} {code}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_of_a_person_or_an_organisation_lies_in_clear() {
     let world = World::new().await;

@@ -16,19 +16,27 @@ const LANGUAGES: [Language; 2] = [Language::Nl, Language::En];
 /// Codes that a line of this kind may have, and one that it may not.
 fn codes(kind: FeedKind) -> Vec<&'static str> {
     let mut codes: Vec<&str> = match kind {
-        FeedKind::AttemptRefused | FeedKind::StepRefused => {
+        FeedKind::AttemptRefused | FeedKind::StepRefused | FeedKind::ReportRefused => {
             Reason::ALL.iter().map(|reason| reason.code()).collect()
         }
         FeedKind::State => State::ALL.iter().map(|state| state.code()).collect(),
         FeedKind::Consent | FeedKind::ConsentAssisted => {
             ConsentState::ALL.iter().map(|state| state.code()).collect()
         }
-        FeedKind::Notice => NoticeKind::ALL.iter().map(|kind| kind.code()).collect(),
-        FeedKind::NoticeAnswered => AnswerCode::ALL.iter().map(|code| code.code()).collect(),
+        FeedKind::Notice | FeedKind::ReportNotice => {
+            NoticeKind::ALL.iter().map(|kind| kind.code()).collect()
+        }
+        FeedKind::NoticeAnswered | FeedKind::ReportNoticeAnswered => {
+            AnswerCode::ALL.iter().map(|code| code.code()).collect()
+        }
         FeedKind::Objection => vec!["OBJECT", "RESTRICT", "UPHOLD", "REJECT", "LIFT_RESTRICTION"],
         FeedKind::ConsentAsked => vec![ConsentState::Refused.code()],
         FeedKind::Folded => vec!["7"],
-        FeedKind::Prepared | FeedKind::Opened | FeedKind::WrongPerson => Vec::new(),
+        FeedKind::Prepared
+        | FeedKind::Opened
+        | FeedKind::ReportSent
+        | FeedKind::ReportOpened
+        | FeedKind::WrongPerson => Vec::new(),
     };
     codes.extend(["", "NOT_A_CODE"]);
     codes

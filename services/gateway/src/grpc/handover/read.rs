@@ -13,14 +13,13 @@ use counter::handover::objection::{Object, Objection};
 use counter::handover::offer::{FetchOffer, Offer};
 use counter::handover::prepare::Prepare;
 use counter::handover::release::{Fetch, Release, Reseal};
+use counter::handover::report::{FetchReport, SendReport};
 use counter::handover::view::GetHandover;
 use counter::inbox::ListInbox;
 use counter::notice::{AckNotice, AnswerNotice, SendNotice};
 use counter::record::Record;
 use counter::{Call, SignedPaper};
-use rules::handover::{
-    CancelCode, DeclineCode, MismatchKind, OutcomeCode, QuestionCode, ReturnCode,
-};
+use rules::handover::{CancelCode, DeclineCode, MismatchKind, QuestionCode, ReturnCode};
 use rules::id::{GroupId, HandoverId, NoticeId, RequestId};
 use rules::notice::NoticeKind;
 use rules::policy::Stage;
@@ -139,6 +138,31 @@ impl Incoming for message::ReleaseRequest {
     }
 }
 
+impl Incoming for message::SendReportRequest {
+    type Command = SendReport;
+    const NAME: &'static str = "SendReport";
+    const EXCHANGES: bool = true;
+
+    fn request_id(&self) -> Option<RequestId> {
+        RequestId::from_slice(&self.request_id)
+    }
+
+    fn read(self, reading: &mut Reading) -> Option<SendReport> {
+        let request_id = reading.request_id(&self.request_id);
+        let handover = handover_id(reading, &self.handover_id);
+        let manifest = manifest(reading, self.manifest);
+        let report = fields(reading, "report", self.report);
+        let (manifest, signed_manifest) = manifest?;
+        Some(SendReport {
+            request_id: request_id?,
+            handover: handover?,
+            manifest,
+            signed_manifest,
+            report: report?,
+        })
+    }
+}
+
 impl Incoming for message::ResealRequest {
     type Command = Reseal;
     const NAME: &'static str = "Reseal";
@@ -222,10 +246,6 @@ deeds! {
     };
     CompleteRequest "Complete" (expected_revision) |sent, reading| {
         Some(Deed::Complete { contact: sent.contact_date })
-    };
-    ReportOutcomeRequest "ReportOutcome" |sent, reading| {
-        let outcome = reading.code("outcome", sent.outcome, OutcomeCode::from_number);
-        outcome.map(|outcome| Deed::ReportOutcome { outcome })
     };
     ReturnRequest "Return" (expected_revision) |sent, reading| {
         let code = reading.code("code", sent.code, ReturnCode::from_number);
@@ -355,6 +375,7 @@ macro_rules! lookups {
 lookups! {
     FetchOfferRequest "FetchOffer" FetchOffer;
     FetchRequest "Fetch" Fetch;
+    FetchReportRequest "FetchReport" FetchReport;
 }
 
 impl Incoming for message::GetHandoverRequest {
@@ -472,6 +493,7 @@ fn manifest(
         paper::ManifestStage::Release { ciphertext_sha256 } => {
             (Stage::Dossier, Vec::new(), Some(ciphertext_sha256))
         }
+        paper::ManifestStage::Report => (Stage::Report, Vec::new(), None),
     };
     let manifest = Manifest {
         handover: manifest.handover,

@@ -116,8 +116,12 @@ pub(super) fn handover(view: &HandoverView) -> message::HandoverView {
         restricted: view.restricted,
         received_millis: course.received_millis,
         contact_date: course.contact_date.clone(),
-        outcome: course.outcome,
         proposed_date: course.proposed_date.clone(),
+        report_sent_millis: course.report.as_ref().map(|report| report.sent_millis),
+        report_fetched_millis: course
+            .report
+            .as_ref()
+            .and_then(|report| report.fetched_millis),
     }
 }
 
@@ -136,6 +140,7 @@ pub(super) fn notice(view: &NoticeView) -> message::NoticeView {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
+        about_report: view.about_report,
     }
 }
 
