@@ -35,6 +35,9 @@ pub enum PolicyCommandError {
     /// A word of the question is in no list.
     #[error("`{0}` is not in its list of codes")]
     Unknown(&'static str),
+    /// Folders and signature files do not go together.
+    #[error("{0} folder(s) and {1} signature file(s): give each folder its own, in the same order")]
+    Uneven(usize, usize),
     /// A name is not one.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -77,6 +80,8 @@ pub fn signed(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, PolicyCommandErro
 pub struct Checked {
     /// The set's name, in hexadecimal.
     pub policy_set: String,
+    /// Its version.
+    pub version: u64,
     /// Entries in the register.
     pub register_entries: usize,
     /// Cases that gave the expected answer.
@@ -108,6 +113,7 @@ pub fn check(folder: &Path) -> Result<Checked, PolicyCommandError> {
     if failures.is_empty() {
         Ok(Checked {
             policy_set: hex::encode(&bundle.hash()),
+            version: bundle.version(),
             register_entries: bundle.register().entries().count(),
             cases,
         })

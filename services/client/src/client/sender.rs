@@ -63,7 +63,7 @@ impl Client {
         person: &PersonKey,
         preparation: &Preparation,
     ) -> Result<Prepared, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let relation = Relation {
             from: self.party().clone(),
             to: preparation.recipient.clone(),
@@ -106,7 +106,7 @@ impl Client {
         handover: &HandoverId,
         values: Values<'_>,
     ) -> Result<Receipt, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let prepared = self.prepared_row(handover)?;
         let stage = ManifestStage::Offer {
             dossier_labels: labels(&prepared.dossier_labels)?,
@@ -137,7 +137,7 @@ impl Client {
         handover: &HandoverId,
         values: Values<'_>,
     ) -> Result<Receipt, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let mut prepared = self.prepared_row(handover)?;
         let person = PersonKey::new(&prepared.person).ok_or(UNREADABLE)?;
         let (mut order, ciphertext) = self.order_about(&directory, &person, OrderKind::Handover)?;
@@ -193,6 +193,7 @@ impl Client {
         values: Values<'_>,
     ) -> Result<Receipt, ClientError> {
         let directory = self.refresh_directory().await?;
+        directory.check_end(self.outbox.clock.now())?;
         let prepared = self.prepared_row(handover)?;
         let ciphertext_sha256 = <[u8; 32]>::try_from(prepared.ciphertext_sha256.as_slice())
             .map_err(|_| ClientError::Input {
