@@ -7,10 +7,9 @@ use super::day::{begin_of, end_of, moment};
 use super::error::CliError;
 use super::look::{entry_text, handover_text};
 use super::output::{Answer, facts, folded};
-use super::person::consent_id;
 use super::session::Session;
 use rules::hex;
-use rules::id::EntryId;
+use rules::id::{ConsentId, EntryId};
 use serde_json::{Value, json};
 use wire::audit::v1::{EntrySummary, GetEntryResponse, SearchEntriesRequest};
 use wire::policy::v1::ExplainDecisionRequest;
@@ -204,7 +203,12 @@ fn summary_json(entry: &EntrySummary) -> Value {
 
 /// `invalidate`.
 pub(crate) async fn invalidate(session: &Session, consent: &str) -> Result<Answer, CliError> {
-    let id = consent_id(consent)?;
+    let id: ConsentId = consent.parse().map_err(|_| {
+        CliError::usage(
+            "that is no consent's id",
+            "give `cns_` and 32 digits, as it stands on the statement",
+        )
+    })?;
     let found = session.client.invalidate_consent(&id).await?;
     Ok(Answer::new(
         format!(
