@@ -67,6 +67,24 @@ pub(crate) fn policy_files(folder: &Folder) -> Vec<PolicyFile> {
         .collect()
 }
 
+/// The files as the set that follows the one that is made of `before`.
+pub(crate) fn following(before: &[PolicyFile], files: &[PolicyFile]) -> Vec<PolicyFile> {
+    let place = |file: &&PolicyFile| file.path == "version.toml";
+    let present = before.iter().find(place).unwrap();
+    let present: toml::Table = String::from_utf8_lossy(&present.content).parse().unwrap();
+    let version = present["version"].as_integer().unwrap() + 1;
+    let name = hex::encode(&sha256(&signed_text(before)));
+    let mut files = files.to_vec();
+    let file = files.iter_mut().find(|file| file.path == "version.toml");
+    file.unwrap().content = numbered(version, &name);
+    files
+}
+
+/// A `version.toml`.
+pub(crate) fn numbered(version: i64, predecessor: &str) -> Vec<u8> {
+    format!("version = {version}\npredecessor = \"{predecessor}\"\n").into_bytes()
+}
+
 /// What controllers sign of a policy set: each path with its content's digest, sorted.
 pub(crate) fn signed_text(files: &[PolicyFile]) -> Vec<u8> {
     let mut lines: Vec<String> = files

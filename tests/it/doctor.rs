@@ -23,10 +23,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const SERVERS: [&str; 4] = ["holder-1", "holder-2", "broker", "portal"];
 
 /// One check's outcome, and what it said with what to do.
-type Found = BTreeMap<String, (String, String)>;
+pub(crate) type Found = BTreeMap<String, (String, String)>;
 
 /// Asks the doctor in both forms, which must say the same; gives the exit code and what was found.
-async fn examine(laid: &Laid, name: &str) -> (i32, Found) {
+pub(crate) async fn examine(laid: &Laid, name: &str) -> (i32, Found) {
     let told = laid.say(name, &["doctor"]).await;
     let said = laid.say(name, &["doctor", "--json"]).await;
     assert_eq!(said.code, told.code, "{}\n{}", told.out, said.out);

@@ -3,7 +3,10 @@
 //!
 //! Must never sign a wrong file wrongly: then the signature would be what is refused.
 
-use crate::controllers::{Controllers, directory, directory_text, policy_files, signed_text};
+use crate::controllers::{
+    Controllers, directory, directory_text, following, numbered, policy_files, signed_text,
+    write_signatures,
+};
 use crate::desk::request_id;
 use crate::house::{
     Folder, House, decisions, enrol, offer, preparation, reason, reason_of, release,
@@ -203,7 +206,8 @@ async fn a_good_set_decides_from_the_next_call_on_and_after_a_restart() {
     let handover = offer(&uwv, &who, &to).await;
     let operator = operator(&laid);
     let (_, before) = in_force(&operator).await;
-    let files = with_guard(&policy_files(&laid), "prepare");
+    let laid_files = policy_files(&laid);
+    let files = following(&laid_files, &with_guard(&laid_files, "prepare"));
     let signatures = Controllers::of(&laid).sign_policies(&files);
     let expected = vault::digest::sha256(&signed_text(&files)).to_vec();
     assert_ne!(expected, before);
@@ -308,16 +312,86 @@ async fn a_directory_that_is_unsigned_wrong_or_not_newer_stays_outside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_that_activates_says_why_not() {
+async fn nobody_goes_back_to_an_older_set_and_none_is_passed_over() {
+    let mut laid = Laid::open().await;
+    let operator = operator(&laid);
+    let controllers = Controllers::of(&laid);
+    let first = policy_files(&laid);
+    let second = following(&first, &with_guard(&first, "prepare"));
+    let third = following(&second, &first);
+    let name = |files: &[PolicyFile]| vault::digest::sha256(&signed_text(files)).to_vec();
+    let with = |version: i64, predecessor: &[u8]| {
+        let mut files = second.clone();
+        let file = files.iter_mut().find(|file| file.path == "version.toml");
+        file.unwrap().content = numbered(version, &rules::hex::encode(predecessor));
+        files
+    };
+    let (lower, differs) = (Reason::PolicyVersionLower, Reason::PolicyPredecessorDiffers);
+    let activate = async |files: &[PolicyFile]| {
+        let signatures = controllers.sign_policies(files);
+        operator.activate_policy(files.to_vec(), signatures).await
+    };
+    for (what, files, expected) in [
+        ("the one in force", first.clone(), lower),
+        (
+            "the right version, another predecessor",
+            with(2, &[7; 32]),
+            differs,
+        ),
+        (
+            "the right predecessor, a version too far",
+            with(3, &name(&first)),
+            differs,
+        ),
+        ("one that was missed", third.clone(), differs),
+    ] {
+        assert_eq!(reason(activate(&files).await), expected, "{what}");
+        assert_eq!(in_force(&operator).await.1, name(&first), "{what}");
+    }
+    assert_eq!(activate(&second).await.unwrap(), name(&second));
+    laid.kill("broker");
+    laid.start("broker").await;
+    for (what, files) in [("the first", &first), ("the second again", &second)] {
+        assert_eq!(reason(activate(files).await), lower, "{what}");
+    }
+    // The old content comes again as a new set.
+    assert_eq!(activate(&third).await.unwrap(), name(&third));
+    assert_eq!(in_force(&operator).await.1, name(&third));
+}
+
+/// Writes a policy set into a folder, with its signatures beside it.
+fn lay(folder: &Path, files: &[PolicyFile], signatures: &[ControllerSignature]) {
+    for file in files {
+        let path = folder.join(&file.path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, &file.content).unwrap();
+    }
+    write_signatures(&folder.with_extension("toml"), signatures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_that_activates_says_why_not_and_takes_what_was_missed() {
     let house = House::start().await;
     let operator = house.identity("operator");
-    let activate = |folder: &Path, signatures: &Path| {
+    let controllers = Controllers::of(&house);
+    let first = policy_files(&house);
+    let second = following(&first, &with_guard(&first, "prepare"));
+    let third = following(&second, &first);
+    for (name, files) in [("second", &second), ("third", &third)] {
+        let signatures = controllers.sign_policies(files);
+        lay(&house.path().join(name), files, &signatures);
+    }
+    lay(&house.path().join("unsigned"), &second, &[]);
+    let activate = |sets: &[&str]| {
         let mut command = std::process::Command::new(crate::house::program());
+        command.args(["policy", "activate"]);
+        for set in sets {
+            let folder = house.path().join(set);
+            let signatures = folder.with_extension("toml");
+            command.arg("--folder").arg(folder);
+            command.arg("--signatures").arg(signatures);
+        }
         command
-            .args(["policy", "activate", "--folder"])
-            .arg(folder)
-            .arg("--signatures")
-            .arg(signatures)
             .args(["--broker", &operator.broker_address])
             .args(["--server-name", &operator.broker_server_name])
             .arg("--certificate")
@@ -326,17 +400,23 @@ async fn the_command_that_activates_says_why_not() {
             .arg(&operator.key)
             .arg("--issuer")
             .arg(&operator.issuer);
-        command.output().unwrap()
+        let done = command.output().unwrap();
+        (
+            done.status.success(),
+            String::from_utf8(done.stderr).unwrap(),
+        )
     };
-    let policies = house.path().join("policies");
-    let signatures = house.path().join("policies.signatures.toml");
-    let done = activate(&policies, &signatures);
-    assert!(done.status.success(), "{done:?}");
-    std::fs::write(&signatures, "").unwrap();
-    let refused = activate(&policies, &signatures);
-    assert!(!refused.status.success());
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(told.contains(Reason::PolicyUnsigned.english()), "{told}");
+    for (sets, expected) in [
+        (&["unsigned"][..], Reason::PolicyUnsigned),
+        (&["third"], Reason::PolicyPredecessorDiffers),
+    ] {
+        let (done, told) = activate(sets);
+        assert!(!done && told.contains(expected.english()), "{told}");
+    }
+    let (done, told) = activate(&["second", "third"]);
+    assert!(done, "{told}");
+    let (done, told) = activate(&["third"]);
+    assert!(!done && told.contains("in force is version 3"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -413,7 +493,8 @@ async fn a_tighter_set_is_asked_at_the_next_step_of_what_is_under_way() {
     let who = enrol(&uwv, "ww-1", 29).await;
     let handover = offer(&uwv, &who, &house.identity("neutraal")).await;
     desk.accept(&handover).await.unwrap();
-    let files = with_guard(&policy_files(&house), "release");
+    let laid_files = policy_files(&house);
+    let files = following(&laid_files, &with_guard(&laid_files, "release"));
     let signatures = Controllers::of(&house).sign_policies(&files);
     let operator = operator(&house);
     operator.activate_policy(files, signatures).await.unwrap();

@@ -7,6 +7,7 @@ mod agreement;
 mod authority;
 mod backup;
 mod certificates;
+mod checked;
 mod cli;
 mod consent;
 mod controllers;
@@ -15,6 +16,7 @@ mod database_errors;
 mod desk;
 mod doctor;
 mod door;
+mod ended;
 mod existence;
 #[path = "../faults/src/clock.rs"]
 mod faketime;

@@ -75,7 +75,8 @@ const HEAD: &str = "# Why Sluis says no
 
 Every refusal carries one of these reasons. A program reads `google.rpc.ErrorInfo`: `reason` is the code
 below and `domain` is `sluis`. A person reads `google.rpc.LocalizedMessage`, in Dutch and in English.
-`google.rpc.RequestInfo` has the id of the request to quote to the operator; `ErrorInfo.metadata.entry_id` is the line in the log.
+Where the call carries a request id, `google.rpc.RequestInfo` has it; where the broker wrote a line,
+`ErrorInfo.metadata.entry_id` names it. Quote either to the operator.
 No refusal holds personal data.
 
 A code never changes its meaning, and the list is closed: `sluis.policy.v1.Reason` has the same one.
@@ -125,6 +126,11 @@ const CHAPTERS: &[(i32, &str, &str)] = &[
         "The portal or the assisting desk. A sender or recipient never gets these.",
     ),
     (86, "The report", "Sender and recipient of the handover."),
+    (
+        98,
+        "Versions",
+        "The operator who activates a policy set; whoever asks for something under a directory that has ended or is too old.",
+    ),
 ];
 
 fn page() -> String {

@@ -227,7 +227,7 @@ def papers(values):
         "order HANDOVER": ("order", order(7, f"partner/{GEMEENTE}/main/1", GEMEENTE, bytes([3] * 16))),
         "voucher": ("voucher", message(
             (1, 1), (2, bytes([6] * 16)), (3, sha256(prepare)), (4, 6), (5, source), (6, ["portal/1", relation]),
-            (7, 2), (8, BROKER), (9, many[0]), (10, many[1]), (11, many[2]), (12, 5), (13, 2))),
+            (7, 2), (8, BROKER), (9, many[0]), (10, many[1]), (11, many[2]), (12, 5), (13, 2), (14, 7))),
         "manifest of an offer": ("manifest", manifest(1, (9, ["a.b"]))),
         "manifest of a release": ("manifest", manifest(2, (10, bytes([9] * 32)))),
         "context request": ("context-request", message(

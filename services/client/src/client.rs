@@ -283,6 +283,17 @@ impl Client {
         }
     }
 
+    /// The directory for what shares or converts something: one past its end is asked after at once, and will not do.
+    pub(crate) async fn directory_not_ended(&self) -> Result<Arc<DirectoryCopy>, ClientError> {
+        let now = self.outbox.clock.now();
+        let mut copy = self.directory().await?;
+        if copy.check_end(now).is_err() {
+            copy = self.refresh_directory().await?;
+        }
+        copy.check_end(now)?;
+        Ok(copy)
+    }
+
     /// Asks for a newer directory, verifies it, keeps it and puts it in force here.
     ///
     /// # Errors
@@ -441,12 +452,18 @@ impl Client {
         once
     }
 
+    /// A handover's revision as this store last saw it; none when it never did.
+    #[must_use]
+    pub fn kept_revision(&self, handover: &HandoverId) -> Option<i64> {
+        let kept = self.store().octets(Table::Revision, handover.bytes())?;
+        Some(i64::from_be_bytes(kept.try_into().ok()?))
+    }
+
     /// The revision on which the partner decides: the last that it was shown; asked for when it was
     /// never shown any.
     async fn revision(&self, handover: &HandoverId) -> Result<i64, ClientError> {
-        let kept = self.store().octets(Table::Revision, handover.bytes());
-        if let Some(octets) = kept.and_then(|kept| <[u8; 8]>::try_from(kept).ok()) {
-            return Ok(i64::from_be_bytes(octets));
+        if let Some(kept) = self.kept_revision(handover) {
+            return Ok(kept);
         }
         let shown = self.show(handover).await?;
         Ok(shown.handover.map_or(0, |view| view.revision))

@@ -108,7 +108,7 @@ pub enum CredentialError {
         /// The certificate's file.
         certificate: PathBuf,
     },
-    /// A renewed certificate is not valid now.
+    /// The certificate is not valid now.
     #[error("the certificate in `{}` is valid from {begins} until {ends}, which is not now", path.display())]
     NotNow {
         /// Where.
@@ -192,7 +192,10 @@ impl Credentials {
     }
 
     /// That the own certificate is valid at this moment.
-    fn valid_at(&self, path: &Path, now: Timestamp) -> Result<(), CredentialError> {
+    ///
+    /// # Errors
+    /// When it is not yet, or no longer.
+    pub fn valid_at(&self, path: &Path, now: Timestamp) -> Result<(), CredentialError> {
         let read = self
             .chain
             .first()

@@ -61,6 +61,17 @@ pub enum DirectoryError {
         /// Which.
         what: String,
     },
+    /// It is past the end that the controllers gave it.
+    #[error(
+        "the directory, version {version}, ended on {end}: nothing is shared under it; the controllers sign a new one and \
+         the gateway's operator imports it"
+    )]
+    Ended {
+        /// Its version.
+        version: u64,
+        /// Its end.
+        end: Timestamp,
+    },
     /// It is not newer than the one in force.
     #[error("the directory has version {offered}, and version {present} is in force already")]
     VersionLower {
@@ -80,6 +91,7 @@ impl DirectoryError {
                 Reason::DirectorySignatureInvalid
             }
             Self::Invalid { .. } => Reason::DirectoryInvalid,
+            Self::Ended { .. } => Reason::DirectoryExpired,
             Self::VersionLower { .. } => Reason::DirectoryVersionLower,
         }
     }
@@ -153,6 +165,22 @@ impl DirectoryCopy {
                 })
             }
             Some(_) | None => Ok(self),
+        }
+    }
+
+    /// That it is not past its end.
+    ///
+    /// # Errors
+    ///
+    /// When it is.
+    pub fn check_end(&self, now: Timestamp) -> Result<(), DirectoryError> {
+        if self.directory.has_ended(now) {
+            Err(DirectoryError::Ended {
+                version: self.directory.version(),
+                end: self.directory.valid_until(),
+            })
+        } else {
+            Ok(())
         }
     }
 
@@ -247,8 +275,9 @@ impl DirectoryCopy {
     ///
     /// # Errors
     ///
-    /// When it is no key, is past its end, or is not signed by a desk of the realm with the right
-    /// `represent`.
+    /// When it is no key, is past its end, is not signed by a desk of the realm with the right
+    /// `represent`, or is older than the key of this copy: a key that was replaced may be in other hands. A newer key ends
+    /// later.
     pub fn verify_sealing_key(
         &self,
         party: &Party,
@@ -281,6 +310,16 @@ impl DirectoryCopy {
         }
         if sent.valid_until_millis < now.millis() {
             return Err(wrong("is past its end"));
+        }
+        let own = self.directory.realm(party);
+        let is_older = own
+            .and_then(|realm| realm.sealing_key.as_ref())
+            .is_some_and(|own| {
+                own.public_key != sent.public_key
+                    && sent.valid_until_millis <= own.valid_until.millis()
+            });
+        if is_older {
+            return Err(wrong("is older than the one in the own directory"));
         }
         SealingKey::parse(&sent.public_key).map_err(|_| wrong("is not a key"))
     }

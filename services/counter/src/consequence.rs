@@ -1,4 +1,4 @@
-//! What follows from a stop: state first, consequences after (DESIGN 13.1).
+//! What follows from a stop: state first, consequences after (decision 0030).
 //!
 //! A stop writes the record's end and raises the number on the person's locked row; from then on every step, timer and
 //! read treats what was made before as ended. Keys, inboxes, feed and notices follow here, in bounded batches, by the

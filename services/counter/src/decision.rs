@@ -91,7 +91,7 @@ impl Facts {
         }
     }
 
-    /// The most favourable facts about a person: what is refused even so depends on no person (DESIGN 12.4).
+    /// The most favourable facts about a person: what is refused even so depends on no person (decision 0007).
     #[must_use]
     pub fn favourable(now: Timestamp, follows_completed: bool) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! What everything is decided under: the directory and the policy set, verified, kept and put in force.
 //!
 //! Must never put anything in force that a controller did not sign, nor a directory with a version
-//! that is not higher.
+//! that is not higher, nor a policy set that is not the next after the one in force.
 
 mod import;
 
@@ -227,7 +227,7 @@ pub async fn stored(
 struct PutInForce<'a> {
     name: &'static str,
     directory: Option<(Arc<Directory>, &'a Signed<Vec<u8>>)>,
-    policy: Option<([u8; 32], &'a Signed<PolicyFiles>)>,
+    policy: Option<(&'a PolicyBundle, &'a Signed<PolicyFiles>)>,
 }
 
 impl Command for PutInForce<'_> {
@@ -264,10 +264,16 @@ impl Command for PutInForce<'_> {
                 .await?;
             after.directory_version = version;
         }
-        if let Some((hash, files)) = &self.policy {
-            tx.insert_policy_set(hash, &encode_policy(files)?, now)
+        if let Some((bundle, files)) = &self.policy {
+            // The set in force of which `perform` knows is that of the row, or there was none.
+            let follows = bundle.follows(&room.in_force.policy);
+            if let (Some(_), Err(refusal)) = (before, follows) {
+                return Ok(Verdict::refused(refusal, record));
+            }
+            let hash = bundle.hash();
+            tx.insert_policy_set(&hash, &encode_policy(files)?, now)
                 .await?;
-            after.policy_sha256 = *hash;
+            after.policy_sha256 = hash;
         }
         tx.put_in_force(after).await?;
         record.policy_set = Some(after.policy_sha256);
@@ -289,10 +295,11 @@ impl Counter {
             Ok(verified) => verified,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
+        let in_force = self.in_force();
         let command = PutInForce {
             name: "FirstStart",
             directory: Some((Arc::new(verified), directory)),
-            policy: Some((self.in_force().policy.hash(), policy)),
+            policy: Some((&in_force.policy, policy)),
         };
         Ok(self.serve(&self.own_call(), &command).await?.outcome)
     }
@@ -400,14 +407,14 @@ impl Counter {
             Ok(()) => verify_policy_set(self.controllers(), files),
             Err(refusal) => Err(refusal),
         };
-        let hash = match bundle {
-            Ok(bundle) => bundle.hash(),
+        let bundle = match bundle {
+            Ok(bundle) => bundle,
             Err(refusal) => return self.refused_file(call, NAME, refusal).await,
         };
         let command = PutInForce {
             name: NAME,
             directory: None,
-            policy: Some((hash, files)),
+            policy: Some((&bundle, files)),
         };
         let answer = self.serve(call, &command).await?;
         self.reload().await?;

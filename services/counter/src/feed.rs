@@ -192,6 +192,11 @@ impl Command for PullFeed {
         "PullFeed"
     }
 
+    /// A person reads what was done whatever is in force.
+    fn outlives_directory(&self) -> bool {
+        true
+    }
+
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,
@@ -226,6 +231,11 @@ impl Command for AckFeed {
 
     fn name(&self) -> &'static str {
         "AckFeed"
+    }
+
+    /// A person reads what was done whatever is in force.
+    fn outlives_directory(&self) -> bool {
+        true
     }
 
     async fn perform<'a>(

@@ -114,25 +114,21 @@ impl Holder {
     /// Starts: takes the newest verified directory, reads the contexts and the day's quotas.
     ///
     /// Orders that begin before this moment are refused from now on, as the memory of orders carried out
-    /// is new (DESIGN 12.12).
+    /// is new (decision 0014).
     ///
     /// # Errors
     /// When the database fails, no directory can be accepted, or the directory has another key or no
     /// place for this holder.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let database = Arc::new(parts.database);
         let now = parts.clock.now();
-        let current = first_directory(&database, parts.directory, &parts.controllers, now).await?;
-        let is_ours = own_directory::voucher_key(&current.directory, &parts.oin)
-            == Some(parts.signing.public());
-        if !is_ours || !current.directory.holders().contains(&parts.oin) {
-            return Err(StartError::NotInDirectory);
+        let (current, is_new) = chosen(&parts).await?;
+        if is_new {
+            let version = current.directory.version();
+            own_directory::keep(&parts.database, version, &current.signed, now).await?;
         }
         let mut pinned = parts.pinned;
-        let own = parts.keys.commitment();
-        if *pinned.entry(parts.oin.clone()).or_insert(own) != own {
-            return Err(StartError::CommitmentDiffers);
-        }
+        pinned.insert(parts.oin.clone(), parts.keys.commitment());
+        let database = Arc::new(parts.database);
         let clocks = (parts.clock, parts.steady);
         let time = Time::open(clocks, Arc::clone(&database)).await?;
         let registry = Registry::open(Arc::clone(&database)).await?;
@@ -159,6 +155,15 @@ impl Holder {
             replay: Replay::new(Rooms::for_quota(parts.quotas.day())),
             database,
         })))
+    }
+
+    /// Looks whether [`Holder::start`] would find directory and keys in order, and changes nothing. Gives the directory
+    /// that it would judge by.
+    ///
+    /// # Errors
+    /// As [`Holder::start`].
+    pub async fn look(parts: &Parts) -> Result<Arc<Directory>, StartError> {
+        Ok(chosen(parts).await?.0.directory)
     }
 
     /// Judges a batch of orders and makes this holder's hop for each that passes; answers in the order of
@@ -225,7 +230,10 @@ impl Holder {
         // What other holders did, and what this one has no room for, is not the issuer's doing. Nor is it that an order
         // inside its window is from before a restart: whole batches may have been under way.
         let is_theirs = match reason {
-            Reason::VoucherInvalid | Reason::HolderUnavailable => false,
+            Reason::VoucherInvalid
+            | Reason::HolderUnavailable
+            | Reason::DirectoryBehind
+            | Reason::DirectoryExpired => false,
             Reason::OrderExpired => now > end,
             _ => true,
         };
@@ -448,38 +456,45 @@ enum Prepared {
     Answered(Arc<Hop>),
 }
 
-/// The newer of the stored directory and the one on the disk, verified; a newer one on the disk is kept.
-async fn first_directory(
-    database: &Database,
-    on_disk: Signed<Vec<u8>>,
-    controllers: &[Controller],
-    now: Timestamp,
-) -> Result<Current, StartError> {
+/// The newer of the stored directory and the one on the disk, verified, in which this holder has its place with these keys;
+/// and whether it is still to be stored.
+async fn chosen(parts: &Parts) -> Result<(Current, bool), StartError> {
     let verify = |signed: &Signed<Vec<u8>>, verified: Option<&Directory>| {
-        verify_directory(controllers, signed, verified).map_err(|refusal| StartError::Directory {
+        let directory = verify_directory(&parts.controllers, signed, verified);
+        directory.map_err(|refusal| StartError::Directory {
             reason: refusal.reason,
             violations: refusal.violations,
         })
     };
-    let current = |directory, signed| Current {
-        directory: Arc::new(directory),
-        signed: Arc::new(signed),
-    };
-    let stored = match own_directory::newest(database).await? {
+    let stored = match own_directory::newest(&parts.database).await? {
         Some(signed) => Some((verify(&signed, None)?, signed)),
         None => None,
     };
     let verified = stored.as_ref().map(|(directory, _)| directory);
-    let offered = verify(&on_disk, verified)?;
-    match stored {
+    let offered = verify(&parts.directory, verified)?;
+    let (directory, signed, is_new) = match stored {
         Some((directory, signed)) if directory.version() >= offered.version() => {
-            Ok(current(directory, signed))
+            (directory, signed, false)
         }
-        _ => {
-            own_directory::keep(database, offered.version(), &on_disk, now).await?;
-            Ok(current(offered, on_disk))
-        }
+        _ => (offered, parts.directory.clone(), true),
+    };
+    let key = own_directory::voucher_key(&directory, &parts.oin);
+    if key != Some(parts.signing.public()) || !directory.holders().contains(&parts.oin) {
+        return Err(StartError::NotInDirectory);
     }
+    let own = parts.keys.commitment();
+    if parts
+        .pinned
+        .get(&parts.oin)
+        .is_some_and(|pinned| *pinned != own)
+    {
+        return Err(StartError::CommitmentDiffers);
+    }
+    let current = Current {
+        directory: Arc::new(directory),
+        signed: Arc::new(signed),
+    };
+    Ok((current, is_new))
 }
 
 /// Verifies a directory away from the threads that serve connections; gives it with its file.

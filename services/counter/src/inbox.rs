@@ -259,7 +259,7 @@ async fn read_page(
 }
 
 /// Delivers the next item of a watch stream, if there is one; the entry is written before the delivery
-/// (DESIGN 12.15), and a watch that delivers nothing writes nothing.
+/// (docs/log.md), and a watch that delivers nothing writes nothing.
 #[derive(Clone, Debug)]
 pub struct WatchInbox {
     /// The cursor behind the last item delivered.

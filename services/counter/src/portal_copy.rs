@@ -1,5 +1,5 @@
 //! What a portal keeps at the broker for the day on which it is put back from a backup: blocks, and what it still had
-//! to do for persons (DESIGN 13.10).
+//! to do for persons (decision 0032).
 //!
 //! Must never be able to read them: the portal seals each, in fixed sizes, under a name that only it can make. Must
 //! never serve anybody but the portal, and never give one portal's copies to another.

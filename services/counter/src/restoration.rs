@@ -1,5 +1,5 @@
 //! After the database was put back from a backup: the door stays shut until every desk has sent again what it
-//! had stopped since, or the operator opens it (DESIGN 12.9, 13.10).
+//! had stopped since, or the operator opens it (decision 0024).
 //!
 //! Must never open because nobody is known to be missing: each desk of the directory in force has to say so
 //! itself. Must never tell anybody but the operator who is missing.

@@ -1,5 +1,5 @@
 //! A person's row, sealed by the broker to itself for the desk that stopped something: what was stopped is sent again
-//! with it after the tables were put back from a backup, and is set also where the row is gone (DESIGN 13.10).
+//! with it after the tables were put back from a backup, and is set also where the row is gone (decision 0024).
 //!
 //! Must never open for another desk than the one that it was given to, and must never tell that desk anything.
 

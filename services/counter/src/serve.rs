@@ -3,10 +3,11 @@
 //!
 //! Must never let a command commit without its entry, nor an entry without its command.
 
+mod kept_out;
 pub(crate) mod look;
 
 use crate::Error;
-use crate::call::{Answer, Call, can_stop};
+use crate::call::{Answer, Call};
 use crate::counter::{Counter, InForce};
 use crate::record::Record;
 use rules::audit::Audience;
@@ -15,7 +16,7 @@ use rules::reason::{Outcome, Reason, Refusal};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use store::directory::{Asking, InForce as InForceNow};
+use store::directory::InForce as InForceNow;
 use store::request::StoredOutcome;
 use store::{Database, Queue, Tx, Work};
 use vault::rest::Place;
@@ -140,7 +141,7 @@ impl Receipt {
 }
 
 /// What is the same in two requests that count as one: everything but order, ciphertexts and
-/// signatures (DESIGN 12.1).
+/// signatures.
 #[derive(Debug, Default)]
 pub struct Fingerprint(Vec<u8>);
 
@@ -224,6 +225,12 @@ pub trait Command: Send + Sync + Sized {
         self.stops() || self.founds()
     }
 
+    /// Whether it is done also under a directory past its end: what stops, ends or answers something, what puts a newer
+    /// directory in force, and what only looks something up. What shares or converts is not.
+    fn outlives_directory(&self) -> bool {
+        self.passes_shut_door()
+    }
+
     /// What a repeat needs to give the same answer.
     fn receipt(&self, _reply: &Self::Reply) -> Receipt {
         Receipt::default()
@@ -252,7 +259,7 @@ pub struct Room<'a> {
 }
 
 /// Whether a refusal rests on what the fingerprint leaves out: then it is no outcome of the request, and
-/// the same request with a fresh order is decided anew (DESIGN 12.1).
+/// the same request with a fresh order is decided anew (decision 0008).
 const fn is_about_the_order(reason: Reason) -> bool {
     matches!(
         reason,
@@ -262,6 +269,8 @@ const fn is_about_the_order(reason: Reason) -> bool {
             | Reason::OrderReplayed
             | Reason::OrderSignatureInvalid
             | Reason::OrderCiphertextMismatch
+            | Reason::DirectoryBehind
+            | Reason::DirectoryExpired
     )
 }
 
@@ -276,6 +285,10 @@ macro_rules! looks_up {
         ) -> impl Future<Output = Result<crate::serve::Served<Self::Reply>, crate::Error>> + Send + 'a
         {
             Box::pin(crate::serve::look::serve(database, serving))
+        }
+
+        fn outlives_directory(&self) -> bool {
+            true
         }
     };
 }
@@ -386,37 +399,6 @@ impl<C: Command> Serving<'_, C> {
         let same = current.directory_version == own.directory_version()
             && current.policy_sha256 == own.policy.hash();
         if same { Ok(()) } else { Err(Error::Stale) }
-    }
-
-    fn asking(&self) -> Asking {
-        let (caller, keys) = (&self.room.call.caller, self.room.counter.keys());
-        Asking {
-            organisation: keys.organisation_tag(&caller.party.oin),
-            desk: can_stop(caller.kind).then(|| keys.caller_tag(caller)),
-        }
-    }
-
-    /// Why the door is shut to this command: the database was restored, and what was stopped since the backup may
-    /// still seem to stand, at all or for the caller's organisation.
-    fn kept_out(&self, current: Option<InForceNow>) -> Option<Reason> {
-        let current = current.filter(|_| !self.command.passes_shut_door())?;
-        if current.is_shut {
-            return Some(Reason::Restoring);
-        }
-        current.is_barred.then_some(Reason::StopUnreadable)
-    }
-
-    /// The refusal at the shut door. It is no outcome of the request: the same request is decided anew later.
-    async fn keep_out(&self, tx: &mut Tx<'_>, reason: Reason) -> Result<Served<C::Reply>, Error> {
-        let verdict = Verdict::<C::Reply>::refused(reason, Record::default());
-        let entry = self
-            .room
-            .write_entry(tx, self.command.name(), &verdict.record)
-            .await?;
-        Ok(Served {
-            outcome: verdict.outcome,
-            entry,
-        })
     }
 
     /// Answers a repeat: the stored outcome for the same body, a refusal for another. It is a call

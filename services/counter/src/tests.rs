@@ -18,6 +18,7 @@ use rules::clock::{Clock, Timestamp};
 use rules::directory::{DeskFile, DirectoryFile, PeerFile, RealmFile, Right};
 use rules::hex;
 use rules::id::{EntryId, Oin, PeerKind};
+use rules::limits::DAY_MILLIS;
 use rules::policy::PolicyBundle;
 use rules::pseudonym::Context;
 use rules::reason::{Outcome, Reason};
@@ -111,6 +112,7 @@ fn directory_file() -> DirectoryFile {
     DirectoryFile {
         version: 1,
         issued_at_millis: NEW_YEARS_EVE - 1_000,
+        valid_until_millis: NEW_YEARS_EVE + 400 * DAY_MILLIS,
         portal_epoch: 1,
         relation_epoch: 1,
         holders: vec![PEERS[2].0.to_owned()],

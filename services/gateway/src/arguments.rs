@@ -217,7 +217,9 @@ pub enum PolicyVerb {
     #[command(after_help = "Example: sluis policy activate --folder policies \
         --signatures policies.signatures.toml --broker broker.example:7443 \
         --server-name broker.example --certificate operator.pem --key operator.key.pem \
-        --issuer issuer.pem")]
+        --issuer issuer.pem\n\n\
+        A set follows the one in force: its version is the next, its predecessor that set. Where sets were missed,\n\
+        name each with its signatures, oldest first: --folder 4 --signatures 4.toml --folder 5 --signatures 5.toml")]
     Activate(ActivateArguments),
 }
 
@@ -253,12 +255,12 @@ pub struct ExplainArguments {
 /// Which set, and to which broker.
 #[derive(Args, Clone, Debug)]
 pub struct ActivateArguments {
-    /// The policies folder.
-    #[arg(long, value_name = "FOLDER", default_value = "policies")]
-    pub folder: PathBuf,
-    /// The file with all controllers' signatures.
-    #[arg(long, value_name = "FILE")]
-    pub signatures: PathBuf,
+    /// The policies folder; repeat it for sets that were missed, oldest first.
+    #[arg(long = "folder", value_name = "FOLDER", default_value = "policies")]
+    pub folders: Vec<PathBuf>,
+    /// The file with all controllers' signatures; as many as folders.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub signatures: Vec<PathBuf>,
     /// The broker, and who calls.
     #[command(flatten)]
     pub desk: OperatorDesk,

@@ -21,7 +21,10 @@ pub(crate) mod portal;
 mod prompt;
 mod search;
 mod session;
+mod short;
+mod statement;
 mod verbs;
+mod waiting;
 
 pub use arguments::{Verb, Who};
 
@@ -50,8 +53,8 @@ async fn answer(who: &Who, verb: &Verb) -> Result<Answer, CliError> {
     match verb {
         Verb::Whoami => look::whoami(&session::identity(who)?).await,
         Verb::ConnectCheck => look::connect_check(&session::identity(who)?).await,
-        Verb::Inbox { watch: true } => look::watch(&session::identity(who)?, who.json).await,
-        Verb::Inbox { watch: false } => look::inbox(&Session::open(who)?).await,
+        Verb::Inbox { watch: true, .. } => look::watch(&session::identity(who)?, who.json).await,
+        Verb::Inbox { all, .. } => look::inbox(&Session::open(who)?, *all).await,
         Verb::Show(which) => {
             let session = Session::open(who)?;
             let id = session.handover(&which.handover).await?;

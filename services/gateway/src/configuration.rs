@@ -427,7 +427,7 @@ fn read_policies(fields: &mut Fields<'_>) -> Option<SignedPath> {
     })
 }
 
-/// Limits that are not in the file are those of the design.
+/// Limits that are not in the file are those of `rules::limits`.
 fn read_limits(fields: &mut Fields<'_>) -> Limits {
     let usual = Limits::default();
     let mut limit = |field, limit| fields.optional_count(field).unwrap_or(limit);
@@ -438,7 +438,7 @@ fn read_limits(fields: &mut Fields<'_>) -> Limits {
     }
 }
 
-/// Quotas that are not in the file are those of the design.
+/// Quotas that are not in the file are the counter's own.
 fn read_quotas(fields: &mut Fields<'_>) -> QuotaLimits {
     let usual = QuotaLimits::default();
     let mut quota = |field, limit| fields.optional_count(field).unwrap_or(limit);

@@ -166,6 +166,8 @@ async fn examine(path: &Path, configuration: &Configuration) -> Vec<Check> {
         configuration,
         looked.directory.as_ref(),
     ));
+    let directory = looked.directory.as_ref().ok();
+    checks.push(certificates::directory_end(directory, now));
     checks.extend(looked.checks);
     checks.push(match &configuration.role {
         Role::Broker(settings) => files::day_keys(&settings.day_keys, now),
@@ -177,7 +179,6 @@ async fn examine(path: &Path, configuration: &Configuration) -> Vec<Check> {
     checks.push(files::disk(configuration));
     checks.push(memory());
     checks.push(in_time(process::NAME, process::look(configuration)).await);
-    let directory = looked.directory.as_ref().ok();
     checks.extend(peers::look(configuration, directory).await);
     checks.push(own_clock(begun, Reading::take(&SystemClock, &SystemClock)));
     checks

@@ -14,14 +14,14 @@ use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role};
 use crate::directories::{self, DirectoryCommandError};
 use crate::doctor;
-use crate::files::{self, FileError};
+use crate::files;
 use crate::grpc::status::causes;
 use crate::logging;
 use crate::memory;
 use crate::policies::{self, PolicyCommandError, Words};
 use crate::reopen;
-use crate::roles::{broker, holder, portal};
-use client::{Connection, ConnectionError, Credentials};
+use crate::roles::{self, broker, holder, portal};
+use client::{Connection, ConnectionError};
 use rules::clock::Clock as _;
 use rules::hex;
 use rules::secret::Secret;
@@ -45,7 +45,7 @@ pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
         OperatorVerb::Migrate(file) => migrate(&file.config).await,
         OperatorVerb::Backup(verb) => backup(verb).await,
         OperatorVerb::Door(verb) => door(verb).await,
-        OperatorVerb::Config(ConfigVerb::Check(file)) => check(&file.config),
+        OperatorVerb::Config(ConfigVerb::Check(file)) => check(&file.config).await,
         OperatorVerb::Keys(KeysVerb::New { role, out }) => {
             let made = new_keys(role, &out);
             made.inspect(|_| keys = Some(out))
@@ -113,40 +113,14 @@ async fn migrate(path: &Path) -> Result<Answer, Fault> {
     Ok(Answer::new(text, json!({ "database": place })))
 }
 
-/// Reads the configuration and, beyond it, the door's files and the key file.
-fn check(path: &Path) -> Result<Answer, Fault> {
+/// Looks over what a start looks at, as far as no other process is needed.
+async fn check(path: &Path) -> Result<Answer, Fault> {
     let configuration = Configuration::load(path)?;
-    read_key_file(&configuration)?;
-    read_files(&configuration)?;
-    let value = json!({ "ok": true, "role": configuration.role.name() });
-    Ok(Answer::new(format!("in order: {configuration}"), value))
-}
-
-/// Reads the role's key file.
-pub(crate) fn read_key_file(configuration: &Configuration) -> Result<KeyFile, FileError> {
-    let role = match &configuration.role {
-        Role::Broker(_) => KeyRole::Broker,
-        Role::Holder(_) => KeyRole::Holder,
-        Role::Portal(_) => KeyRole::Portal,
-    };
-    files::key_file(&configuration.key_file, role)
-}
-
-/// Reads the other files that the configuration names.
-pub(crate) fn read_files(configuration: &Configuration) -> Result<(), Fault> {
-    files::check_private(&configuration.tls.key)?;
-    Credentials::load(&configuration.tls)?;
-    files::signatures(&configuration.directory.signatures)?;
-    let policies = match &configuration.role {
-        Role::Broker(settings) => Some(&settings.policies),
-        Role::Portal(settings) => Some(&settings.policies),
-        Role::Holder(_) => None,
-    };
-    if let Some(set) = policies {
-        policies::load(&set.path)?;
-        files::signatures(&set.signatures)?;
-    }
-    Ok(())
+    let to_do = roles::check(&configuration).await?;
+    let more = to_do.iter().map(|text| format!("\nto do: {text}"));
+    let text = format!("in order: {configuration}{}", more.collect::<String>());
+    let value = json!({ "ok": true, "role": configuration.role.name(), "to_do": to_do });
+    Ok(Answer::new(text, value))
 }
 
 fn new_keys(owner: KeyOwner, out: &Path) -> Result<Answer, Fault> {
@@ -235,11 +209,12 @@ async fn policy(verb: PolicyVerb) -> Result<Answer, PolicyCommandError> {
 fn checked(folder: &Path) -> Result<Answer, PolicyCommandError> {
     let checked = policies::check(folder)?;
     let text = format!(
-        "in order: policy set {}, {} register entries, {} cases",
-        checked.policy_set, checked.register_entries, checked.cases
+        "in order: policy set {}, version {}, {} register entries, {} cases",
+        checked.policy_set, checked.version, checked.register_entries, checked.cases
     );
     let value = json!({
         "policy_set": checked.policy_set,
+        "version": checked.version,
         "register_entries": checked.register_entries,
         "cases": checked.cases,
     });
@@ -338,8 +313,15 @@ async fn door(verb: DoorVerb) -> Result<Answer, Fault> {
 }
 
 async fn activated(arguments: ActivateArguments) -> Result<Answer, PolicyCommandError> {
+    let (folders, signatures) = (&arguments.folders, &arguments.signatures);
+    if folders.len() != signatures.len() {
+        return Err(PolicyCommandError::Uneven(folders.len(), signatures.len()));
+    }
     let connection = connection(&arguments.desk)?;
-    let hash = policies::activate(&connection, &arguments.folder, &arguments.signatures).await?;
+    let mut hash = String::new();
+    for (folder, signatures) in folders.iter().zip(signatures) {
+        hash = policies::activate(&connection, folder, signatures).await?;
+    }
     let text = format!("policy set {hash} is in force");
     Ok(Answer::new(text, json!({ "policy_set": hash })))
 }

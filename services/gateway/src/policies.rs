@@ -45,6 +45,9 @@ pub enum PolicyCommandError {
         /// What was perhaps meant, or all there is.
         meant: String,
     },
+    /// Folders and signature files do not go together.
+    #[error("{0} folder(s) and {1} signature file(s): give each folder its own, in the same order")]
+    Uneven(usize, usize),
     /// A name is not one.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -87,6 +90,8 @@ pub fn signed(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, PolicyCommandErro
 pub struct Checked {
     /// The set's name, in hexadecimal.
     pub policy_set: String,
+    /// Its version.
+    pub version: u64,
     /// Entries in the register.
     pub register_entries: usize,
     /// Cases that gave the expected answer.
@@ -118,6 +123,7 @@ pub fn check(folder: &Path) -> Result<Checked, PolicyCommandError> {
     if failures.is_empty() {
         Ok(Checked {
             policy_set: hex::encode(&bundle.hash()),
+            version: bundle.version(),
             register_entries: bundle.register().entries().count(),
             cases,
         })

@@ -3,12 +3,16 @@
 //! Must never open a socket before everything that can be wrong has been looked at.
 
 pub mod broker;
+pub(crate) mod ending;
 pub mod holder;
+pub mod own_files;
 pub mod portal;
 pub mod trust;
 
-use crate::configuration::ConfigurationError;
+use crate::configuration::{Configuration, ConfigurationError, Role};
+use crate::door::reload::DoorError;
 use crate::files::FileError;
+use crate::grpc::status::causes;
 use crate::policies::PolicyCommandError;
 use crate::serving::ServeError;
 use client::connection::ConnectionError;
@@ -46,9 +50,15 @@ pub enum StartError {
     /// The counter failed.
     #[error("what is stored cannot be used")]
     Counter(#[from] counter::Error),
-    /// The directory or the policy set for the first start is not good.
+    /// Several things are wrong.
+    #[error("{} things are wrong:{}", .0.len(), .0.iter().map(|one| format!("\n- {}", causes(one))).collect::<String>())]
+    Several(Vec<StartError>),
+    /// Certificate and key cannot serve at a door.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// The directory or the policy set that the configuration names is not good.
     #[error(
-        "the {what} for the first start was refused: {}: {}{}",
+        "the {what} that the configuration names was refused: {}: {}{}",
         refusal.reason,
         refusal.reason.english(),
         listed(refusal)
@@ -103,6 +113,54 @@ pub enum StartError {
     /// The server failed.
     #[error("the role cannot serve")]
     Serve(#[from] ServeError),
+}
+
+impl StartError {
+    /// All that is wrong, as one.
+    fn all(found: impl IntoIterator<Item = Option<Self>>) -> Self {
+        let mut all = Vec::new();
+        for one in found.into_iter().flatten() {
+            match one {
+                Self::Several(more) => all.extend(more),
+                one => all.push(one),
+            }
+        }
+        if all.len() == 1
+            && let Some(one) = all.pop()
+        {
+            return one;
+        }
+        Self::Several(all)
+    }
+}
+
+/// Looks everything over that keeps a role from starting and needs no other process, by what a start looks at. Gives what
+/// is still to be done before it, if there is something.
+///
+/// # Errors
+/// Everything that is wrong with the files, or the first thing beyond them.
+pub async fn check(configuration: &Configuration) -> Result<Option<String>, StartError> {
+    let own = own_files::read(configuration)?;
+    let database = match store::Database::open(&own.database, configuration.role.of_store()).await {
+        Ok(database) => database,
+        Err(store::Error::Open {
+            fault:
+                store::OpenFault::NoFile | store::OpenFault::NoTables | store::OpenFault::Older(..),
+            ..
+        }) => {
+            let place = configuration.database();
+            return Ok(Some(format!(
+                "{place} is not of this program yet: run `sluis migrate`"
+            )));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match &configuration.role {
+        Role::Broker(settings) => drop(broker::look(configuration, settings, own, database).await?),
+        Role::Holder(settings) => holder::look(configuration, settings, own, database).await?,
+        Role::Portal(_) => drop(portal::own_desk(&own)?),
+    }
+    Ok(None)
 }
 
 fn listed(refusal: &Refusal) -> String {

@@ -168,17 +168,23 @@ macro_rules! limited {
 /// Health and reflection beside the mounted services; all of them, and their names.
 fn described(mounted: Mounted) -> Result<(HealthReporter, Routes, Vec<&'static str>), ServeError> {
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    let mut descriptions = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name("grpc.health.v1.Health");
-    for name in &mounted.names {
-        descriptions = descriptions.with_service_name(*name);
-    }
+    let descriptions = || {
+        let described = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("grpc.health.v1.Health");
+        let names = mounted.names.iter();
+        names.fold(described, |described, name| {
+            described.with_service_name(*name)
+        })
+    };
+    let (reflection, older) = (descriptions().build_v1()?, descriptions().build_v1alpha()?);
     let mut routes = mounted.routes;
     routes
         .add_service(health_service)
-        .add_service(descriptions.build_v1()?);
+        .add_service(reflection)
+        // Many tools still ask in the words of before.
+        .add_service(older);
     Ok((reporter, routes.routes(), mounted.names))
 }
 

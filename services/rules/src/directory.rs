@@ -17,6 +17,7 @@ pub use pieces::{Head, PART_LINE, Part, head, join};
 
 use crate::clock::Timestamp;
 use crate::id::{DeskName, Oin, Party, PeerKind, Purpose, RealmName, Region};
+use crate::limits::DIRECTORY_END_MILLIS_WARNING;
 use crate::pseudonym::{Relation, TargetDomain};
 use crate::reason::{Outcome, Reason, Refusal, Violation};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -306,6 +307,7 @@ impl Edge {
 pub struct Directory {
     version: u64,
     issued_at: Timestamp,
+    valid_until: Timestamp,
     portal_epoch: u32,
     relation_epoch: u32,
     holders: Vec<Oin>,
@@ -345,6 +347,24 @@ impl Directory {
     #[must_use]
     pub const fn issued_at(&self) -> Timestamp {
         self.issued_at
+    }
+
+    /// The end that the controllers gave it: the last moment at which anything may be shared or converted under it.
+    #[must_use]
+    pub const fn valid_until(&self) -> Timestamp {
+        self.valid_until
+    }
+
+    /// Whether it is past its end. Then only what stops, objects or answers is done, and a newer one is taken in.
+    #[must_use]
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        now > self.valid_until
+    }
+
+    /// Whether its end is past, or so near ([`DIRECTORY_END_MILLIS_WARNING`]) that a new one must be signed.
+    #[must_use]
+    pub fn ends_soon(&self, now: Timestamp) -> bool {
+        self.valid_until.millis_since(now) < DIRECTORY_END_MILLIS_WARNING
     }
 
     /// Present epoch of the portal's domain.

@@ -343,7 +343,7 @@ id!(
 );
 
 /// A keyed tag: HMAC-SHA256 truncated to 16 octets, by which a row is found without saying what it is
-/// about (DESIGN 12.7). Equal values give equal tags under one key; nothing else can be read from it.
+/// about (docs/threats.md). Equal values give equal tags under one key; nothing else can be read from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tag([u8; 16]);
 

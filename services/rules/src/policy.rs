@@ -6,6 +6,7 @@
 mod case;
 mod evaluate;
 mod explain;
+mod lineage;
 mod load;
 mod matrix;
 mod request;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use case::{AssumedConsent, Case, CaseError, Expected, OversightQuestion, Question};
 pub use explain::{Explanation, explain};
+pub use lineage::Lineage;
 pub use load::BundleError;
 pub use matrix::matrix;
 pub use request::{
@@ -62,7 +64,7 @@ pub const PRECEDENCE: &[Reason] = &[
 
 impl Reason {
     /// Whether this reason says something about a person's choices. At Prepare such a reason becomes
-    /// the uniform [`Reason::NotAvailable`] (DESIGN 12.4). Objection and restriction are not among
+    /// the uniform [`Reason::NotAvailable`] (decision 0007). Objection and restriction are not among
     /// them: under statute nothing hides. [`Decision::hides`] knows the basis too.
     #[must_use]
     pub const fn depends_on_person(self) -> bool {
@@ -249,11 +251,12 @@ impl Decision {
     }
 }
 
-/// A policy set: schema, guards, purposes, goals and register, checked as a whole.
+/// A policy set: schema, guards, purposes, goals, register and version, checked as a whole.
 pub struct PolicyBundle {
     register: Register,
     engine: evaluate::Engine,
     goals: Vec<load::Goal>,
+    lineage: Lineage,
     signed_text: Vec<u8>,
     hash: [u8; 32],
 }
@@ -291,7 +294,7 @@ impl PolicyBundle {
     }
 
     /// What the controllers sign: `path`, NUL, SHA-256 in lowercase hexadecimal and a line end for each
-    /// file, sorted by path (DESIGN 12.6).
+    /// file, sorted by path (docs/policy.md).
     #[must_use]
     pub fn signed_text(&self) -> &[u8] {
         &self.signed_text

@@ -376,6 +376,19 @@ reasons! {
     PersonKeyTaken, "PERSON_KEY_TAKEN", 96, AlreadyExists,
         "This person key stands for another number already, and still does. Check the key and the number. Choose another key, or say that it is to be replaced (`--replace`): offers of the earlier person can then no longer be released.",
         "Deze persoonssleutel hoort al bij een ander nummer, en dat is zo gebleven. Controleer de sleutel en het nummer. Kies een andere sleutel, of zeg dat hij vervangen moet worden (`--replace`): aanbiedingen van de eerdere persoon kunt u dan niet meer vrijgeven.";
+    // what is in force
+    PolicyVersionLower, "POLICY_VERSION_LOWER", 98, FailedPrecondition,
+        "The policy set has a lower or equal version than the one in force. Nobody goes back: the controllers sign the old content as a new set, with the next version and the set in force as its predecessor (version.toml).",
+        "Het beleid heeft een lagere of gelijke versie dan het geldende. Terug kan niet: de verwerkingsverantwoordelijken tekenen de oude inhoud als nieuw beleid, met de volgende versie en het geldende beleid als voorganger (version.toml).";
+    PolicyPredecessorDiffers, "POLICY_PREDECESSOR_DIFFERS", 99, FailedPrecondition,
+        "The policy set does not follow the one in force: its version.toml names another set before it. If sets in between were missed, activate them first, oldest first; otherwise the controllers sign a set that follows the one in force.",
+        "Het beleid volgt niet op het geldende: version.toml noemt een ander beleid als voorganger. Zijn er tussenliggende gemist, activeer die dan eerst, de oudste het eerst; anders tekenen de verwerkingsverantwoordelijken een beleid dat op het geldende volgt.";
+    DirectoryExpired, "DIRECTORY_EXPIRED", 100, FailedPrecondition,
+        "The directory is past the end that the controllers gave it (valid_until_millis). Nothing is shared or converted until the controllers have signed a new one and the operator has imported it. Stopping, objecting and answering notices work meanwhile.",
+        "Het register is voorbij het einde dat de verwerkingsverantwoordelijken eraan gaven (valid_until_millis). Er wordt niets gedeeld of omgezet tot zij een nieuw register hebben getekend en de beheerder het heeft geladen. Stoppen, bezwaar maken en kennisgevingen beantwoorden kan wel.";
+    DirectoryBehind, "DIRECTORY_BEHIND", 101, Unavailable,
+        "A key holder has an older directory than the holder before it in the walk, so it does not judge the order. That holder's operator imports the newest directory; then repeat.",
+        "Een sleutelhouder heeft een ouder register dan de sleutelhouder voor hem, en beoordeelt de opdracht daarom niet. De beheerder van die sleutelhouder laadt het nieuwste register; herhaal daarna.";
 }
 
 impl fmt::Display for Reason {

@@ -1,4 +1,4 @@
-//! The benchmark: every row of the design's table of speed, on both engines, in one run on one machine.
+//! The benchmark: every row of the table of speed, on both engines, in one run on one machine.
 //!
 //! Must never switch anything off to look faster: the servers are those of `sluis sandbox`, with real
 //! mutual TLS, full sync and every check. Figures are printed as measured.
@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::Table;
 
-/// Measures Sluis on this machine: every row of the design's table of speed, on both engines.
+/// Measures Sluis on this machine: every row of the table of speed, on both engines.
 #[derive(Parser)]
 #[command(after_help = "\
 Example: cargo run --release -p bench

@@ -1,9 +1,9 @@
 //! What README and the sandbox print, typed as it stands. A reader puts in the ids and codes that the
-//! commands before gave, and a day in the future.
+//! commands before gave.
 //!
 //! Must never type anything else: a line that needs a change is a line that is wrong.
 
-use super::{Terminal, in_days, repository, said};
+use super::{Terminal, repository, said};
 use crate::house::program;
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +24,6 @@ impl Reader<'_> {
             .replace("ent_…", &self.entry)
             .replace("XXXX-XXXX-XXXX-XXXX", &self.stop)
             .replace("XXXXX-XXXXX", &self.link)
-            .replace("2027-01-31", &in_days(60))
     }
 
     /// Types one line; keeps the ids and codes that it prints.

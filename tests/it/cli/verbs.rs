@@ -69,6 +69,11 @@ fn whoami(terminal: &Terminal) {
     );
 }
 
+/// What waits for an answer of this desk.
+fn waiting(terminal: &Terminal, name: &str) -> Value {
+    terminal.json(&format!("--as {name} inbox"), "")["waiting"].clone()
+}
+
 fn completed(terminal: &Terminal) {
     let offered = offer(terminal, "");
     let id = text_of(&offered, "handover_id");
@@ -79,14 +84,31 @@ fn completed(terminal: &Terminal) {
     );
     let inbox = terminal.json("--as neutraal inbox", "");
     assert_eq!(inbox["items"][0]["handover_id"], id.as_str());
-    assert!(terminal.text("--as neutraal inbox", "").contains(&id));
-    let summary = terminal.json(&format!("--as neutraal fetch-offer {id}"), "");
+    let text = terminal.text("--as neutraal inbox", "");
+    let told = ["1 wait for an answer of yours", "the newest first"];
+    assert!(
+        text.contains(&id) && told.iter().all(|told| text.contains(told)),
+        "{text}"
+    );
+    assert!(!text.contains("more: sluis"), "{text}");
+    let all = terminal.text("--as neutraal inbox --all", "");
+    assert!(all.contains(&id) && !all.contains("wait"), "{all}");
+    let last = format!("…{}", &id[id.len() - 8..]);
+    let summary = terminal.json(&format!("--as neutraal fetch-offer {last}"), "");
     assert_eq!(summary["summary"]["werk.beroep"], "Magazijnmedewerker");
     assert!(summary.get("dossier").is_none(), "{summary}");
     let text = terminal.text(&format!("--as neutraal accept {id}"), "");
     assert!(text.contains("ACCEPTED"), "{text}");
+    assert_eq!(
+        waiting(terminal, "neutraal"),
+        json!([]),
+        "the answer is given"
+    );
+    assert_eq!(waiting(terminal, "uwv")[0]["kind"], "ACCEPTED");
     let text = terminal.text(&format!("--as uwv release {id}"), "");
     assert!(text.contains("RELEASED"), "{text}");
+    assert_eq!(waiting(terminal, "uwv"), json!([]));
+    assert_eq!(waiting(terminal, "neutraal")[0]["kind"], "RELEASED");
     let fetched = terminal.json(&format!("--as neutraal fetch {id}"), "");
     assert_eq!(fetched["dossier"]["identiteit.naam"], "Okke Blikwijk");
     assert!(fetched["mismatched_labels"].as_array().unwrap().is_empty());
@@ -96,6 +118,7 @@ fn completed(terminal: &Terminal) {
         "",
     );
     assert_eq!(done["state"], "COMPLETED");
+    assert_eq!(waiting(terminal, "neutraal"), json!([]));
     let words = format!("--as neutraal send-report {id} --outcome duurzame-baan");
     let sent = terminal.json(&words, "");
     assert_eq!(sent["handover_id"], id.as_str());
@@ -314,11 +337,16 @@ fn consents(terminal: &Terminal) {
     let consent = text_of(&given, "consent_id");
     let narrow = format!("consent narrow {consent} --category IDENTITY --until {until}");
     let narrowed = terminal.json(&narrow, NUMBER);
-    assert!(narrowed["statement"].is_string());
+    let kept = std::fs::read_to_string(text_of(&narrowed, "statement_file")).unwrap();
+    assert_eq!(kept, text_of(&narrowed, "statement"));
     let listed = terminal.json("consent list", NUMBER);
     assert_eq!(listed["consents"].as_array().unwrap().len(), 1, "{listed}");
-    let text = terminal.text(&format!("consent stop {consent}"), NUMBER);
-    assert!(!text.is_empty());
+    let last = &consent[consent.len() - 8..];
+    let text = terminal.text(&format!("consent stop {last}"), NUMBER);
+    assert!(
+        text.contains("the statement to keep is in") && text.len() < 400,
+        "{text}"
+    );
     let given = terminal.json(&give, NUMBER);
     let stopped = terminal.json(
         &format!("consent stop-by-code {}", text_of(&given, "stop_code")),
@@ -366,4 +394,7 @@ fn objected(terminal: &Terminal) {
     let decided = terminal.json(&format!("--as uwv-fg decide {id} --decision reject"), "");
     assert_eq!(decided["handover_id"], id.as_str());
     terminal.json(&format!("--as uwv release {id}"), "");
+    // At once, whether or not the portal has heard of it.
+    let id = text_of(&offer(terminal, ""), "handover_id");
+    terminal.json(&format!("object {id}"), NUMBER);
 }

@@ -98,7 +98,7 @@ impl Client {
         person: &PersonKey,
         statement: &Statement,
     ) -> Result<RegisteredConsent, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let (mut order, ciphertext) = self.order_about(&directory, person, OrderKind::Assist)?;
         let record = &statement.record;
         order.targets = super::sender::prepare_targets(&directory, relation_of(record))?;
@@ -248,7 +248,7 @@ impl Client {
         purpose: &Purpose,
         categories: &[Category],
     ) -> Result<Question, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         if self
             .store()
             .is_unbound(&self.own_domain(&directory)?, person)?

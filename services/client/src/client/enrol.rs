@@ -121,7 +121,7 @@ impl Client {
     ///
     /// A refusal of a whole batch, a fault, or a [`ProtocolError`]; what earlier batches gave is kept.
     pub async fn enrol(&self, persons: &[(PersonKey, Bsn)]) -> Result<Vec<Enrolled>, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let mut enrolled = Vec::with_capacity(persons.len());
         for batch in persons.chunks(ENROL_BATCH_MAX) {
             enrolled.extend(self.enrol_batch(batch, &directory).await?);

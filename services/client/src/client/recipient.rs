@@ -194,7 +194,7 @@ impl Client {
     /// A refusal, a fault, or a [`ProtocolError`] when anything on the way from the sender's desk does
     /// not verify.
     pub async fn fetch(&self, handover: &HandoverId) -> Result<Fetched, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let question = message::FetchRequest {
             handover_id: handover.bytes().to_vec(),
         };

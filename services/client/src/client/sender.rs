@@ -90,7 +90,7 @@ impl Client {
         preparation: &Preparation,
         beside: Beside,
     ) -> Result<Prepared, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let relation = Relation {
             from: self.party().clone(),
             to: preparation.recipient.clone(),
@@ -153,7 +153,7 @@ impl Client {
         handover: &HandoverId,
         values: Values<'_>,
     ) -> Result<Receipt, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let mut prepared = self.prepared_row(handover)?;
         let stage = ManifestStage::Offer {
             dossier_labels: labels(&prepared.dossier_labels)?,
@@ -185,7 +185,7 @@ impl Client {
         handover: &HandoverId,
         values: Values<'_>,
     ) -> Result<Receipt, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let mut prepared = self.prepared_row(handover)?;
         let person = PersonKey::kept(&prepared.person).ok_or(UNREADABLE)?;
         let (mut order, ciphertext) = self.order_about(&directory, &person, OrderKind::Handover)?;
@@ -238,6 +238,7 @@ impl Client {
         values: Values<'_>,
     ) -> Result<Receipt, ClientError> {
         let directory = self.refresh_directory().await?;
+        directory.check_end(self.outbox.clock.now())?;
         let prepared = self.prepared_row(handover)?;
         let ciphertext_sha256 = <[u8; 32]>::try_from(prepared.ciphertext_sha256.as_slice())
             .map_err(|_| ClientError::Input {

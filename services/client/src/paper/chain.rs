@@ -74,7 +74,7 @@ pub fn verify_vouchers(
 }
 
 /// Checks that the walk ended under the registered public keys of its target contexts: the check that
-/// catches a wrong or lying holder without a proof (pseudonyms 4.2).
+/// catches a wrong or lying holder without a proof (docs/pseudonyms.md).
 ///
 /// `keys` are pairs of the target's index in the order and the key that the verifier knows for it.
 ///

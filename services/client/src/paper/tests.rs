@@ -288,6 +288,7 @@ fn walk(kind: OrderKind, parent: Option<OrderId>) -> Walk {
             output_keys: vec![[hop; 32], [hop + 100; 32]],
             time: Timestamp::from_millis(2_000),
             trust_level: 2,
+            directory_version: 7,
         };
         check(&voucher);
         vouchers.push(Signed::sign(voucher, key));

@@ -37,6 +37,8 @@ pub struct Voucher {
     pub time: Timestamp,
     /// Number of distinct operators among the key holders, by this holder's directory; at least 1.
     pub trust_level: u32,
+    /// Version of that directory; at least 1.
+    pub directory_version: u64,
 }
 
 impl Form for Voucher {
@@ -68,6 +70,7 @@ impl Form for Voucher {
             output_keys: self.output_keys.iter().map(|key| key.to_vec()).collect(),
             time_millis: self.time.millis(),
             trust_level: i32::try_from(self.trust_level).unwrap_or(i32::MAX),
+            directory_version: i64::try_from(self.directory_version).unwrap_or(i64::MAX),
         }
     }
 
@@ -93,6 +96,7 @@ impl Form for Voucher {
             output_keys: sized_all::<Self, 32>("output_keys", &voucher.output_keys)?,
             time: moment::<Self>("time_millis", voucher.time_millis)?,
             trust_level: u32::try_from(voucher.trust_level).unwrap_or(0),
+            directory_version: u64::try_from(voucher.directory_version).unwrap_or(0),
         };
         read.check_counts()?;
         Ok(read)
@@ -122,6 +126,11 @@ impl Voucher {
                 "does not have one for each target",
             ),
             (self.trust_level > 0, "trust_level", "is missing"),
+            (
+                self.directory_version > 0,
+                "directory_version",
+                "is missing",
+            ),
         ];
         for (holds, field, wrong) in checks {
             if !holds {

@@ -1,10 +1,12 @@
 //! A directory is taken over only when everybody who must have signed it has.
 
-use super::world::{controller_key, controllers, file, signed};
+use super::world::{NOW, UWV, controller_key, controllers, file, seed, signed};
 use crate::{Controller, DirectoryCopy, DirectoryError};
-use rules::directory::DirectoryFile;
+use rules::directory::{DirectoryFile, sealing_key_bytes};
 use rules::reason::Reason;
-use vault::sign::SigningKey;
+use vault::sealing::OpeningKey;
+use vault::sign::{Paper, SigningKey};
+use wire::handover::v1::SealingKey;
 
 fn verify(file: &DirectoryFile) -> Result<DirectoryCopy, DirectoryError> {
     let (bytes, signatures) = signed(file);
@@ -89,4 +91,47 @@ fn keys_are_read_from_it() {
     assert!(copy.signer(&uwv, &"broker".parse().unwrap()).is_err());
     let other = "00000099000000001000/kassier".parse().unwrap();
     assert!(copy.signer(&other, &"werkplein".parse().unwrap()).is_err());
+}
+
+/// A sealing key of the UWV as the gateway sends it: of this seed, valid for so long after now.
+fn sent(number: usize, millis: i64) -> SealingKey {
+    let party = format!("{UWV}/main");
+    let key = OpeningKey::from_seed(&seed(number)).public();
+    let until = NOW.plus_millis(millis).millis();
+    let bytes = sealing_key_bytes(&party, key.bytes(), until);
+    let signing = SigningKey::from_seed(&seed(0));
+    SealingKey {
+        public_key: key.bytes().to_vec(),
+        valid_until_millis: until,
+        signature: signing.sign(Paper::SealingKey, &bytes).bytes().to_vec(),
+        signed_by_desk: "werkplein".to_owned(),
+    }
+}
+
+#[test]
+fn a_sealing_key_older_than_the_own_directorys_is_refused() {
+    let copy = verify(&file(4)).unwrap();
+    let party = format!("{UWV}/main").parse().unwrap();
+    // The directory has the key of seed 0, for a second.
+    for (key, fits) in [
+        (sent(0, 1_000), true),
+        (sent(1, 1_001), true),
+        (sent(1, 1_000), false),
+        (sent(1, 999), false),
+    ] {
+        let until = key.valid_until_millis;
+        let verified = copy.verify_sealing_key(&party, &key, NOW);
+        assert_eq!(verified.is_ok(), fits, "until {until}: {verified:?}");
+    }
+}
+
+#[test]
+fn a_directory_past_its_end_says_so() {
+    let mut ended = file(4);
+    ended.valid_until_millis = NOW.millis() + 1;
+    let copy = verify(&ended).unwrap();
+    assert!(copy.check_end(NOW.plus_millis(1)).is_ok());
+    let error = copy.check_end(NOW.plus_millis(2)).unwrap_err();
+    assert_eq!(error.reason(), Reason::DirectoryExpired);
+    assert!(error.to_string().contains("version 4"), "{error}");
 }

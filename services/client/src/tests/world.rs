@@ -6,6 +6,7 @@ use crate::{Client, ClientParts, Connection, Controller, Identity, RetryPolicy, 
 use rules::clock::{Clock, Random as _, Timestamp};
 use rules::directory::{DeskFile, DirectoryFile, PeerFile, RealmFile, Right};
 use rules::hex;
+use rules::limits::DAY_MILLIS;
 use rules::secret::Secret;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -41,7 +42,7 @@ impl Clock for Still {
     }
 }
 
-fn seed(number: usize) -> Secret<[u8; 32]> {
+pub(super) fn seed(number: usize) -> Secret<[u8; 32]> {
     Secret::new([u8::try_from(number).unwrap() + 1; 32])
 }
 
@@ -93,6 +94,7 @@ pub(super) fn file(version: u64) -> DirectoryFile {
     DirectoryFile {
         version,
         issued_at_millis: NOW.millis(),
+        valid_until_millis: NOW.millis() + 400 * DAY_MILLIS,
         portal_epoch: 1,
         relation_epoch: 1,
         holders: vec![ROLES[1].0.to_owned(), ROLES[2].0.to_owned()],

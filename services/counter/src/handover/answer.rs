@@ -308,6 +308,11 @@ impl Command for Act {
         Some((self.request_id, fingerprint))
     }
 
+    /// Declining, returning and calling off end something.
+    fn outlives_directory(&self) -> bool {
+        self.passes_shut_door() || !self.deed.goes_on()
+    }
+
     async fn perform<'a>(
         &'a self,
         room: &'a Room<'a>,

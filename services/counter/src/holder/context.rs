@@ -180,6 +180,7 @@ fn check_request(
     now: Timestamp,
 ) -> Result<SealingKey, Reason> {
     let paper = &request.paper;
+    need(!directory.has_ended(now), Reason::DirectoryExpired)?;
     let owner = directory.member(&paper.owner, &paper.desk)?;
     let key = VerifyingKey::from_bytes(owner.desk.signing_key);
     let is_own = owner.party() == paper.context.party;

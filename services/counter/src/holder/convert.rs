@@ -106,6 +106,7 @@ pub(crate) struct Plan {
     /// At the last hop the registered keys of the target contexts.
     final_keys: Option<Vec<ContextPoint>>,
     trust_level: u32,
+    directory_version: u64,
 }
 
 enum PlannedInputs {
@@ -160,11 +161,13 @@ impl Hearing<'_> {
             hop: hop_number(place),
             final_keys: is_last.then_some(targets),
             trust_level: trust_level(self.directory),
+            directory_version: self.directory.version(),
         })))
     }
 
     /// The earlier vouchers are all there, each by the holder whose turn it was, each about this order
-    /// and joined to the one before.
+    /// and joined to the one before; and none was made under a newer directory than this holder has: what was revoked or
+    /// has ended there may still stand here. An older one elsewhere costs nothing: here it is judged by the newer one.
     fn check_earlier(
         &self,
         item: &ConvertItem,
@@ -199,6 +202,17 @@ impl Hearing<'_> {
                 Reason::VoucherInvalid,
             )?;
             inputs.clone_from(&voucher.outputs_sha256);
+        }
+        let own = self.directory.version();
+        for Received { paper, .. } in &item.earlier {
+            let (holder, theirs) = (&paper.holder, paper.directory_version);
+            if theirs > own {
+                tracing::warn!(%holder, theirs, own, "this holder's directory is older: import the newest one here");
+                return Err(Reason::DirectoryBehind);
+            }
+            if theirs < own {
+                tracing::info!(%holder, theirs, own, "that holder's directory is older: its operator must import");
+            }
         }
         Ok(())
     }
@@ -337,6 +351,7 @@ impl Tools<'_> {
             output_keys: outputs.iter().map(|output| *output.key.bytes()).collect(),
             time: self.now,
             trust_level: plan.trust_level,
+            directory_version: plan.directory_version,
         });
         let signature = self.signing.sign(Paper::Voucher, &bytes);
         let hop = Arc::new(Hop::new(ciphertexts, bytes, signature));

@@ -76,6 +76,8 @@ pub struct Voucher {
     pub time: Timestamp,
     /// Number of distinct operators among the key holders, by this holder's directory.
     pub trust_level: u32,
+    /// Version of that directory.
+    pub directory_version: u64,
 }
 
 /// A request to open a context, by a desk of its owner.

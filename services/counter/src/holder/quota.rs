@@ -1,4 +1,4 @@
-//! Quotas of orders per issuing organisation, kind and day (DESIGN 12.12).
+//! Quotas of orders per issuing organisation, kind and day (docs/pseudonyms.md).
 //!
 //! Counted in memory, reserved in the database in blocks: a restart loses the rest of a block and gives
 //! nobody a fresh quota. Must never give out more from a day on, later days among it, than one day's quota: a

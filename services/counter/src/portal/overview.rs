@@ -84,10 +84,15 @@ impl Portal {
         token: &[u8],
         pages: &Pages,
     ) -> Result<Outcome<Overview>, PortalError> {
-        if let Err(error) = self.take_in().await {
-            tracing::warn!(%error, "the feed could not be taken over; the overview may be behind");
-        }
+        self.follow_feed().await;
         settle(self.look(token, pages).await)
+    }
+
+    /// Takes over the feed, as far as it can be had, for somebody who is about to look.
+    pub(super) async fn follow_feed(&self) {
+        if let Err(error) = self.take_in().await {
+            tracing::warn!(%error, "the feed could not be taken over; what is shown may be behind");
+        }
     }
 
     async fn look(&self, token: &[u8], pages: &Pages) -> Result<Overview, Halt> {

@@ -191,7 +191,12 @@ impl Portal {
         let noted = async {
             let session = self.session(token)?;
             let index = self.exchange_index(handover.bytes());
-            let found = self.open_exchange(&session, index).await?;
+            let mut found = self.open_exchange(&session, index).await?;
+            if found.is_none() {
+                // It may have been offered a moment ago: the person was told of it elsewhere before the feed came.
+                self.follow_feed().await;
+                found = self.open_exchange(&session, index).await?;
+            }
             let (exchange, _, stories) = found.ok_or(Reason::NotAvailable)?;
             let told = &stories.first().ok_or(Reason::NotAvailable)?.told;
             let object = Objection {

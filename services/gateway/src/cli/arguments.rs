@@ -42,7 +42,7 @@ impl Who {
 /// A handover, by its id.
 #[derive(Args, Clone, Debug)]
 pub struct Which {
-    /// The handover's id, `hnd_` and 32 digits, or the first digits of one in your inbox.
+    /// The handover's id, `hnd_` and 32 digits, or the first or last of one in your inbox.
     pub handover: String,
 }
 
@@ -121,7 +121,7 @@ pub enum ConsentVerb {
     /// Gives consent: one sender, one recipient, one purpose.
     #[command(
         after_help = "Example: echo 999990019 | sluis consent give --from vakbond --to neutraal \
-        --category IDENTITY --category CONTACT --until 2027-01-31"
+        --category IDENTITY --category CONTACT --until YYYY-MM-DD"
     )]
     Give {
         #[command(flatten)]
@@ -156,7 +156,7 @@ pub enum ConsentVerb {
     },
     /// Makes a consent narrower: name what remains.
     #[command(
-        after_help = "Example: echo 999990019 | sluis consent narrow cns_… --category IDENTITY --until 2027-01-31"
+        after_help = "Example: echo 999990019 | sluis consent narrow cns_… --category IDENTITY --until YYYY-MM-DD"
     )]
     Narrow {
         #[command(flatten)]
@@ -250,11 +250,14 @@ pub enum Verb {
     /// Finishes what was left in the outbox by a fault or a crash.
     #[command(after_help = "Example: sluis --as uwv resume")]
     Resume,
-    /// Shows what happened in your handovers.
-    #[command(
-        after_help = "Example: sluis --as neutraal inbox\nExample: sluis --as neutraal inbox --watch"
-    )]
+    /// Shows what waits for an answer of yours, and the newest of what happened in your handovers.
+    #[command(after_help = "Example: sluis --as neutraal inbox\n\
+        Example: sluis --as neutraal inbox --all\n\
+        Example: sluis --as neutraal inbox --watch")]
     Inbox {
+        /// Everything that happened, oldest first.
+        #[arg(long, conflicts_with = "watch")]
+        all: bool,
         /// Stay and show what happens, as it happens.
         #[arg(long)]
         watch: bool,
@@ -374,7 +377,7 @@ pub enum Verb {
     /// person sees it at the portal.
     #[command(
         after_help = "Example: sluis --as vakbond assist-consent --person lid-1 --to neutraal \
-        --category IDENTITY --category WORK --until 2027-01-31"
+        --category IDENTITY --category WORK --until YYYY-MM-DD"
     )]
     AssistConsent {
         /// Your own key for this person.

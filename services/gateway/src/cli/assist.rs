@@ -10,6 +10,7 @@ use super::output::Answer;
 use super::people::person_key;
 use super::person::chosen;
 use super::session::Session;
+use super::statement::keep;
 use crate::clock::SystemClock;
 use client::Client;
 use counter::consent::author::{Author, Choice, Place};
@@ -54,7 +55,9 @@ pub(super) async fn assist_consent(
     let registered = session.client.assist_consent(&key, &statement).await?;
     let code = statement.stop_code.as_ref().map(StopCode::shown);
     let id = statement.record.id.to_string();
-    Ok(chosen(&id, code.as_deref(), &registered.statement_jws))
+    let statement = registered.statement_jws.as_str();
+    let kept = keep(&session.sandbox, &id, statement);
+    Ok(chosen(&id, code.as_deref(), (statement, &kept)))
 }
 
 /// A desk that is about to write down a choice.

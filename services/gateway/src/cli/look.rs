@@ -7,6 +7,7 @@ use super::error::CliError;
 use super::identity::Identity;
 use super::output::{Answer, Reader, facts, folded, line, table};
 use super::session::Session;
+use super::waiting::waiting;
 use client::InboxEvent;
 use rules::handover::{InboxKind, State};
 use rules::id::{EntryId, HandoverId, NoticeId, QuestionId};
@@ -62,28 +63,64 @@ pub(crate) async fn connect_check(identity: &Identity) -> Result<Answer, CliErro
     ))
 }
 
-/// `inbox`.
-pub(crate) async fn inbox(session: &Session) -> Result<Answer, CliError> {
+/// Most events that are shown as waiting, and newest ones behind them.
+const WAITING_MAX: usize = 20;
+const NEWEST_MAX: usize = 10;
+
+/// `inbox`: what waits first, then the newest; or `all`, oldest first. A program gets all of it.
+pub(crate) async fn inbox(session: &Session, all: bool) -> Result<Answer, CliError> {
     let events = session.events().await?;
-    let rows: Vec<_> = events.iter().map(event_row).collect();
-    let text = if rows.is_empty() {
+    let waiting = waiting(&events, |id| session.client.kept_revision(id));
+    let text = if events.is_empty() {
         "nothing yet".to_owned()
+    } else if all {
+        event_table(events.iter())
     } else {
-        table(
-            &[
-                "time",
-                "what",
-                "handover",
-                "#revision",
-                "purpose",
-                "code",
-                "notice",
-            ],
-            &rows,
-        )
+        let name = &session.identity.name;
+        let shown = waiting.iter().take(WAITING_MAX).copied();
+        let mut text = match waiting.len() {
+            0 => "nothing waits for an answer of yours".to_owned(),
+            count => format!(
+                "{count} wait for an answer of yours:\n{}",
+                event_table(shown)
+            ),
+        };
+        if waiting.len() > WAITING_MAX {
+            text.push_str(&format!(
+                "\nand {} more of them",
+                waiting.len() - WAITING_MAX
+            ));
+        }
+        let newest = events.iter().rev().take(NEWEST_MAX);
+        text.push_str(&format!("\n\nthe newest first:\n{}", event_table(newest)));
+        if events.len() > NEWEST_MAX {
+            let more = events.len() - NEWEST_MAX;
+            text.push_str(&format!("\nand {more} more: sluis --as {name} inbox --all"));
+        }
+        text
     };
     let items: Vec<_> = events.iter().map(event_json).collect();
-    Ok(Answer::new(text, json!({ "items": items })))
+    let waiting: Vec<_> = waiting.into_iter().map(event_json).collect();
+    Ok(Answer::new(
+        text,
+        json!({ "items": items, "waiting": waiting }),
+    ))
+}
+
+fn event_table<'a>(events: impl Iterator<Item = &'a InboxEvent>) -> String {
+    let rows: Vec<_> = events.map(event_row).collect();
+    table(
+        &[
+            "time",
+            "what",
+            "handover",
+            "#revision",
+            "purpose",
+            "code",
+            "notice",
+        ],
+        &rows,
+    )
 }
 
 /// `inbox --watch`: shows what is there and stays. Uses a store of its own, so that other commands of

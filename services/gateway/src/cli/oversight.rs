@@ -7,11 +7,10 @@ use super::day::moment;
 use super::error::CliError;
 use super::look::{entry_text, handover_text};
 use super::output::{Answer, facts, folded};
-use super::person::consent_id;
 use super::search::{entry_id, search, summary_json};
 use super::session::Session;
 use rules::hex;
-use rules::id::EntryId;
+use rules::id::{ConsentId, EntryId};
 use serde_json::{Value, json};
 use wire::audit::v1::GetEntryResponse;
 use wire::policy::v1::ExplainDecisionRequest;
@@ -99,7 +98,12 @@ fn entry_block(
 
 /// `invalidate`.
 pub(crate) async fn invalidate(session: &Session, consent: &str) -> Result<Answer, CliError> {
-    let id = consent_id(consent)?;
+    let id: ConsentId = consent.parse().map_err(|_| {
+        CliError::usage(
+            "that is no consent's id",
+            "give `cns_` and 32 digits, as it stands on the statement",
+        )
+    })?;
     let found = session.client.invalidate_consent(&id).await?;
     Ok(Answer::new(
         format!(

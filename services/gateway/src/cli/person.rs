@@ -8,11 +8,13 @@ use super::error::CliError;
 use super::output::{Answer, facts, quoted};
 use super::people::digits;
 use super::portal::{Portal, ask, request_id};
+use super::session::HANDOVER;
+use super::short::{self, Kind};
+use super::statement::Kept;
 use rules::consent::ConsentState;
 use rules::id::{ConsentId, HandoverId};
 use serde_json::{Value, json};
 use std::path::Path;
-use vault::digest::sha256;
 use wire::consent::v1::ConsentRecord;
 use wire::portal::v1 as message;
 use wire::portal::v1::overview_line::Remedy;
@@ -40,17 +42,60 @@ pub(crate) async fn run(sandbox: &Path, verb: &Verb) -> Option<Result<Answer, Cl
 }
 
 /// A consent's id.
-///
-/// # Errors
-///
-/// When it is none.
-pub(super) fn consent_id(text: &str) -> Result<ConsentId, CliError> {
-    text.parse().map_err(|_| {
-        CliError::usage(
-            "that is no consent's id",
-            "give `cns_` and 32 digits, as `consent list` prints it",
-        )
-    })
+const CONSENT: Kind = Kind {
+    what: "consent",
+    prefix: ConsentId::PREFIX,
+    printed_by: "consent list",
+};
+
+/// The consent that a whole id or some of its digits stand for; digits are looked up among the person's own.
+async fn consent_id(
+    portal: &mut Portal,
+    session: &[u8],
+    text: &str,
+) -> Result<ConsentId, CliError> {
+    if let Some(id) = short::whole(text) {
+        return Ok(id);
+    }
+    let overview = look(portal, session).await?;
+    let records = overview.consents.iter();
+    let ids = records.filter_map(|record| ConsentId::from_slice(&record.record_id));
+    short::find(text, CONSENT, ids)
+}
+
+/// The handover that a whole id or some of its digits stand for; digits are looked up in the person's overview.
+async fn handover_id(
+    portal: &mut Portal,
+    session: &[u8],
+    text: &str,
+) -> Result<HandoverId, CliError> {
+    if let Some(id) = short::whole(text) {
+        return Ok(id);
+    }
+    let overview = look(portal, session).await?;
+    let kind = Kind {
+        printed_by: "overview",
+        ..HANDOVER
+    };
+    short::find(
+        text,
+        kind,
+        overview.lines.iter().filter_map(|line| remedy(line).0),
+    )
+}
+
+/// As much of a person's overview as one page holds.
+async fn look(
+    portal: &mut Portal,
+    session: &[u8],
+) -> Result<message::GetOverviewResponse, CliError> {
+    let request = message::GetOverviewRequest {
+        session: session.to_vec(),
+        language: "nl".to_owned(),
+        limit: i32::try_from(rules::limits::PAGE_ROWS_MAX).unwrap_or(i32::MAX),
+        ..message::GetOverviewRequest::default()
+    };
+    ask!(portal, get_overview, "GetOverview", request)
 }
 
 async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError> {
@@ -110,45 +155,42 @@ async fn narrow(
     consent: &str,
     (categories, until): (&[String], &str),
 ) -> Result<Answer, CliError> {
-    let (record_id, valid_until_millis) = (consent_id(consent)?.bytes().to_vec(), end_of(until)?);
+    let valid_until_millis = end_of(until)?;
+    let session = portal.login(&digits(&person.bsn)?).await?;
+    let record = consent_id(portal, &session, consent).await?;
     let request = message::NarrowConsentRequest {
-        session: portal.login(&digits(&person.bsn)?).await?,
+        session,
         request_id: request_id(),
-        record_id,
+        record_id: record.bytes().to_vec(),
         categories: categories.to_vec(),
         valid_until_millis,
     };
     let answer = ask!(portal, narrow_consent, "NarrowConsent", request)?;
-    let text = format!(
-        "narrower from now on; the new statement to keep:\n{}",
-        answer.statement_jws
-    );
-    Ok(Answer::new(
-        text,
-        json!({ "statement": answer.statement_jws }),
-    ))
+    let kept = portal.keep(&record.to_string(), &answer.statement_jws);
+    let text = format!("narrower from now on; {}", kept.text());
+    let json = json!({ "statement": answer.statement_jws, "statement_file": kept.path() });
+    Ok(Answer::new(text, json))
 }
 
 async fn stop(portal: &mut Portal, person: &Person, consent: &str) -> Result<Answer, CliError> {
-    let record_id = consent_id(consent)?.bytes().to_vec();
+    let session = portal.login(&digits(&person.bsn)?).await?;
+    let record = consent_id(portal, &session, consent).await?;
     let request = message::StopConsentRequest {
-        session: portal.login(&digits(&person.bsn)?).await?,
+        session,
         request_id: request_id(),
-        record_id,
+        record_id: record.bytes().to_vec(),
     };
     let answer = ask!(portal, stop_consent, "StopConsent", request)?;
-    let text = if answer.still_to_do > 0 {
-        WAITS.to_owned()
-    } else {
-        format!(
-            "stopped: nothing is handed over on it from now on.\nThe statement to keep:\n{}",
-            answer.statement_jws
-        )
-    };
-    Ok(Answer::new(
-        text,
-        json!({ "statement": answer.statement_jws, "still_to_do": answer.still_to_do }),
-    ))
+    let (mut text, mut file) = (WAITS.to_owned(), None);
+    if answer.still_to_do == 0 {
+        let kept = portal.keep(&record.to_string(), &answer.statement_jws);
+        let done = "stopped: nothing is handed over on it from now on";
+        (text, file) = (format!("{done}; {}", kept.text()), kept.path());
+    }
+    let json = json!({
+        "statement": answer.statement_jws, "statement_file": file, "still_to_do": answer.still_to_do,
+    });
+    Ok(Answer::new(text, json))
 }
 
 /// What is said of a stop that the gateway has not answered.
@@ -193,47 +235,58 @@ async fn give(
     let id = ConsentId::from_slice(&answer.record_id)
         .map(|id| id.to_string())
         .unwrap_or_default();
+    let kept = |portal: &Portal| portal.keep(&id, &answer.statement_jws);
     if !refused {
-        return Ok(chosen(&id, Some(&answer.stop_code), &answer.statement_jws));
+        let kept = kept(portal);
+        return Ok(chosen(
+            &id,
+            Some(&answer.stop_code),
+            (&answer.statement_jws, &kept),
+        ));
     }
     let (stopped, still_to_do) = (answer.stopped_consents, answer.still_to_do);
+    let mut file = None;
     let done = if still_to_do > 0 {
         format!(
             "noted that the answer is no ({id}).\n{stopped} consents are stopped, and {still_to_do} things are still \
              to be done as soon as the\ngateway answers. The portal sees to that; `sluis overview` tells"
         )
     } else {
+        let kept = kept(portal);
+        file = kept.path();
         format!(
             "noted that the answer is no ({id}).\n{stopped} consents are stopped by it, and it has no other \
-             consequence.\nThe statement to keep:\n{}",
-            answer.statement_jws
+             consequence.\n{}",
+            kept.text()
         )
     };
     let values = json!({
-        "consent_id": id, "stop_code": "", "statement": answer.statement_jws,
+        "consent_id": id, "stop_code": "", "statement": answer.statement_jws, "statement_file": file,
         "stopped_consents": stopped, "still_to_do": still_to_do,
     });
     Ok(Answer::new(done, values))
 }
 
 /// What the person takes home: the stop code, of a consent that was given, and the statement.
-pub(super) fn chosen(id: &str, stop_code: Option<&str>, statement: &str) -> Answer {
+pub(super) fn chosen(
+    id: &str,
+    stop_code: Option<&str>,
+    (statement, kept): (&str, &Kept),
+) -> Answer {
+    let keep = kept.text();
     let text = match stop_code {
         None => format!(
-            "noted that the answer is no ({id}).\nIt ends what stood, and has no other consequence.\n\
-             The statement to keep:\n{statement}"
+            "noted that the answer is no ({id}).\nIt ends what stood, and has no other consequence.\n{keep}"
         ),
         Some(code) => format!(
-            "given: {id}\nstop code: {code}  (stops it at once, without a login; keep it)\n\
-             The statement to keep, of which the SHA-256 is\n  {}:\n{statement}",
-            rules::hex::encode(&sha256(statement.as_bytes())),
+            "given: {id}\nstop code: {code}  (stops it at once, without a login; keep it)\n{keep}"
         ),
     };
     let code = stop_code.unwrap_or_default();
-    Answer::new(
-        text,
-        json!({ "consent_id": id, "stop_code": code, "statement": statement }),
-    )
+    let json = json!({
+        "consent_id": id, "stop_code": code, "statement": statement, "statement_file": kept.path(),
+    });
+    Answer::new(text, json)
 }
 
 fn list(portal: &Portal, overview: &message::GetOverviewResponse) -> Answer {
@@ -385,15 +438,11 @@ async fn object(
     handover: &str,
     restrict: bool,
 ) -> Result<Answer, CliError> {
-    let id: HandoverId = handover.parse().map_err(|_| {
-        CliError::usage(
-            "that is no handover's id",
-            "give `hnd_` and 32 digits, as `overview` prints it",
-        )
-    })?;
     let mut portal = Portal::open(sandbox)?;
+    let session = portal.login(&digits(&person.bsn)?).await?;
+    let id = handover_id(&mut portal, &session, handover).await?;
     let request = message::ObjectRequest {
-        session: portal.login(&digits(&person.bsn)?).await?,
+        session,
         request_id: request_id(),
         handover_id: id.bytes().to_vec(),
         restrict,

@@ -4,8 +4,9 @@
 
 use super::error::CliError;
 use super::identity::{Identity, everybody};
+use super::statement::{Kept, keep};
 use rules::secret::Secret;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tonic::transport::Channel;
 use wire::portal::v1 as message;
 use wire::portal::v1::portal_service_client::PortalServiceClient;
@@ -15,6 +16,7 @@ pub(crate) struct Portal {
     /// Its service.
     pub(crate) service: PortalServiceClient<Channel>,
     everybody: Vec<Identity>,
+    sandbox: PathBuf,
 }
 
 /// Asks the portal, and reads its refusal as the client library does.
@@ -45,6 +47,7 @@ impl Portal {
         Ok(Self {
             service: PortalServiceClient::new(identity.connect_portal()?.channel()),
             everybody: everybody(sandbox),
+            sandbox: sandbox.to_owned(),
         })
     }
 
@@ -57,6 +60,11 @@ impl Portal {
         let assertion = format!("test:{}", digits.expose());
         let answer = ask!(self, login, "Login", message::LoginRequest { assertion })?;
         Ok(answer.session)
+    }
+
+    /// Keeps a person's statement in a file.
+    pub(crate) fn keep(&self, record: &str, statement: &str) -> Kept {
+        keep(&self.sandbox, record, statement)
     }
 
     fn named(&self, text: &str) -> Option<&Identity> {

@@ -7,6 +7,7 @@ use super::error::CliError;
 use super::identity::{Identity, everybody};
 use super::near::meant as meant_by;
 use super::output::quoted;
+use super::short::{self, Kind};
 use client::{Client, InboxEvent};
 use rules::id::{HandoverId, NoticeId, Party};
 use std::path::PathBuf;
@@ -100,36 +101,31 @@ impl Session {
         }
     }
 
-    /// The handover that a whole id or its first digits stand for; digits are looked up in the inbox.
+    /// The handover that a whole id or some of its digits stand for; digits are looked up in the inbox.
     ///
     /// # Errors
     ///
-    /// When nothing or more than one begins so.
+    /// When none or several are meant.
     pub(crate) async fn handover(&self, text: &str) -> Result<HandoverId, CliError> {
-        let begin = text.trim_end_matches('…');
-        if let Ok(id) = begin.parse() {
+        if let Some(id) = short::whole(text) {
             return Ok(id);
         }
-        let mut found: Vec<HandoverId> = self
-            .events()
-            .await?
-            .iter()
-            .map(|event| event.handover)
-            .filter(|id| id.to_string().starts_with(begin))
-            .collect();
-        found.sort();
-        found.dedup();
-        match found.as_slice() {
-            [only] if begin.len() > HandoverId::PREFIX.len() => Ok(*only),
-            [] => Err(CliError::usage(
-                format!("no handover in your inbox begins with `{begin}`"),
-                "give the whole id, `hnd_` and 32 digits, as `offer` or `inbox` printed it",
-            )),
-            more => Err(CliError::usage(
-                format!("{} handovers begin with `{begin}`", more.len()),
-                "give more digits",
-            )),
+        let events = self.events().await?;
+        short::find(text, HANDOVER, events.iter().map(|event| event.handover))
+    }
+
+    /// The notice that a whole id or some of its digits stand for; digits are looked up in the inbox.
+    ///
+    /// # Errors
+    ///
+    /// When none or several are meant.
+    pub(crate) async fn notice(&self, text: &str) -> Result<NoticeId, CliError> {
+        if let Some(id) = short::whole(text) {
+            return Ok(id);
         }
+        let events = self.events().await?;
+        let notices = events.iter().filter_map(|event| event.notice);
+        short::find(text, NOTICE, notices.map(|(id, _)| id))
     }
 
     /// The same, and looks at it as it stands now, so that the next step rests on its present revision.
@@ -158,16 +154,15 @@ impl Session {
     }
 }
 
-/// The notice with this id.
-///
-/// # Errors
-///
-/// When it is no id.
-pub(crate) fn notice(text: &str) -> Result<NoticeId, CliError> {
-    text.parse().map_err(|_| {
-        CliError::usage(
-            "that is no notice's id",
-            "give `ntc_` and 32 digits, as `notices` prints it",
-        )
-    })
-}
+/// A handover's id.
+pub(crate) const HANDOVER: Kind = Kind {
+    what: "handover",
+    prefix: HandoverId::PREFIX,
+    printed_by: "inbox",
+};
+/// A notice's id.
+const NOTICE: Kind = Kind {
+    what: "notice",
+    prefix: NoticeId::PREFIX,
+    printed_by: "notices",
+};

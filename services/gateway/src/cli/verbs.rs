@@ -12,7 +12,7 @@ use super::offer_file::OfferFile;
 use super::outcome::OutcomeCode;
 use super::output::{Answer, facts, table};
 use super::people::{ask_consent, enrol, person_key, redeem_link};
-use super::session::{Session, notice};
+use super::session::Session;
 use crate::clock::{SystemClock, today};
 use client::{Draft, NoticeReceipt, PersonKey, Preparation, Proof, Receipt, Values};
 use rules::handover::{CancelCode, DeclineCode, QuestionCode, ReturnCode};
@@ -448,7 +448,10 @@ async fn fetch_report(session: &Session, which: &str) -> Result<Answer, CliError
 
 async fn ack(session: &Session, id: &str) -> Result<Answer, CliError> {
     if id.starts_with(NoticeId::PREFIX) {
-        let receipt = session.client.ack_notice(&notice(id)?).await?;
+        let receipt = session
+            .client
+            .ack_notice(&session.notice(id).await?)
+            .await?;
         return Ok(noticed("received", &receipt));
     }
     let handover = session.handover(id).await?;
@@ -474,10 +477,8 @@ async fn answer(
             )
         })?;
     let code = read::<AnswerCode>(answer)?;
-    let receipt = session
-        .client
-        .answer_notice(&notice(id)?, code, ground)
-        .await?;
+    let id = session.notice(id).await?;
+    let receipt = session.client.answer_notice(&id, code, ground).await?;
     Ok(noticed("answered, signed by this desk", &receipt))
 }
 

@@ -6,7 +6,7 @@ use super::fields::Fields;
 use crate::door::budgets::{Budgets, Part};
 use rules::limits::MESSAGE_BYTES_MAX;
 
-/// Budgets that are not in the file are those of the design.
+/// Budgets that are not in the file are the door's own.
 pub(super) fn read(fields: &mut Fields<'_>) -> Budgets {
     let usual = Budgets::default();
     let mut count = |field: &str, usual: u64| fields.optional_count(field).map_or(usual, u64::from);

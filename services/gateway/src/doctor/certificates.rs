@@ -8,6 +8,7 @@ use crate::configuration::{Configuration, Role};
 use crate::door::admission::caller_of;
 use crate::door::certificate::{PeerCertificate, server_name, validity as dates};
 use crate::grpc::status::causes;
+use crate::roles::ending::{self, Ending};
 use client::credentials::Credentials;
 use rules::clock::Timestamp;
 use rules::directory::Directory;
@@ -114,6 +115,32 @@ pub(super) async fn shown(configuration: &Configuration) -> Check {
             let seen = causes(&error);
             let text = format!("the process at {address} shows none that is good: {seen}");
             Check::warning(name, text, remedy)
+        }
+    }
+}
+
+/// How long the directory in force holds.
+pub(super) fn directory_end(directory: Option<&Directory>, now: Timestamp) -> Check {
+    let name = "directory end";
+    let Some(directory) = directory else {
+        return Check::not_applicable(name, "not looked at: there is no directory");
+    };
+    let (version, end) = (directory.version(), directory.valid_until());
+    let left = age(end.millis_since(now).abs());
+    match Ending::of(directory, now) {
+        Ending::Far => Check::ok(
+            name,
+            format!("version {version} holds for {left} more, until {end}"),
+        ),
+        Ending::Soon => {
+            let text = format!("version {version} holds for {left} more only, until {end}");
+            Check::warning(name, text, ending::REMEDY)
+        }
+        Ending::Past => {
+            let text = format!(
+                "version {version} ended {left} ago, on {end}: nothing is shared or converted"
+            );
+            Check::fault(name, text, ending::REMEDY)
         }
     }
 }

@@ -7,8 +7,8 @@ use super::{Check, age};
 use crate::configuration::{Configuration, DatabaseSettings, Role};
 use crate::files::{FileError, check_private};
 use crate::grpc::status::causes;
-use crate::operator::{read_files, read_key_file};
 use crate::roles::broker::day_keys::DayKeyFolder;
+use crate::roles::own_files;
 use counter::handover::day_of;
 use rules::clock::Timestamp;
 use rules::limits::{DAY_KEY_DAYS_MAX, DAY_MILLIS};
@@ -28,15 +28,15 @@ const MEBIBYTE: u64 = 1024 * 1024;
 /// The configuration was read; here the files that it names.
 pub(super) fn configuration(path: &Path, configuration: &Configuration) -> Check {
     let name = "configuration";
-    match read_files(configuration) {
-        Ok(()) => {
+    match own_files::signed(configuration) {
+        Ok(_) => {
             let role = configuration.role.name();
             let text = format!("{}: role {role}, its files can be read", path.display());
             Check::ok(name, text)
         }
         Err(error) => Check::fault(
             name,
-            causes(error.as_ref()),
+            causes(&error),
             format!("repair the file, or its place in {}", path.display()),
         ),
     }
@@ -46,7 +46,7 @@ pub(super) fn configuration(path: &Path, configuration: &Configuration) -> Check
 pub(super) fn key_file(configuration: &Configuration, now: Timestamp) -> Check {
     let name = "key file";
     let path = &configuration.key_file;
-    if let Err(error) = read_key_file(configuration) {
+    if let Err(error) = own_files::key_file(configuration) {
         return match error {
             FileError::Open { path } => open_to_others(name, &path),
             other => Check::fault(name, causes(&other), "restore it, or correct `key_file`"),

@@ -60,7 +60,7 @@ impl Part {
     }
 }
 
-/// The budgets of a process. The defaults are for 500 to 1,000 clients and 50 calls a second (DESIGN section 1): an
+/// The budgets of a process. The defaults are for 500 to 1,000 clients and 50 calls a second: an
 /// organisation alone may do what all of them together do on a day of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {

@@ -64,7 +64,7 @@ impl DoorKeys {
 }
 
 /// The TLS settings of a server: TLS 1.3 alone, a client certificate always.
-fn settings(credentials: &Credentials) -> Result<ServerConfig, DoorError> {
+pub(crate) fn settings(credentials: &Credentials) -> Result<ServerConfig, DoorError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(
         Arc::clone(&credentials.roots),

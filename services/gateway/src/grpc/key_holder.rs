@@ -34,6 +34,7 @@ impl Forms for WireForms {
             output_keys: voucher.output_keys.clone(),
             time: voucher.time,
             trust_level: voucher.trust_level,
+            directory_version: voucher.directory_version,
         })
     }
 
@@ -76,6 +77,7 @@ fn voucher(signed: message::SignedVoucher) -> Result<Received<holder::Voucher>, 
         output_keys: voucher.output_keys,
         time: voucher.time,
         trust_level: voucher.trust_level,
+        directory_version: voucher.directory_version,
     }))
 }
 

@@ -11,12 +11,12 @@ pub mod own_context;
 mod own_work;
 pub mod standing;
 
-use super::{StartError, trust};
+use super::own_files::{self, OwnFiles, SignedFiles};
+use super::{StartError, ending, trust};
 use crate::clock::SystemClock;
 use crate::configuration::{BrokerSettings, Configuration, Profile};
 use crate::door::admission::{Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
-use crate::files;
 use crate::grpc::audit::Audits;
 use crate::grpc::consent::Consents;
 use crate::grpc::directory::Directories;
@@ -28,30 +28,29 @@ use crate::grpc::pseudonym::Pseudonyms;
 use crate::grpc::restoration::Restorations;
 use crate::grpc::status::causes;
 use crate::limited;
-use crate::policies;
 use crate::serving::{self, Mounted};
 use chain::Chain;
 use client::connection::Connection;
 use client::credentials::LiveCredentials;
 use context_keys::ContextKeys;
 use counter::counter::InForce;
-use counter::directory::{
-    ControllerSignature, PolicyFiles, Signed, stored, verify_directory, verify_policy_set,
-};
+use counter::directory::{PolicyFiles, Signed, stored};
 use counter::{Caller, Counter, Keys, Settings};
 use day_keys::DayKeyFolder;
 use own_context::Opening;
 use rules::clock::Clock;
+use rules::directory::Directory;
+use rules::hex;
 use rules::id::{Oin, PeerKind};
+use rules::policy::PolicyBundle;
 use rules::reason::{Outcome, Reason};
 use standing::BrokerStanding;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, RwLock};
 use store::Database;
 use tokio::sync::watch;
 use vault::chance::SystemChance;
-use vault::keyfile::{Role as KeyRole, SecretName};
+use vault::keyfile::{KeyFile, SecretName};
 use vault::rest::{Crypter, IndexKey};
 use vault::sign::{SigningKey, VerifyingKey};
 use wire::audit::v1::audit_service_server::AuditServiceServer;
@@ -79,11 +78,12 @@ pub async fn run(
     settings: &BrokerSettings,
 ) -> Result<(), StartError> {
     let stopping = serving::stopping()?;
+    let own = own_files::read(configuration)?;
     let credentials = serving::credentials(&configuration.tls)?;
     let mut stopped = stopping.clone();
     let started = tokio::select! {
         () = serving::stop(&mut stopped) => return Ok(()),
-        started = start(configuration, &credentials, settings) => started?,
+        started = start(configuration, (own, &credentials), settings) => started?,
     };
     let Started {
         counter,
@@ -102,6 +102,9 @@ pub async fn run(
     let work = tokio::spawn(async move {
         own_work::run(&worker, &mut own, &chain, &days, told).await;
     });
+    let looked = Arc::clone(&counter);
+    let look = move |tell: &dyn Fn(&Directory)| tell(&looked.in_force().directory);
+    let telling = tokio::spawn(ending::watch(look, stopping.clone()));
     let stored = Arc::<Counter>::clone(&counter);
     let served = serving::serve(
         configuration,
@@ -113,6 +116,7 @@ pub async fn run(
     )
     .await;
     // A fault of the server ends the broker's own work as well; nothing is half-written by that.
+    telling.abort();
     work.abort();
     drop(work.await);
     if let Err(fault) = counter.give_up_lead(&candidate).await {
@@ -178,34 +182,120 @@ struct Started {
     days: DayKeyFolder,
 }
 
+/// What a broker is made of that needs no other process.
+pub(super) struct Looked {
+    key_file: KeyFile,
+    database: Database,
+    in_force: InForce,
+    /// In a database that has nothing yet.
+    first: Option<FirstFiles>,
+    promise: SigningKey,
+    operator: Caller,
+}
+
+/// Looks over what needs no other process.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(super) async fn look(
+    configuration: &Configuration,
+    settings: &BrokerSettings,
+    own: OwnFiles,
+    database: Database,
+) -> Result<Looked, StartError> {
+    let SignedFiles {
+        directory,
+        directory_file,
+        policy,
+    } = own.signed;
+    let verified = Arc::new(directory);
+    let controllers = controllers(configuration);
+    let policy = policy.ok_or(StartError::Role {
+        found: "broker",
+        needed: "a policy set",
+    })?;
+    let stored = stored(&database, &controllers, Some(Arc::clone(&verified))).await?;
+    let (in_force, first) = match stored {
+        Some(in_force) => {
+            tell_difference(&in_force, &policy.0);
+            (in_force, None)
+        }
+        None => {
+            let directory = Arc::unwrap_or_clone(verified);
+            let (bundle, policy) = policy;
+            let in_force = InForce::new(directory, &directory_file, bundle)?;
+            (
+                in_force,
+                Some(FirstFiles {
+                    directory: directory_file,
+                    policy,
+                }),
+            )
+        }
+    };
+    let known: Vec<&Oin> = settings.holders.iter().map(|holder| &holder.oin).collect();
+    trust::check_addresses(&in_force.directory, &known)?;
+    let promise = SigningKey::from_seed(own.key_file.require(SecretName::SigningSeed)?);
+    let operator = operator(&own.certificate, &in_force, &promise)?;
+    Ok(Looked {
+        key_file: own.key_file,
+        database,
+        in_force,
+        first,
+        promise,
+        operator,
+    })
+}
+
+/// Says that the policies folder holds another set than the one in force.
+fn tell_difference(in_force: &InForce, folder: &PolicyBundle) {
+    let present = &in_force.policy;
+    if present.hash() == folder.hash() {
+        return;
+    }
+    let to_do = if folder.follows(present).is_ok() {
+        "put it in force with `sluis policy activate`"
+    } else if folder.version() > present.version() {
+        "put the sets in between and this one in force with `sluis policy activate`, oldest first"
+    } else {
+        "put the files of the set in force into the folder"
+    };
+    tracing::warn!(
+        in_force = hex::encode(&present.hash()),
+        version = present.version(),
+        in_folder = hex::encode(&folder.hash()),
+        version_in_folder = folder.version(),
+        to_do,
+        "the policies folder holds another set than the one in force"
+    );
+}
+
 async fn start(
     configuration: &Configuration,
-    credentials: &Arc<LiveCredentials>,
+    (own, credentials): (OwnFiles, &Arc<LiveCredentials>),
     settings: &BrokerSettings,
 ) -> Result<Started, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let key_file = files::key_file(&configuration.key_file, KeyRole::Broker)?;
-    let database = open(settings).await?;
+    let days = DayKeyFolder::open(&settings.day_keys)?;
+    let day_keys = days.load(clock.now())?;
+    let database = Database::open(&own.database, store::Role::Broker).await?;
+    let own_database = Arc::new(Database::open(&own.database, store::Role::Broker).await?);
+    let looked = look(configuration, settings, own, database).await?;
+    let Looked {
+        key_file,
+        database,
+        in_force,
+        first,
+        promise,
+        operator,
+    } = looked;
     let controllers = controllers(configuration);
-    let (in_force, first) = match stored(&database, &controllers, None).await? {
-        Some(in_force) => (in_force, None),
-        None => first_start(configuration, settings, &controllers)?,
-    };
-    let promise = SigningKey::from_seed(key_file.require(SecretName::SigningSeed)?);
-    let operator = operator(configuration, credentials, &in_force, &promise)?;
     let holders = connections(credentials, settings)?;
     let trust_level = trust_level(configuration, settings, &holders, &in_force).await?;
     let directory = Arc::new(in_force.directory.clone());
-    let own_database = Arc::new(open(settings).await?);
-    let chain = Arc::new(Chain::new(
-        holders,
-        Arc::clone(&directory),
-        ContextKeys::new(
-            own_database,
-            Arc::clone(&clock),
-            IndexKey::from_secret(key_file.require(SecretName::IndexKey)?),
-        ),
-    ));
+    let index = IndexKey::from_secret(key_file.require(SecretName::IndexKey)?);
+    let contexts = ContextKeys::new(own_database, Arc::clone(&clock), index);
+    let chain = Arc::new(Chain::new(holders, Arc::clone(&directory), contexts));
     let rest = Crypter::new(&key_file.rest_keys());
     let opening = Opening {
         database: &database,
@@ -218,11 +308,10 @@ async fn start(
         clock: clock.as_ref(),
     };
     let (context_label, context) = opening.run().await?;
-    let days = DayKeyFolder::open(&settings.day_keys)?;
     let keys = Keys {
         index: IndexKey::from_secret(key_file.require(SecretName::IndexKey)?),
         rest,
-        days: RwLock::new(days.load(clock.now())?),
+        days: RwLock::new(day_keys),
         promise,
         context,
         context_label,
@@ -279,11 +368,6 @@ async fn found(
     Ok(())
 }
 
-async fn open(settings: &BrokerSettings) -> Result<Database, StartError> {
-    let settings = settings.database.open()?;
-    Ok(Database::open(&settings, store::Role::Broker).await?)
-}
-
 /// The controllers, as the counter knows them.
 #[must_use]
 pub fn controllers(configuration: &Configuration) -> Vec<counter::counter::Controller> {
@@ -297,61 +381,14 @@ pub fn controllers(configuration: &Configuration) -> Vec<counter::counter::Contr
         .collect()
 }
 
-fn signatures(path: &Path) -> Result<Vec<ControllerSignature>, StartError> {
-    let lines = files::signatures(path)?;
-    let signatures = lines
-        .into_iter()
-        .map(|(controller, signature)| ControllerSignature {
-            controller,
-            signature,
-        })
-        .collect();
-    Ok(signatures)
-}
-
-/// Reads a policies folder as it is signed and sent: only the files that are part of the signed set.
-///
-/// # Errors
-/// When a file cannot be read, or the set has mistakes: what has no place in it is one, as for every other program.
-pub fn policy_files(folder: &Path) -> Result<PolicyFiles, StartError> {
-    Ok(PolicyFiles(policies::signed(folder)?))
-}
-
-fn first_start(
-    configuration: &Configuration,
-    settings: &BrokerSettings,
-    controllers: &[counter::counter::Controller],
-) -> Result<(InForce, Option<FirstFiles>), StartError> {
-    let directory = Signed {
-        content: files::read(&configuration.directory.path)?,
-        signatures: signatures(&configuration.directory.signatures)?,
-    };
-    let policy = Signed {
-        content: policy_files(&settings.policies.path)?,
-        signatures: signatures(&settings.policies.signatures)?,
-    };
-    let refused = |what| move |refusal| StartError::Refused { what, refusal };
-    let verified = verify_directory(controllers, &directory, None).map_err(refused("directory"))?;
-    let bundle = verify_policy_set(controllers, &policy).map_err(refused("policy set"))?;
-    let in_force = InForce::new(verified, &directory, bundle)?;
-    Ok((in_force, Some(FirstFiles { directory, policy })))
-}
-
 /// The broker's own desk: its certificate is in the directory as the broker, and its promise key is
 /// that desk's.
 fn operator(
-    configuration: &Configuration,
-    credentials: &LiveCredentials,
+    certificate: &PeerCertificate,
     in_force: &InForce,
     promise: &SigningKey,
 ) -> Result<Caller, StartError> {
-    let credentials = credentials.current();
-    let certificate = credentials
-        .chain
-        .first()
-        .and_then(|leaf| PeerCertificate::read(leaf, configuration.oin_element))
-        .ok_or_else(|| StartError::Disagreement("the own certificate cannot be read".to_owned()))?;
-    let operator = caller_of(&in_force.directory, &certificate).map_err(|reason| {
+    let operator = caller_of(&in_force.directory, certificate).map_err(|reason| {
         StartError::Disagreement(format!(
             "the directory does not know the own certificate: {reason}"
         ))

@@ -4,12 +4,12 @@
 //! Must never hold a person, a handle or a field's content, and must never start with keys that are not
 //! those of its place in the directory.
 
-use super::{StartError, broker};
+use super::own_files::{self, OwnFiles};
+use super::{StartError, broker, ending};
 use crate::clock::SystemClock;
 use crate::configuration::{Configuration, HolderSettings};
 use crate::door::admission::{Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
-use crate::files;
 use crate::grpc::directory::{
     Boxed, Directories, Standing, caller, imported, parts as wanted_parts, signatures,
 };
@@ -17,12 +17,10 @@ use crate::grpc::key_holder::{KeyHolders, WireForms, fault};
 use crate::grpc::status;
 use crate::limited;
 use crate::serving::{self, Mounted};
-use client::credentials::Credentials;
 use counter::Caller;
-use counter::directory::{ControllerSignature, Signed};
-use counter::holder::{Holder, Parts, Pinned};
-use rules::directory::Right;
-use rules::directory::head;
+use counter::directory::Signed;
+use counter::holder::{Holder, Parts};
+use rules::directory::{Directory, Right, head};
 use rules::id::{Oin, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason};
 use rules::secret::Secret;
@@ -32,9 +30,8 @@ use store::Database;
 use tokio::time::MissedTickBehavior;
 use tonic::server::NamedService;
 use tonic::{Request, Status};
-use vault::context::HolderCommitment;
 use vault::holder::{HolderKeys, HolderSecrets};
-use vault::keyfile::{KeyFile, Role as KeyRole, SecretName};
+use vault::keyfile::{KeyFile, SecretName};
 use vault::rest::Crypter;
 use vault::sign::SigningKey;
 use wire::directory::v1 as message;
@@ -54,8 +51,8 @@ pub async fn run(
     settings: &HolderSettings,
 ) -> Result<(), StartError> {
     let stopping = serving::stopping()?;
-    let credentials = serving::credentials(&configuration.tls)?;
     let holder = assemble(configuration, settings).await?;
+    let credentials = serving::credentials(&configuration.tls)?;
     tracing::info!(
         trust_level = holder.trust_level(),
         directory = holder.directory().version(),
@@ -75,6 +72,9 @@ pub async fn run(
             Directories::new(standing)
         ));
     let looking = tokio::spawn(look_round(holder.clone()));
+    let looked = holder.clone();
+    let look = move |tell: &dyn Fn(&Directory)| tell(&looked.directory());
+    let telling = tokio::spawn(ending::watch(look, stopping.clone()));
     let stored = Arc::new(holder.clone());
     let served = serving::serve(
         configuration,
@@ -85,6 +85,7 @@ pub async fn run(
         stopping,
     )
     .await;
+    telling.abort();
     looking.abort();
     holder.close_database().await;
     Ok(served?)
@@ -108,41 +109,57 @@ pub async fn assemble(
     configuration: &Configuration,
     settings: &HolderSettings,
 ) -> Result<Holder, StartError> {
-    let parts = parts(configuration, settings).await?;
-    let holder = Holder::start(parts).await?;
-    check_certificate(configuration, &holder)?;
+    let own = own_files::read(configuration)?;
+    let database = Database::open(&own.database, store::Role::Holder).await?;
+    let certificate = own.certificate.clone();
+    let holder = Holder::start(parts(configuration, settings, own, database)?).await?;
+    check_certificate(&certificate, &holder.directory())?;
     Ok(holder)
 }
 
-async fn parts(
+/// Looks over what needs no other process, and changes nothing.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(super) async fn look(
     configuration: &Configuration,
     settings: &HolderSettings,
+    own: OwnFiles,
+    database: Database,
+) -> Result<(), StartError> {
+    let certificate = own.certificate.clone();
+    let parts = parts(configuration, settings, own, database)?;
+    let directory = Holder::look(&parts).await?;
+    check_certificate(&certificate, &directory)
+}
+
+fn parts(
+    configuration: &Configuration,
+    settings: &HolderSettings,
+    own: OwnFiles,
+    database: Database,
 ) -> Result<Parts, StartError> {
-    let key_file = files::key_file(&configuration.key_file, KeyRole::Holder)?;
-    let database = settings.database.open()?;
-    let signatures = files::signatures(&configuration.directory.signatures)?
-        .into_iter()
-        .map(|(controller, signature)| ControllerSignature {
-            controller,
-            signature,
-        })
-        .collect();
+    let OwnFiles {
+        key_file,
+        certificate,
+        pinned,
+        signed,
+        ..
+    } = own;
+    let no_oin = || StartError::Disagreement("the own certificate carries no OIN".to_owned());
     Ok(Parts {
-        oin: own_oin(configuration)?,
+        oin: certificate.oin.ok_or_else(no_oin)?,
         keys: holder_keys(&key_file)?,
         signing: SigningKey::from_seed(key_file.require(SecretName::SigningSeed)?),
         crypter: Crypter::new(&key_file.rest_keys()),
-        database: Database::open(&database, store::Role::Holder).await?,
+        database,
         clock: Arc::new(SystemClock),
         steady: Arc::new(SystemClock),
         forms: Arc::new(WireForms),
         controllers: broker::controllers(configuration),
-        pinned: pinned(configuration)?,
+        pinned,
         quotas: settings.quotas,
-        directory: Signed {
-            content: files::read(&configuration.directory.path)?,
-            signatures,
-        },
+        directory: signed.directory_file,
     })
 }
 
@@ -159,40 +176,12 @@ fn holder_keys(key_file: &KeyFile) -> Result<HolderKeys, StartError> {
     })
 }
 
-/// Every holder's commitment, as configured once: a context's walk is checked against these and nothing
-/// that comes with it.
-fn pinned(configuration: &Configuration) -> Result<Pinned, StartError> {
-    configuration
-        .commitments
-        .iter()
-        .map(|(oin, octets)| match HolderCommitment::parse(octets) {
-            Ok(commitment) => Ok((oin.clone(), commitment)),
-            Err(_) => Err(StartError::Disagreement(format!(
-                "the commitment of {oin} is not one"
-            ))),
-        })
-        .collect()
-}
-
-fn own_certificate(configuration: &Configuration) -> Result<PeerCertificate, StartError> {
-    let credentials = Credentials::load(&configuration.tls)?;
-    credentials
-        .chain
-        .first()
-        .and_then(|leaf| PeerCertificate::read(leaf, configuration.oin_element))
-        .ok_or_else(|| StartError::Disagreement("the own certificate cannot be read".to_owned()))
-}
-
-fn own_oin(configuration: &Configuration) -> Result<Oin, StartError> {
-    own_certificate(configuration)?
-        .oin
-        .ok_or_else(|| StartError::Disagreement("the own certificate carries no OIN".to_owned()))
-}
-
 /// The directory knows the own certificate as that of a key holder.
-fn check_certificate(configuration: &Configuration, holder: &Holder) -> Result<(), StartError> {
-    let certificate = own_certificate(configuration)?;
-    let own = caller_of(&holder.directory(), &certificate).map_err(|reason| {
+fn check_certificate(
+    certificate: &PeerCertificate,
+    directory: &Directory,
+) -> Result<(), StartError> {
+    let own = caller_of(directory, certificate).map_err(|reason| {
         StartError::Disagreement(format!(
             "the directory does not know the own certificate: {reason}"
         ))
@@ -278,6 +267,8 @@ impl Standing for HolderStanding {
             policy_set_sha256: Vec::new(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             promise_public_key: Vec::new(),
+            directory_valid_until_millis: self.holder.directory().valid_until().millis(),
+            policy_version: 0,
         }
     }
 

@@ -6,12 +6,12 @@
 mod broker;
 mod errands;
 
-use super::{StartError, broker as broker_role};
+use super::own_files::{self, OwnFiles};
+use super::{StartError, broker as broker_role, ending};
 use crate::clock::SystemClock;
 use crate::configuration::{Configuration, PortalSettings, Profile};
 use crate::door::admission::{Registry, caller_of};
 use crate::door::certificate::PeerCertificate;
-use crate::files;
 use crate::grpc::directory::{
     Boxed, Directories, Standing, imported, need_operator, parts, signatures,
 };
@@ -27,21 +27,21 @@ use client::identity::{Identity, Trust};
 use client::store::Store;
 use client::{Client, ClientParts, RetryPolicy};
 use counter::Caller;
-use counter::directory::{Came, ControllerSignature, Imported, Signed, Waiting, verify_policy_set};
+use counter::directory::{Came, Imported, Signed, Waiting};
 use counter::portal::{Broker, Identities, Need, Parts, Portal};
 use rules::clock::Clock;
-use rules::directory::head;
+use rules::directory::{Directory, head};
+use rules::hex;
 use rules::id::{Oin, PeerKind, RequestId};
+use rules::policy::PolicyBundle;
 use rules::reason::{Reason, Refusal, Violation};
-use rules::register::Register;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use store::Database;
 use tokio::sync::watch;
 use tonic::{Request, Status};
 use vault::chance::SystemChance;
-use vault::context::HolderCommitment;
-use vault::keyfile::{Role as KeyRole, SecretName};
+use vault::keyfile::{KeyFile, SecretName};
 use vault::rest::{Crypter, IndexKey};
 use wire::directory::v1 as message;
 use wire::directory::v1::directory_service_server::DirectoryServiceServer;
@@ -55,6 +55,11 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 const MISSES_MAX: u32 = 4;
 /// How long the portal waits before it asks a broker that is away again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A portal's configuration names a policy set.
+const NO_POLICIES: StartError = StartError::Role {
+    found: "portal",
+    needed: "a policy set",
+};
 /// How often the feed is taken over.
 const FEED_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -67,34 +72,62 @@ pub async fn run(
     settings: &PortalSettings,
 ) -> Result<(), StartError> {
     let stopping = serving::stopping()?;
+    let own = own_files::read(configuration)?;
+    let caller = own_desk(&own)?;
+    let database = Database::open(&own.database, store::Role::Portal).await?;
     let credentials = serving::credentials(&configuration.tls)?;
     let controllers = controllers(configuration);
-    let first = first_directory(configuration, &controllers)?;
-    let caller = own_desk(configuration, &credentials, &first)?;
-    let client = client(configuration, &credentials, settings, &caller)?;
+    let client = client(configuration, (&own, &credentials), settings, &caller)?;
+    let OwnFiles {
+        key_file, signed, ..
+    } = own;
+    let first = first_directory(signed.directory_file, &controllers)?;
+    let (policy, _) = signed.policy.ok_or(NO_POLICIES)?;
     let mut stopped = stopping.clone();
     tokio::select! {
         () = serving::stop(&mut stopped) => return Ok(()),
         opened = open_context(&client) => opened?,
     }
     let newest = newer(first, client.directory().await?);
-    let trust_level = client.status().await?.trust_level;
+    let status = client.status().await?;
+    tell_difference(&status.policy_set_sha256, &policy);
     let broker = Arc::new(RemoteBroker::new(client.clone(), &newest));
+    let others = (
+        Arc::<RemoteBroker>::clone(&broker) as Arc<dyn Broker>,
+        database,
+    );
     let portal = assemble(
         configuration,
         settings,
         &caller,
-        Arc::<RemoteBroker>::clone(&broker),
+        (&key_file, &policy),
+        others,
     )
     .await?;
     let standing = Arc::new(PortalStanding {
-        operator: caller.clone(),
+        operator: caller,
         controllers,
         directory: RwLock::new(newest),
         broker,
-        trust_level,
+        trust_level: status.trust_level,
         waiting: Waiting::default(),
     });
+    serve(
+        configuration,
+        credentials,
+        (client, portal, standing),
+        stopping,
+    )
+    .await
+}
+
+/// Opens the door, and follows the broker beside it.
+async fn serve(
+    configuration: &Configuration,
+    credentials: Arc<LiveCredentials>,
+    (client, portal, standing): (Client, Portal, Arc<PortalStanding>),
+    stopping: watch::Receiver<bool>,
+) -> Result<(), StartError> {
     let registry: Arc<dyn Registry> = Arc::<PortalStanding>::clone(&standing);
     let mounted = Mounted::new()
         .with(limited!(
@@ -103,14 +136,17 @@ pub async fn run(
         ))
         .with(limited!(
             PortalServiceServer<_>,
-            Portals::new(portal.clone(), caller.party.oin)
+            Portals::new(portal.clone(), standing.operator.party.oin.clone())
         ));
+    let looked = Arc::clone(&standing);
+    let look = move |tell: &dyn Fn(&Directory)| tell(looked.copy().directory());
     let errands = |need| tokio::spawn(errands::follow(portal.clone(), need, stopping.clone()));
     let tasks = [
         errands(Need::Broker),
         errands(Need::Holders),
         tokio::spawn(errands::follow_copies(portal.clone(), stopping.clone())),
         tokio::spawn(refresh(client.clone(), standing, stopping.clone())),
+        tokio::spawn(ending::watch(look, stopping.clone())),
         tokio::spawn(follow_feed(client, portal.clone(), stopping.clone())),
     ];
     let stored = Arc::new(portal.clone());
@@ -130,15 +166,14 @@ pub async fn run(
     Ok(served?)
 }
 
-/// The portal behind the services: its database, its keys and the register.
+/// The portal behind the services: its broker, its database, its keys and the register.
 async fn assemble(
     configuration: &Configuration,
     settings: &PortalSettings,
     caller: &Caller,
-    broker: Arc<dyn Broker>,
+    (key_file, policy): (&KeyFile, &PolicyBundle),
+    (broker, database): (Arc<dyn Broker>, Database),
 ) -> Result<Portal, StartError> {
-    let key_file = files::key_file(&configuration.key_file, KeyRole::Portal)?;
-    let database = settings.database.open()?;
     Ok(Portal::new(Parts {
         desk: (caller.party.oin.clone(), caller.desk.clone()),
         // Outside a sandbox nobody logs in without an identity provider.
@@ -147,39 +182,28 @@ async fn assemble(
             Profile::Production => Identities::Nobody,
         },
         broker,
-        database: Database::open(&database, store::Role::Portal).await?,
+        database,
         index: IndexKey::from_secret(key_file.require(SecretName::IndexKey)?),
         crypter: Crypter::new(&key_file.rest_keys()),
         without_copies: settings.without_copies,
-        register: register(configuration, settings)?,
+        register: policy.register().clone(),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemChance::new()),
     })
     .await?)
 }
 
-/// The register of the policy set on the disk, which all controllers signed.
-fn register(
-    configuration: &Configuration,
-    settings: &PortalSettings,
-) -> Result<Register, StartError> {
-    let signatures = files::signatures(&settings.policies.signatures)?
-        .into_iter()
-        .map(|(controller, signature)| ControllerSignature {
-            controller,
-            signature,
-        })
-        .collect();
-    let policy = Signed {
-        content: broker_role::policy_files(&settings.policies.path)?,
-        signatures,
-    };
-    let bundle = verify_policy_set(&broker_role::controllers(configuration), &policy);
-    let bundle = bundle.map_err(|refusal| StartError::Refused {
-        what: "policy set",
-        refusal,
-    })?;
-    Ok(bundle.register().clone())
+/// Says that the policies folder holds another set than the broker has in force.
+fn tell_difference(in_force: &[u8], folder: &PolicyBundle) {
+    if in_force != folder.hash() {
+        tracing::warn!(
+            in_force = hex::encode(in_force),
+            in_folder = hex::encode(&folder.hash()),
+            version_in_folder = folder.version(),
+            to_do = "put the files of the set in force into the folder, and start the portal again",
+            "the policies folder holds another set than the one in force at the broker"
+        );
+    }
 }
 
 /// Takes over the feed, sends what still waits, and ends old sessions, every second; a broker that is away or
@@ -255,39 +279,25 @@ fn controllers(configuration: &Configuration) -> Vec<Controller> {
         .collect()
 }
 
+/// The directory on the disk, with what proves it.
 fn first_directory(
-    configuration: &Configuration,
+    file: Signed<Vec<u8>>,
     controllers: &[Controller],
 ) -> Result<Arc<DirectoryCopy>, StartError> {
-    let file = files::read(&configuration.directory.path)?;
-    let signatures = files::signatures(&configuration.directory.signatures)?
+    let signatures = file
+        .signatures
         .into_iter()
-        .map(|(controller, signature)| message::ControllerSignature {
-            controller,
-            signature,
-        })
-        .collect();
-    Ok(Arc::new(DirectoryCopy::verify(
-        file,
-        signatures,
-        controllers,
-        None,
-    )?))
+        .map(|signed| message::ControllerSignature {
+            controller: signed.controller,
+            signature: signed.signature,
+        });
+    let copy = DirectoryCopy::verify(file.content, signatures.collect(), controllers, None)?;
+    Ok(Arc::new(copy))
 }
 
 /// The portal's own desk, as the directory knows its certificate.
-fn own_desk(
-    configuration: &Configuration,
-    credentials: &LiveCredentials,
-    directory: &DirectoryCopy,
-) -> Result<Caller, StartError> {
-    let credentials = credentials.current();
-    let certificate = credentials
-        .chain
-        .first()
-        .and_then(|leaf| PeerCertificate::read(leaf, configuration.oin_element))
-        .ok_or_else(|| StartError::Disagreement("the own certificate cannot be read".to_owned()))?;
-    let caller = caller_of(directory.directory(), &certificate).map_err(|reason| {
+pub(super) fn own_desk(own: &OwnFiles) -> Result<Caller, StartError> {
+    let caller = caller_of(&own.signed.directory, &own.certificate).map_err(|reason| {
         StartError::Disagreement(format!(
             "the directory does not know the own certificate: {reason}"
         ))
@@ -303,21 +313,11 @@ fn own_desk(
 
 fn client(
     configuration: &Configuration,
-    credentials: &Arc<LiveCredentials>,
+    (own, credentials): (&OwnFiles, &Arc<LiveCredentials>),
     settings: &PortalSettings,
     caller: &Caller,
 ) -> Result<Client, StartError> {
-    let key_file = files::key_file(&configuration.key_file, KeyRole::Portal)?;
-    let commitments = configuration
-        .commitments
-        .iter()
-        .map(|(oin, octets)| match HolderCommitment::parse(octets) {
-            Ok(commitment) => Ok((oin.clone(), commitment)),
-            Err(_) => Err(StartError::Disagreement(format!(
-                "the commitment of {oin} is not one"
-            ))),
-        })
-        .collect::<Result<_, _>>()?;
+    let key_file = &own.key_file;
     let random = Arc::new(SystemChance::new());
     let crypter = Crypter::new(&key_file.rest_keys());
     Ok(Client::new(ClientParts {
@@ -326,10 +326,10 @@ fn client(
             &settings.broker_server_name,
             &settings.broker_address,
         )?,
-        identity: Identity::from_key_file(caller.party.clone(), caller.desk.clone(), &key_file)?,
+        identity: Identity::from_key_file(caller.party.clone(), caller.desk.clone(), key_file)?,
         trust: Trust {
             controllers: controllers(configuration),
-            commitments,
+            commitments: own.pinned.clone(),
         },
         store: Store::open(
             &settings.store,
@@ -474,6 +474,7 @@ fn refusal(error: &DirectoryError) -> Refusal {
         DirectoryError::Unsigned { .. }
         | DirectoryError::NoControllers
         | DirectoryError::Inner { .. }
+        | DirectoryError::Ended { .. }
         | DirectoryError::VersionLower { .. } => Vec::new(),
     };
     Refusal {
@@ -520,6 +521,8 @@ impl Standing for PortalStanding {
             policy_set_sha256: Vec::new(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             promise_public_key: Vec::new(),
+            directory_valid_until_millis: self.copy().directory().valid_until().millis(),
+            policy_version: 0,
         }
     }
 

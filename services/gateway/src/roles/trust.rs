@@ -17,6 +17,24 @@ use std::time::Duration;
 /// How long the broker waits before it asks again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// That the configuration has an address for each key holder of the directory.
+///
+/// # Errors
+/// When it lacks one.
+pub fn check_addresses(directory: &Directory, known: &[&Oin]) -> Result<(), StartError> {
+    let mut holders = directory.holders().iter();
+    match holders.find(|oin| !known.contains(oin)) {
+        Some(oin) => Err(no_address(oin)),
+        None => Ok(()),
+    }
+}
+
+fn no_address(oin: &Oin) -> StartError {
+    StartError::Disagreement(format!(
+        "the directory names the key holder {oin}, but `holders` has no address for it"
+    ))
+}
+
 /// The number of distinct operators in the certificates of the directory's key holders. Waits for
 /// holders that are away, for as long as it takes.
 ///
@@ -29,11 +47,7 @@ pub async fn level(
 ) -> Result<u32, StartError> {
     let mut operators: BTreeSet<Oin> = BTreeSet::new();
     for oin in directory.holders() {
-        let holder = holders.get(oin).ok_or_else(|| {
-            StartError::Disagreement(format!(
-                "the directory names the key holder {oin}, but `holders` has no address for it"
-            ))
-        })?;
+        let holder = holders.get(oin).ok_or_else(|| no_address(oin))?;
         let mut waited = false;
         let certificate = loop {
             match show(holder, oin_element).await {

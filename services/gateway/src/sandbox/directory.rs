@@ -16,6 +16,8 @@ use vault::sign::{Paper, SigningKey};
 
 /// Days for which edges and sealing keys of the sandbox hold.
 const VALID_DAYS: i64 = 30;
+/// Days for which the sandbox's directory itself holds: longer than anybody keeps one.
+const DIRECTORY_DAYS: i64 = 3_660;
 
 /// What a desk brings into the directory.
 pub(crate) struct DeskKeys {
@@ -49,6 +51,9 @@ pub(crate) fn directory(
     Ok(DirectoryFile {
         version: 1,
         issued_at_millis: now.millis(),
+        valid_until_millis: now
+            .plus_millis(DIRECTORY_DAYS.saturating_mul(DAY_MILLIS))
+            .millis(),
         portal_epoch: 1,
         relation_epoch: 1,
         holders: holders(),

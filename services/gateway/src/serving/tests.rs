@@ -434,3 +434,41 @@ async fn what_was_renewed_is_shown_at_the_next_call_and_a_call_that_goes_on_goes
     drop((watch, way));
     house.close().await;
 }
+
+#[tokio::test]
+async fn reflection_answers_in_the_words_of_now_and_of_before() {
+    use tonic_reflection::pb::{v1, v1alpha};
+    let house = House::open("reflection").await;
+    let known = house.authority.issue("known", KNOWN);
+    house.health(&known).await.expect("serving");
+    let channel = house
+        .connect(&known, &house.authority.files("server").issuer)
+        .channel();
+    macro_rules! check {
+        ($version:ident) => {{
+            use $version::server_reflection_client::ServerReflectionClient;
+            use $version::server_reflection_request::MessageRequest;
+            use $version::server_reflection_response::MessageResponse;
+            let question = $version::ServerReflectionRequest {
+                message_request: Some(MessageRequest::ListServices(String::new())),
+                ..$version::ServerReflectionRequest::default()
+            };
+            let asked = ServerReflectionClient::new(channel.clone())
+                .server_reflection_info(tokio_stream::once(question))
+                .await;
+            let mut answers = asked.expect("reflection").into_inner();
+            let answer = answers.message().await.expect("no fault");
+            let Some(MessageResponse::ListServicesResponse(list)) =
+                answer.and_then(|answer| answer.message_response)
+            else {
+                panic!("no list of services");
+            };
+            let names: Vec<_> = list.service.into_iter().map(|one| one.name).collect();
+            let name = "sluis.directory.v1.DirectoryService";
+            assert!(names.iter().any(|listed| listed == name), "{names:?}");
+        }};
+    }
+    check!(v1);
+    check!(v1alpha);
+    house.close().await;
+}

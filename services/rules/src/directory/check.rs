@@ -78,6 +78,9 @@ impl Check {
                 self.wrong(&at, "oin", &format!("`{}` occurs twice", twice.oin));
             }
         }
+        if file.valid_until_millis <= file.issued_at_millis {
+            self.wrong("", "valid_until_millis", "not after the file was issued");
+        }
         for (field, epoch) in [
             ("portal_epoch", file.portal_epoch),
             ("relation_epoch", file.relation_epoch),
@@ -95,6 +98,7 @@ impl Check {
         Some(Directory {
             version: file.version,
             issued_at: Timestamp::from_millis(file.issued_at_millis),
+            valid_until: Timestamp::from_millis(file.valid_until_millis),
             portal_epoch: file.portal_epoch,
             relation_epoch: file.relation_epoch,
             holders,

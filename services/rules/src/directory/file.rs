@@ -15,6 +15,8 @@ pub struct DirectoryFile {
     pub version: u64,
     /// When the file was issued.
     pub issued_at_millis: i64,
+    /// Last moment at which anything may be shared or converted under it; after it was issued.
+    pub valid_until_millis: i64,
     /// Present epoch of the portal's domain, from 1.
     pub portal_epoch: u32,
     /// Present epoch of all relations, from 1.

@@ -1,5 +1,7 @@
 //! A directory in a file, and every way in which one can be wrong.
 
+mod ending;
+
 use super::{
     DeskFile, Directory, DirectoryFile, EdgeFile, EdgeTimers, PeerFile, RealmFile, RevokedFile,
     Right,
@@ -129,6 +131,7 @@ pub(crate) fn file() -> DirectoryFile {
     DirectoryFile {
         version: 4,
         issued_at_millis: NOW.millis(),
+        valid_until_millis: NOW.millis() + 2_000,
         portal_epoch: 2,
         relation_epoch: 5,
         holders: vec![oin(8).to_string(), oin(7).to_string()],

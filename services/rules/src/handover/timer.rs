@@ -17,7 +17,7 @@ pub const fn undelivered_at(offered_at: Timestamp) -> Timestamp {
     offered_at.plus_millis(UNDELIVERED_MILLIS)
 }
 
-/// How long a handover may stay in a state. The defaults are those of the design; an edge's parties
+/// How long a handover may stay in a state. The defaults stand in docs/handover-table.md; an edge's parties
 /// may agree on others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {

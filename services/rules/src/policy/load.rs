@@ -4,8 +4,9 @@
 //! nor a file whose place in the set is unknown.
 
 use super::evaluate::{Engine, Note};
+use super::lineage::VERSION;
 use super::{
-    Action, ConsentFacts, ConsentState, DecisionRequest, Effect, PRECEDENCE, PeerFacts,
+    Action, ConsentFacts, ConsentState, DecisionRequest, Effect, Lineage, PRECEDENCE, PeerFacts,
     PolicyBundle, Stage, Surplus,
 };
 use crate::clock::Timestamp;
@@ -41,7 +42,7 @@ pub struct BundleError {
 }
 
 impl BundleError {
-    fn new(file: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(file: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             file: file.into(),
             line: None,
@@ -65,6 +66,7 @@ impl From<RegisterError> for BundleError {
 pub(super) enum Part<'a> {
     Schema,
     Register,
+    Version,
     Guards,
     Oversight,
     Purpose(&'a str),
@@ -84,6 +86,7 @@ impl<'a> Part<'a> {
         match path {
             SCHEMA => Some(Self::Schema),
             REGISTER => Some(Self::Register),
+            VERSION => Some(Self::Version),
             "guards.cedar" => Some(Self::Guards),
             "oversight.cedar" => Some(Self::Oversight),
             "expected.txt" | "README.md" => Some(Self::Beside),
@@ -140,14 +143,18 @@ pub(super) fn load(
         reading.policies(path, text);
     }
     reading.require(&texts, register.as_ref());
-    let (Some(schema), Some(register)) = (schema, register) else {
+    let lineage = texts.get(VERSION).and_then(|text| {
+        let parsed = Lineage::parse(text);
+        parsed.map_err(|error| reading.errors.push(error)).ok()
+    });
+    let (Some(schema), Some(register), Some(lineage)) = (schema, register, lineage) else {
         return Err(reading.errors);
     };
     reading.validate(&schema);
     reading.notices(&texts, &register, digest);
     let signed_text = signed_text(files, digest);
     let hash = digest(&signed_text);
-    reading.finish(schema, register, signed_text, hash)
+    reading.finish(schema, register, lineage, (signed_text, hash))
 }
 
 fn signed_text(files: &[(String, Vec<u8>)], digest: &dyn Fn(&[u8]) -> [u8; 32]) -> Vec<u8> {
@@ -208,7 +215,7 @@ impl Reading {
     fn policies(&mut self, path: &str, text: &str) {
         let Some(part) = Part::of(path) else { return };
         match part {
-            Part::Schema | Part::Register | Part::Notice | Part::Beside => {}
+            Part::Schema | Part::Register | Part::Version | Part::Notice | Part::Beside => {}
             Part::Guards => {
                 let read = self.read(path, text, part);
                 self.guards.extend(read);
@@ -295,7 +302,7 @@ impl Reading {
 
     /// Every purpose has its policies, every policy file its purpose, and no part is missing.
     fn require(&mut self, texts: &BTreeMap<&str, &str>, register: Option<&Register>) {
-        for path in [SCHEMA, REGISTER, "guards.cedar", "oversight.cedar"] {
+        for path in [SCHEMA, REGISTER, VERSION, "guards.cedar", "oversight.cedar"] {
             if !texts.contains_key(path) {
                 self.add(path, "this file is missing");
             }
@@ -388,8 +395,8 @@ impl Reading {
         mut self,
         schema: Schema,
         register: Register,
-        signed_text: Vec<u8>,
-        hash: [u8; 32],
+        lineage: Lineage,
+        (signed_text, hash): (Vec<u8>, [u8; 32]),
     ) -> Result<PolicyBundle, Vec<BundleError>> {
         if !self.errors.is_empty() {
             return Err(self.errors);
@@ -403,6 +410,7 @@ impl Reading {
             register,
             engine,
             goals,
+            lineage,
             signed_text,
             hash,
         };

@@ -308,6 +308,7 @@ fn every_file_has_its_place() {
         "oversight.cedar",
         "register.toml",
         "handover.cedarschema",
+        "version.toml",
     ] {
         check(&remove(path), path, "missing");
     }

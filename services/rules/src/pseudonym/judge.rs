@@ -1,4 +1,4 @@
-//! The closed table of conversions (pseudonyms 4.2): kind, issuer, source, targets and owners.
+//! The closed table of conversions (docs/pseudonyms.md): kind, issuer, source, targets and owners.
 //!
 //! Runs at every key holder on that holder's own directory, so that no single party decides what is
 //! converted. Must never accept an order by default: each kind has one row, and what is not in the
@@ -84,7 +84,7 @@ impl OrderPlan {
 /// signing key, before or after. Replay, quota, ciphertext and vouchers are the holder's own checks.
 ///
 /// Refuses with `ORDER_MALFORMED` (form), `ORDER_WINDOW_TOO_LONG`, `ORDER_EXPIRED`,
-/// `ORDER_NOT_YET_VALID`, `OIN_UNKNOWN`, `DESK_UNKNOWN`, `CERTIFICATE_REVOKED`, `RIGHT_MISSING`,
+/// `ORDER_NOT_YET_VALID`, `DIRECTORY_EXPIRED`, `OIN_UNKNOWN`, `DESK_UNKNOWN`, `CERTIFICATE_REVOKED`, `RIGHT_MISSING`,
 /// `ORDER_PARENT_INVALID`, `NO_AGREEMENT` (no edge), `CONTEXT_UNKNOWN` (an owner's other context),
 /// `SUBJECT_UNBOUND` (an order UNBOUND of a realm that enrols by number), and `ORDER_FORBIDDEN` for everything else that no row has.
 #[must_use]
@@ -98,6 +98,7 @@ pub fn judge(order: &Order, directory: &Directory, now: Timestamp) -> Outcome<Or
 fn plan(order: &Order, directory: &Directory, now: Timestamp) -> Result<OrderPlan, Reason> {
     check_form(order)?;
     check_window(order, now)?;
+    check_end(order, directory, now)?;
     let issuer = directory.member(&order.issuer, &order.desk)?;
     if issuer.oversees() {
         return Err(Reason::RightMissing);
@@ -117,7 +118,7 @@ fn plan(order: &Order, directory: &Directory, now: Timestamp) -> Result<OrderPla
         OrderKind::Check => check(order, issuer, directory)?,
         OrderKind::Mismatch => mismatch(order, issuer, directory)?,
         // Both rows of ROTATE (a partner's next epoch or successor, a relation's next epoch) are in
-        // the design and not yet run: nothing rotates until holders keep two epochs. Until then a
+        // docs/pseudonyms.md and not yet run: nothing rotates until holders keep two epochs. Until then a
         // rotation is an order that no row has, whoever signs it.
         OrderKind::Rotate => return Err(Reason::OrderForbidden),
     };
@@ -164,6 +165,15 @@ fn check_window(order: &Order, now: Timestamp) -> Result<(), Reason> {
         Err(Reason::OrderNotYetValid)
     } else {
         Ok(())
+    }
+}
+
+/// Under a directory past its end only a person's own orders go on: without them nobody could log in to stop something.
+fn check_end(order: &Order, directory: &Directory, now: Timestamp) -> Result<(), Reason> {
+    match order.kind {
+        OrderKind::Login | OrderKind::Consent => Ok(()),
+        _ if directory.has_ended(now) => Err(Reason::DirectoryExpired),
+        _ => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Labels of domains and contexts: their types and their one text form (pseudonyms 4.1).
+//! Labels of domains and contexts: their types and their one text form (docs/pseudonyms.md).
 //!
 //! Factors are derived from the text, so two texts for one label would be two pseudonyms for one
 //! person. Must never read a text that it would not write.

@@ -473,3 +473,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn past_the_directorys_end_only_a_persons_own_orders_go_on() {
+    let mut file = file();
+    file.valid_until_millis = NOW.millis() + 1;
+    let directory = directory(&file);
+    for row in ROWS {
+        let order = from_row(&directory, row);
+        let own = matches!(order.kind, OrderKind::Login | OrderKind::Consent);
+        for (millis, has_ended) in [(1, false), (2, true)] {
+            let reason = match judge(&order, &directory, NOW.plus_millis(millis)) {
+                Outcome::Permitted(_) => None,
+                Outcome::Refused(refusal) => Some(refusal.reason),
+            };
+            let expected = (has_ended && !own).then_some(Reason::DirectoryExpired);
+            assert_eq!(reason, expected, "{row} at {millis}");
+        }
+    }
+}

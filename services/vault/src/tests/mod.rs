@@ -1,6 +1,6 @@
 //! Tests that need more than one module: the protocol as a whole, frozen vectors, invalid input.
 //!
-//! Must never hold a real person's number: only the test numbers of DESIGN section 12.
+//! Must never hold a real person's number: only test numbers, `9999xxxxx`.
 
 mod kit;
 mod points;

@@ -35,6 +35,7 @@ fn voucher() -> Voucher {
         output_keys: vec![[5; 32], [6; 32]],
         time: Timestamp::from_millis(5),
         trust_level: 2,
+        directory_version: 7,
     }
 }
 

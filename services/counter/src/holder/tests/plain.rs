@@ -37,6 +37,7 @@ impl Forms for Plain {
             digests(&voucher.output_keys),
             voucher.time.millis().to_string(),
             voucher.trust_level.to_string(),
+            voucher.directory_version.to_string(),
         ]
         .join("\n")
         .into_bytes()
@@ -86,6 +87,7 @@ pub(super) fn voucher(issued: &Issued) -> Received<Voucher> {
         output_keys: octets_list(lines[9]),
         time: Timestamp::from_millis(lines[10].parse().unwrap()),
         trust_level: lines[11].parse().unwrap(),
+        directory_version: lines[12].parse().unwrap(),
     })
 }
 

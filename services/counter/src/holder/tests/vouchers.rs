@@ -1,12 +1,12 @@
 //! Vouchers: what earlier holders say, what a PREPARE leaves behind, and what shows at the end.
 
 use super::plain;
-use super::world::{GEMEENTE, UWV, VAKBOND, World, forge, holder_oin, item, one};
+use super::world::{BROKER, GEMEENTE, UWV, VAKBOND, World, forge, holder_oin, item, one};
 use crate::holder::paper::{Received, Voucher};
 use crate::holder::{Holder, Hop};
 use rules::limits::PARENT_VOUCHER_MILLIS_MAX;
 use rules::pseudonym::{Order, OrderKind};
-use rules::reason::Reason;
+use rules::reason::{Outcome, Reason};
 use vault::pseudonym::Ciphertext;
 use vault::sign::SigningKey;
 
@@ -161,7 +161,7 @@ async fn earlier_vouchers_are_complete_genuine_and_chained() {
     };
     check(&mut world, stranger, invalid, "signed by a stranger").await;
     let broker = |world: &World, earlier: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {
-        let key = world.desk_key(super::world::BROKER, "broker");
+        let key = world.desk_key(BROKER, "broker");
         earlier[1] = forge(&earlier[1], key, |_| {});
     };
     check(&mut world, broker, invalid, "signed by the broker").await;
@@ -225,6 +225,36 @@ async fn a_holder_that_lies_about_what_it_did_is_refused() {
         "another key than the outputs are under",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_holder_judges_by_no_older_directory_than_the_holders_before_it() {
+    let mut world = World::new(3).await;
+    let mut newer = world.file.clone();
+    newer.version = 2;
+    let newer = world.sign_directory(&newer);
+    let (broker, desk) = (BROKER.parse().unwrap(), "broker".parse().unwrap());
+    let import = async |holder: &Holder| {
+        let imported = holder
+            .import_directory(&broker, &desk, newer.clone(), Vec::new())
+            .await
+            .unwrap();
+        assert!(matches!(imported, Outcome::Permitted(_)), "{imported:?}");
+    };
+    let nothing = |_: &World, _: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {};
+    import(&world.holders[2]).await;
+    check(&mut world, nothing, Ok(()), "only the last is newer").await;
+    // The second one would be behind the first, as the third was of neither.
+    import(&world.holders[1]).await;
+    check(&mut world, nothing, Ok(()), "all after the first").await;
+    import(&world.holders[0]).await;
+    check(&mut world, nothing, Ok(()), "all").await;
+    let ahead = |world: &World, earlier: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {
+        let key = world.desk_key(holder_oin(0).as_str(), "holder");
+        earlier[0] = forge(&earlier[0], key, |voucher| voucher.directory_version = 3);
+    };
+    let behind = Err(Reason::DirectoryBehind);
+    check(&mut world, ahead, behind, "the first is newer").await;
 }
 
 #[tokio::test]

@@ -247,6 +247,7 @@ impl World {
         DirectoryFile {
             version: 1,
             issued_at_millis: START,
+            valid_until_millis: START + 400 * DAY_MILLIS,
             portal_epoch: 1,
             relation_epoch: 1,
             holders: HOLDERS

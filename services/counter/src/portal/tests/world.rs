@@ -352,6 +352,7 @@ pub(super) fn directory() -> Directory {
     let file = DirectoryFile {
         version: 1,
         issued_at_millis: START,
+        valid_until_millis: START + 400 * DAY_MILLIS,
         portal_epoch: 1,
         relation_epoch: 1,
         holders: vec!["00000099000000009100".to_owned()],

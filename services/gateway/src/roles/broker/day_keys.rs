@@ -61,6 +61,20 @@ impl DayKeyFolder {
         Ok(keys)
     }
 
+    /// That every key that is there can be read.
+    ///
+    /// # Errors
+    /// When one cannot.
+    pub(crate) fn check(&self) -> Result<(), FileError> {
+        if !self.0.exists() {
+            return Ok(());
+        }
+        for day in self.days()? {
+            files::seed(&self.path(day))?;
+        }
+        Ok(())
+    }
+
     /// Brings the keys in use and in the folder up to date: those that were too old at a moment that has surely come
     /// are destroyed.
     ///

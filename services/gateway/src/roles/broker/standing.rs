@@ -177,6 +177,8 @@ impl Standing for BrokerStanding {
             policy_set_sha256: in_force.policy.hash().to_vec(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             promise_public_key: self.counter.operator().signing_key.to_vec(),
+            directory_valid_until_millis: in_force.directory.valid_until().millis(),
+            policy_version: i64::try_from(in_force.policy.version()).unwrap_or(i64::MAX),
         }
     }
 
