@@ -3,7 +3,7 @@
 //! Must never report a later step than the one that failed: an operator acts on the name of the step.
 
 use crate::connection::{CONNECT_TIMEOUT, Connection};
-use crate::error::{Refused, from_status, words};
+use crate::error::{ClientError, Refused, from_status, words};
 use rules::reason::Reason;
 use rustls::{AlertDescription, CertificateError};
 use std::fmt;
@@ -121,7 +121,11 @@ impl Connection {
                 };
                 // A reason says itself what to do.
                 let says_itself = refused.reason.is_some();
-                let mut failed = self.failed(step, from_status("WhoAmI", &status).to_string());
+                let seen = match from_status("WhoAmI", &status) {
+                    ClientError::Transport(fault) => fault.what,
+                    other => other.to_string(),
+                };
+                let mut failed = self.failed(step, seen);
                 failed.remedy = failed.remedy.filter(|_| !says_itself);
                 Err(failed)
             }

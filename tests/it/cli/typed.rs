@@ -166,11 +166,18 @@ async fn a_key_is_one_person_and_stays_one() {
     }
     let (code, text, _) = terminal.refused("--as vakbond enrol --person lid-1 --without-bsn", "");
     assert!(code == 2 && text.contains("--replace"), "{text}");
-    let code = text_of(&terminal.json("link vakbond", NUMBER), "code");
-    let link = |more: &str| format!("--as vakbond redeem-link --person lid-2 {code} {more}");
-    let (exit, text, _) = terminal.refused(&link(""), "");
-    assert!(exit == 2 && text.contains("--replace"), "{text}");
+    let link = |more: &str| {
+        let code = text_of(&terminal.json("link vakbond", NUMBER), "code");
+        format!("--as vakbond redeem-link --person lid-2 {code} {more}")
+    };
+    let refused = terminal.say(&link(""), "");
+    assert!(
+        refused.code == 2 && refused.err.contains("--replace"),
+        "{}",
+        refused.err
+    );
     terminal.json(&link("--replace"), "");
+    terminal.json(&link(""), "");
 }
 
 #[tokio::test]

@@ -153,7 +153,7 @@ impl Client {
     }
 
     /// A key that stands for somebody is not given to another, of whom it is not known yet who that is.
-    pub(super) fn need_free(&self, domain: &Domain, person: &PersonKey) -> Result<(), ClientError> {
+    fn need_free(&self, domain: &Domain, person: &PersonKey) -> Result<(), ClientError> {
         if self.replaces || self.store().pseudonym(domain, person)?.is_none() {
             return Ok(());
         }

@@ -267,7 +267,7 @@ impl Client {
     ///
     /// `NOT_AVAILABLE` for a code that is none, is another's or was used; `TRIES_EXHAUSTED` after too
     /// many of those; a fault; or a [`ProtocolError`] when the conversion does not verify. When the key stands for
-    /// somebody already: the code is good still.
+    /// somebody else: the code is used all the same.
     pub async fn redeem_link(
         &self,
         person: &PersonKey,
@@ -276,7 +276,6 @@ impl Client {
         let directory = self.directory().await?;
         let domain = self.own_domain(&directory)?;
         let (_, key) = self.own_context(&directory)?;
-        self.need_free(&domain, person)?;
         let message = message::RedeemLinkRequest {
             request_id: self.request_id().bytes().to_vec(),
             code: code.canonical().to_owned(),
@@ -291,6 +290,13 @@ impl Client {
             .conversion
             .ok_or(ProtocolError::new("conversion", "is missing"))?;
         let pseudonym = open_link(&directory, &domain, conversion, &key)?;
+        let there = self.store().pseudonym(&domain, person)?;
+        if !self.replaces && there.is_some_and(|there| there != pseudonym) {
+            return Err(ClientError::Input {
+                what: "this person key stands for somebody else already, and still does",
+                remedy: "ask for a new code and choose another key, or say --replace",
+            });
+        }
         let change = crate::store::pseudonym_change(&domain, person, &pseudonym, false);
         Ok(self.outbox.commit(vec![change]).await?)
     }
