@@ -162,7 +162,8 @@ async fn who_may_not_or_too_soon_or_too_late_is_refused() {
     );
 
     let mut beside = broker(&law.house).await;
-    let later = "UPDATE handover SET entered_at = entered_at - 180 * 86400000 - 1 WHERE state = 6";
+    // 180 days and a millisecond.
+    let later = "UPDATE handover SET entered_at = entered_at - 15552000001 WHERE state = 6";
     assert_eq!(beside.execute(later).await, 1);
     assert_eq!(reason(send(&law.desk, &early).await), Reason::ReportTooLate);
     assert_eq!(beside.number(REPORTS).await, 0);
