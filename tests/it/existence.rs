@@ -173,9 +173,7 @@ async fn ask_without_consent(enrolled: bool) -> (Option<rules::reason::Reason>, 
     let who: PersonKey = if enrolled {
         enrol(&uwv, "ww-1", 4).await
     } else {
-        let key = crate::house::person("nobody");
-        uwv.enrol_without_number(&key).await.unwrap();
-        key
+        crate::house::nobody(&uwv, "nobody")
     };
     let mut asked = preparation(&house.identity("vakbond"), None);
     asked.basis = "CONSENT".parse().unwrap();

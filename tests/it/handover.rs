@@ -202,15 +202,19 @@ async fn what_was_released_first_keeps_the_groups_place() {
         }
         ids.push(id);
     }
+    uwv.show(&ids[1]).await.unwrap();
+    let mut dossier = values(DOSSIER);
+    let number = crate::house::digits(17);
+    dossier.extend(values(&[(crate::house::NUMBER, number.as_str())]));
     assert_eq!(
-        reason(release(&uwv, &ids[1]).await),
+        reason(uwv.release(&ids[1], &dossier).await),
         Reason::StateForbidsEvent,
         "prepared after the first was released"
     );
     desk.fetch(&ids[0]).await.unwrap();
     desk.complete(&ids[0], &today()).await.unwrap();
     assert_eq!(
-        reason(release(&uwv, &ids[1]).await),
+        reason(uwv.release(&ids[1], &dossier).await),
         Reason::StateForbidsEvent,
         "nor after it was completed"
     );

@@ -191,6 +191,15 @@ pub(crate) async fn enrol(client: &Client, name: &str, number: usize) -> PersonK
 /// The label of a person's number. It goes to every realm that tests hand over to, but not to the neutral one.
 pub(crate) const NUMBER: &str = "identiteit.bsn";
 
+/// Somebody whom a desk has under a point that is nobody's, as no library would make it at a realm with the BSN.
+pub(crate) fn nobody(client: &Client, name: &str) -> PersonKey {
+    let key = person(name);
+    let domain = format!("partner/{}/1", client.party()).parse().unwrap();
+    let drawn = [(key.clone(), vault::pseudonym::Pseudonym::random())];
+    client.store().keep_pseudonyms(&domain, &drawn).unwrap();
+    key
+}
+
 /// What is asked before a handover.
 pub(crate) fn preparation(to: &Identity, group: Option<GroupId>) -> Preparation {
     let labels = |values: &[(&str, &str)]| -> Vec<Label> {

@@ -5,8 +5,8 @@
 
 use crate::desk::Desk;
 use crate::house::{
-    DOSSIER, House, NUMBER, SUMMARY, decisions, digits, enrol, lines, offer, person, preparation,
-    reason, reason_of, today, values,
+    DOSSIER, House, NUMBER, SUMMARY, decisions, digits, enrol, lines, nobody, offer, person,
+    preparation, reason, reason_of, today, values,
 };
 use crate::laid::Laid;
 use client::{Client, ClientError, Proof};
@@ -17,7 +17,6 @@ use rules::reason::Reason;
 use rules::secret::Secret;
 use std::time::Duration;
 use tonic::transport::Channel;
-use vault::pseudonym::Pseudonym;
 use wire::handover::v1 as message;
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
 use wire::portal::v1 as portal_message;
@@ -118,11 +117,7 @@ async fn a_number_of_another_stops_the_handover_and_is_told_to_whom_it_belongs()
     let house = House::start().await;
     let (uwv, town) = (house.client("uwv").await, house.client("regio").await);
     let to = house.identity("regio");
-    let nobody = person("niemand");
-    let drawn = [(nobody.clone(), Pseudonym::random())];
-    uwv.store()
-        .keep_pseudonyms(&own_domain(&uwv), &drawn)
-        .unwrap();
+    let nobody = nobody(&uwv, "niemand");
     let handover = offer(&uwv, &nobody, &to).await;
     let handover = released((&uwv, &town), handover, 2).await;
 

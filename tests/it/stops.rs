@@ -151,8 +151,8 @@ async fn a_no_ends_what_stands_and_a_desk_hears_the_same_whatever_stood() {
     check_stopped(scene.desk.fetch(&released).await);
     // Another organisation's desk can't, whatever its right.
     let other = scene.house.client("elders").await;
-    other.enrol_without_number(&person("vreemd")).await.unwrap();
-    let (stranger, no) = (person("vreemd"), refusal(&scene, "elders"));
+    let stranger = crate::house::nobody(&other, "vreemd");
+    let no = refusal(&scene, "elders");
     assert!(other.assist_consent(&stranger, &no).await.is_err());
 }
 

@@ -6,7 +6,7 @@ use crate::cli::{in_days, said};
 use crate::consent::{Scene, withdrawal};
 use crate::database::Beside;
 use crate::desk::{Desk, prepare_request, request_id};
-use crate::house::{House, bsn, digits, enrol, person, preparation, program, reason_of, search};
+use crate::house::{House, bsn, digits, enrol, preparation, program, reason_of, search};
 use client::{Client, ClientError, PersonKey, Preparation};
 use rules::consent::{ConsentState, StatementEvent};
 use rules::id::{EntryId, PeerKind};
@@ -131,8 +131,7 @@ async fn an_officer_reads_of_a_uniform_refusal_what_its_desk_was_told() {
     let uwv = scene.house.client("uwv").await;
     let own = scene.house.identity("uwv-fg").client().unwrap();
     let asked = asked(&scene);
-    let nobody = person("nobody");
-    uwv.enrol_without_number(&nobody).await.unwrap();
+    let nobody = crate::house::nobody(&uwv, "nobody");
     let mut people = vec![("nobody", nobody)];
     for (place, kind) in KINDS.into_iter().enumerate() {
         let number = 80 + place;

@@ -249,16 +249,8 @@ impl Client {
         categories: &[Category],
     ) -> Result<Question, ClientError> {
         let directory = self.directory_not_ended().await?;
-        if self
-            .store()
-            .is_unbound(&self.own_domain(&directory)?, person)?
-        {
-            return Err(ClientError::Input {
-                what: "this person was made known without a number, so no question reaches them in the portal",
-                remedy: "register the consent together at your desk, or link the person first",
-            });
-        }
-        let (mut order, ciphertext) = self.order_about(&directory, person, OrderKind::Prepare)?;
+        let kind = self.asking_kind(&directory, person)?;
+        let (mut order, ciphertext) = self.order_about(&directory, person, kind)?;
         let relation = Relation {
             from: self.party().clone(),
             to: recipient.clone(),

@@ -97,15 +97,7 @@ impl Client {
             purpose: preparation.purpose.clone(),
         };
         let targets = prepare_targets(&directory, relation)?;
-        // A point that was drawn here is nobody's at the portal: the gateway is told so.
-        let unbound = self
-            .store()
-            .is_unbound(&self.own_domain(&directory)?, person)?;
-        let kind = if unbound {
-            OrderKind::Unbound
-        } else {
-            OrderKind::Prepare
-        };
+        let kind = self.asking_kind(&directory, person)?;
         let (mut order, ciphertext) = self.order_about(&directory, person, kind)?;
         order.targets = targets;
         order.purpose = preparation.purpose.to_string();
@@ -321,6 +313,21 @@ impl Client {
             kind: kind.number(),
         };
         Ok(self.run(message).await?.notice()?)
+    }
+
+    /// With which order is asked about a person. A point that was drawn here is nobody's at the portal: the gateway is
+    /// told so.
+    pub(super) fn asking_kind(
+        &self,
+        directory: &DirectoryCopy,
+        person: &PersonKey,
+    ) -> Result<OrderKind, ClientError> {
+        let domain = self.own_domain(directory)?;
+        Ok(if self.store().is_unbound(&domain, person)? {
+            OrderKind::Unbound
+        } else {
+            OrderKind::Prepare
+        })
     }
 
     /// The order's template and the source ciphertext: the person's pseudonym, encrypted afresh.

@@ -16,7 +16,7 @@ use rules::audit::Audience;
 use rules::feed::FeedKind;
 use rules::handover::Side;
 use rules::id::{Category, HandoverId, Party, Purpose, RequestId};
-use rules::pseudonym::{Order, OrderKind, Relation, TargetDomain};
+use rules::pseudonym::{Order, Relation, TargetDomain};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeSet;
 use store::Tx;
@@ -33,7 +33,7 @@ pub struct RequestConsent {
     pub purpose: Purpose,
     /// Categories of data.
     pub categories: BTreeSet<Category>,
-    /// The order PREPARE, decoded.
+    /// The order PREPARE or UNBOUND, decoded.
     pub order: Order,
     /// The order as signed.
     pub signed_order: SignedPaper,
@@ -74,7 +74,7 @@ impl RequestConsent {
             order.targets.get(TARGET_HANDLE),
             Some((TargetDomain::Relation { relation: named, .. }, _)) if *named == relation
         );
-        if order.kind != OrderKind::Prepare || !same {
+        if !order.kind.prepares() || !same {
             return Err(Refusal::new(Reason::OrderForbidden));
         }
         let edge = in_force

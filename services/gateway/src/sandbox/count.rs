@@ -21,6 +21,8 @@ const TRIAGE: &str = "triage.besluit";
 const MONITOR: &str = "MONITOR";
 /// Who takes the year's interventions.
 const NEUTRAL: &str = "neutraal";
+/// The label of a person's name.
+const NAME: &str = "identiteit.naam";
 
 /// Counts what lies opened in the recipients' own stores, and the neutral desk's own records.
 ///
@@ -66,14 +68,14 @@ pub(crate) async fn count(
         }
         add_to(&mut outcome.via_partner, group.clone());
         add_to(&mut outcome.interventions, (group.clone(), kind.clone()));
-        if let Some(person) = &record.person {
-            via_partner.insert((person.expose().to_owned(), group, kind));
+        if let Some(name) = field(NAME) {
+            via_partner.insert((name, group, kind));
         }
     }
     for one in site::read(&ground.identity(NEUTRAL)?)? {
         add_to(&mut outcome.via_site, one.group.clone());
-        let seen = (one.key, one.group, one.intervention);
-        // The desk knows the same person again by its own pseudonym, whichever way they came.
+        let seen = (one.name, one.group, one.intervention);
+        // The desk gets no numbers: it knows the same person again by the name in the dossier.
         if via_partner.contains(&seen) {
             add(&mut outcome.by_both);
         } else {

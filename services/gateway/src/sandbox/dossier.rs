@@ -108,8 +108,8 @@ pub(crate) type Fields = Vec<(&'static str, String)>;
 pub(crate) struct Parts {
     /// Every handover, in the order of the source's rows.
     pub(crate) cases: Vec<Case>,
-    /// Who came via the site, with the key of their own that the neutral desk gives them.
-    pub(crate) site: Vec<(Person, Recorded)>,
+    /// Who came via the site, as the neutral desk writes it down itself.
+    pub(crate) site: Vec<Recorded>,
 }
 
 /// Gives everybody of the year a part. `person` makes the invented person with a place in line.
@@ -122,13 +122,13 @@ pub(crate) fn parts(year: &Year, person: impl Fn(usize) -> Person) -> Parts {
         for (index, kind) in channels.partner.iter().enumerate() {
             let place = places.next().unwrap_or_default();
             if index < channels.both {
-                site.push(recorded(group, kind, person(place)));
+                site.push(recorded(group, kind, &person(place)));
             }
             cases.push(in_region(group, kind, index, person(place)));
         }
         for kind in &channels.site {
             let place = places.next().unwrap_or_default();
-            site.push(recorded(group, kind, person(place)));
+            site.push(recorded(group, kind, &person(place)));
         }
     }
     let outside = &year.out_of_region;
@@ -154,13 +154,12 @@ pub(crate) fn parts(year: &Year, person: impl Fn(usize) -> Person) -> Parts {
     Parts { cases, site }
 }
 
-fn recorded(group: &Group, kind: &str, person: Person) -> (Person, Recorded) {
-    let recorded = Recorded {
-        key: format!("site-{}", person.key),
+fn recorded(group: &Group, kind: &str, person: &Person) -> Recorded {
+    Recorded {
+        name: person.name.clone(),
         group: group.code.clone(),
         intervention: kind.to_owned(),
-    };
-    (person, recorded)
+    }
 }
 
 fn in_region(group: &Group, intervention: &str, index: usize, person: Person) -> Case {

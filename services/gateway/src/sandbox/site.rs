@@ -21,8 +21,8 @@ const PLACE: Place<'static> = Place {
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Recorded {
-    /// The desk's own key of the person.
-    pub(crate) key: String,
+    /// The name that the person left there.
+    pub(crate) name: String,
     /// The target group.
     pub(crate) group: String,
     /// The kind of intervention.

@@ -91,7 +91,7 @@ pub(crate) async fn play(
     let clients = open_clients(ground, progress).await?;
     let begun = Instant::now();
     let enrolled = enrol_all(&clients, year, &parts.cases, progress).await?;
-    record_at_site(ground, &clients, parts.site, progress).await?;
+    record_at_site(ground, &parts.site, progress)?;
     progress.say("people choose at the portal: consent given, refused, narrowed, withdrawn");
     let mut choices = choices::members(ground, &clients, &parts.cases, first_free).await?;
     let enrolling = begun.elapsed();
@@ -192,26 +192,16 @@ async fn enrol(
 }
 
 /// Those who came to the site: no handover, a record at the neutral desk itself.
-async fn record_at_site(
+fn record_at_site(
     ground: &Ground,
-    clients: &Clients,
-    people: Vec<(Person, Recorded)>,
+    records: &[Recorded],
     progress: &Progress,
 ) -> Result<(), SandboxError> {
     progress.say(&format!(
         "recording {} people at the neutral desk, who came via its site",
-        people.len()
+        records.len()
     ));
-    // The neutral desk gets no numbers: it knows them by its own key alone.
-    let desk = client_of(clients, NEUTRAL)?;
-    for (_, recorded) in &people {
-        let key = key(&recorded.key)?;
-        desk.enrol_without_number(&key)
-            .await
-            .map_err(at("enrolling"))?;
-    }
-    let records: Vec<_> = people.into_iter().map(|(_, recorded)| recorded).collect();
-    site::keep(&ground.identity(NEUTRAL)?, &records)
+    site::keep(&ground.identity(NEUTRAL)?, records)
 }
 
 /// All handovers, many at a time; the first of UWV is told step by step.
