@@ -130,7 +130,6 @@ async fn a_wrong_commitment_a_missing_holder_and_a_certificate_past_its_end_are_
             key_pem: Some(key_pem),
             begins: Some(2020),
             ends: Some(2021),
-            ..Wish::default()
         };
         let issued = own.issue(laid, "ended", wish);
         std::fs::copy(
