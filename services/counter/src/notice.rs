@@ -143,8 +143,7 @@ pub(crate) async fn was_sent(
     loaded: &Loaded,
     (to, kind): (Side, NoticeKind),
 ) -> Result<bool, Error> {
-    let notices = those(room, tx, loaded, (to, kind)).await?;
-    Ok(!notices.is_empty())
+    Ok(!those(room, tx, loaded, (to, kind)).await?.is_empty())
 }
 
 /// Starts a notice to one side of a handover, in the transaction of what caused it. While one of the kind is not

@@ -4,6 +4,9 @@
 //! on how the file is written: the file may be laid out anew without new signatures.
 
 use super::file::EdgeTimers;
+use super::{Directory, Edge, Peer, Realm};
+use crate::id::{DeskName, Oin};
+use crate::pseudonym::Relation;
 
 /// A kind of signed paper in the directory. Its name goes before the signed bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +98,76 @@ fn push(bytes: &mut Vec<u8>, part: &[u8]) {
 fn push_length(bytes: &mut Vec<u8>, length: usize) {
     // Eight octets: no length that fits in memory can be cut off.
     bytes.extend((length as u64).to_be_bytes());
+}
+
+impl Directory {
+    /// Every signature inside the file with the key and the bytes that it is over, other than those that stand in
+    /// `verified`, by the same key over the same bytes. All must verify.
+    #[must_use]
+    pub fn signatures(&self, verified: Option<&Self>) -> Vec<PaperSignature> {
+        let keys = self
+            .peers()
+            .flat_map(Peer::realms)
+            .filter(|realm| !verified.is_some_and(|other| self.shares_realm(other, realm)))
+            .filter_map(|realm| self.sealing_key_signature(realm));
+        let edges = self
+            .edges()
+            .filter(|edge| !verified.is_some_and(|other| self.shares_edge(other, edge)))
+            .flat_map(|edge| self.edge_signatures(edge))
+            .flatten();
+        keys.chain(edges).collect()
+    }
+
+    fn shares_realm(&self, other: &Self, realm: &Realm) -> bool {
+        let theirs = other.realm(&realm.party);
+        let Some(key) = &realm.sealing_key else {
+            return true;
+        };
+        theirs.is_some_and(|theirs| theirs.sealing_key.as_ref() == Some(key))
+            && self.shares_key(other, &realm.party.oin, &key.signed_by)
+    }
+
+    fn shares_edge(&self, other: &Self, edge: &Edge) -> bool {
+        let Relation { from, to, .. } = &edge.relation;
+        let theirs = other.edges.get(&edge.relation);
+        theirs.is_some_and(|theirs| theirs.contains(edge))
+            && self.shares_key(other, &from.oin, &edge.from_desk)
+            && self.shares_key(other, &to.oin, &edge.to_desk)
+    }
+
+    /// Whether a desk signs with the same key in another directory.
+    fn shares_key(&self, other: &Self, oin: &Oin, desk: &DeskName) -> bool {
+        let key = |directory: &Self| Some(directory.desk(oin, desk)?.signing_key);
+        key(self).is_some_and(|own| key(other) == Some(own))
+    }
+
+    fn sealing_key_signature(&self, realm: &Realm) -> Option<PaperSignature> {
+        let key = realm.sealing_key.as_ref()?;
+        Some(PaperSignature {
+            paper: Paper::SealingKey,
+            what: format!("sealing key of {}", realm.party),
+            signing_key: self.desk(&realm.party.oin, &key.signed_by)?.signing_key,
+            bytes: realm.signed_bytes()?,
+            signature: key.signature,
+        })
+    }
+
+    fn edge_signatures(&self, edge: &Edge) -> [Option<PaperSignature>; 2] {
+        let Relation { from, to, .. } = &edge.relation;
+        let sides = [
+            (from, &edge.from_desk, &edge.from_signature),
+            (to, &edge.to_desk, &edge.to_signature),
+        ];
+        sides.map(|(party, desk, signature)| {
+            Some(PaperSignature {
+                paper: Paper::Edge,
+                what: format!("edge {} signed by {party}", edge.relation),
+                signing_key: self.desk(&party.oin, desk)?.signing_key,
+                bytes: edge.signed_bytes(),
+                signature: *signature,
+            })
+        })
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A directory in a file, and every way in which one can be wrong.
 
 mod ending;
+mod realms;
 
 use super::{
     DeskFile, Directory, DirectoryFile, EdgeFile, EdgeTimers, PeerFile, RealmFile, RevokedFile,
@@ -10,11 +11,8 @@ use super::{Head, PartEntry, PartFile, join};
 use crate::clock::Timestamp;
 use crate::hex;
 use crate::id::{Oin, Party, PeerKind};
-use crate::limits::HOLDERS_MAX;
-use crate::limits::{DIRECTORY_PART_BYTES_MAX, DIRECTORY_PARTS_MAX};
+use crate::limits::{DIRECTORY_PART_BYTES_MAX, DIRECTORY_PARTS_MAX, HOLDERS_MAX};
 use crate::reason::{Outcome, Reason};
-
-mod realms;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
