@@ -62,7 +62,7 @@ impl Client {
         let values: Vec<_> = values.iter().collect();
         let to = (opened.sender, opened.purpose);
         let (manifest, report) =
-            self.seal_to(handover, to, &key, (&values, ManifestStage::Report))?;
+            self.seal_to(handover, to, &key, &values, ManifestStage::Report)?;
         let message = message::SendReportRequest {
             request_id: Vec::new(),
             handover_id: handover.bytes().to_vec(),

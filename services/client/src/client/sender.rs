@@ -391,7 +391,7 @@ impl Client {
         }
         let key = sealing_key(prepared, directory, &recipient, self.outbox.clock.now())?;
         let to = (recipient, purpose);
-        let (manifest, fields) = self.seal_to(handover, to, &key, (&sealable, stage))?;
+        let (manifest, fields) = self.seal_to(handover, to, &key, &sealable, stage)?;
         Ok(SealedSet {
             manifest,
             fields,
@@ -408,7 +408,8 @@ impl Client {
         handover: &HandoverId,
         (recipient, purpose): (Party, Purpose),
         key: &SealingKey,
-        (values, stage): (&[&(Label, Secret<Vec<u8>>)], ManifestStage),
+        values: &[&(Label, Secret<Vec<u8>>)],
+        stage: ManifestStage,
     ) -> Result<(message::SignedManifest, message::SealedFields), ClientError> {
         let fields: Vec<(Label, &[u8])> = values
             .iter()
