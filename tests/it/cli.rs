@@ -1,11 +1,10 @@
-//! The command line as somebody types it: what README and sandbox print, every verb in both forms, and
-//! every mistake that a newcomer makes.
+//! The command line as somebody types it: what README and sandbox print, every verb in both forms.
 //!
 //! Must never call the library in the place of the program: what is tried here is what is typed.
 
 mod days;
-mod mistakes;
 mod printed;
+mod second_sandbox;
 mod typed;
 mod unwritten;
 mod verbs;

@@ -7,7 +7,9 @@ use crate::cli::{in_days, said};
 use crate::consent::{Scene, withdrawal};
 use crate::database::Beside;
 use crate::desk::{Desk, prepare_request};
-use crate::house::{DOSSIER, House, SUMMARY, enrol, offer, preparation, program, values};
+use crate::house::{
+    DOSSIER, House, SUMMARY, enrol, offer, preparation, program, values, without_number,
+};
 use client::PersonKey;
 use rules::consent::{ConsentState, LinkCode, StatementEvent};
 use rules::handover::State;
@@ -175,7 +177,7 @@ async fn ask_without_consent(enrolled: bool) -> (Option<rules::reason::Reason>, 
     } else {
         crate::house::nobody(&uwv, "nobody")
     };
-    let mut asked = preparation(&house.identity("vakbond"), None);
+    let mut asked = without_number(preparation(&house.identity("vakbond"), None));
     asked.basis = "CONSENT".parse().unwrap();
     match uwv.prepare(&who, &asked).await {
         Err(client::ClientError::Refused(refused)) => (refused.reason, refused.message),

@@ -224,6 +224,14 @@ pub(crate) fn preparation(to: &Identity, group: Option<GroupId>) -> Preparation 
     }
 }
 
+/// The same to somebody who may not use the number.
+pub(crate) fn without_number(mut asked: Preparation) -> Preparation {
+    asked
+        .dossier_labels
+        .retain(|label| label.as_str() != NUMBER);
+    asked
+}
+
 /// Values to be sealed.
 pub(crate) fn values(pairs: &[(&str, &str)]) -> Vec<(Label, Secret<Vec<u8>>)> {
     pairs

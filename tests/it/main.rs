@@ -30,6 +30,7 @@ mod laid;
 mod leader;
 mod leak;
 mod manifest;
+mod mistakes;
 mod national;
 mod objection;
 mod outage;

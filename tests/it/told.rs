@@ -6,7 +6,9 @@ use crate::cli::{in_days, said};
 use crate::consent::{Scene, withdrawal};
 use crate::database::Beside;
 use crate::desk::{Desk, prepare_request, request_id};
-use crate::house::{House, bsn, digits, enrol, preparation, program, reason_of, search};
+use crate::house::{
+    House, bsn, digits, enrol, preparation, program, reason_of, search, without_number,
+};
 use client::{Client, ClientError, PersonKey, Preparation};
 use rules::consent::{ConsentState, StatementEvent};
 use rules::id::{EntryId, PeerKind};
@@ -31,7 +33,7 @@ const KINDS: [&str; 6] = [
 fn asked(scene: &Scene) -> Preparation {
     Preparation {
         basis: "CONSENT".parse().unwrap(),
-        ..preparation(&scene.house.identity("vakbond"), None)
+        ..without_number(preparation(&scene.house.identity("vakbond"), None))
     }
 }
 

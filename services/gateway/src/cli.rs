@@ -29,7 +29,7 @@ mod waiting;
 pub use arguments::{Verb, Who};
 
 use error::CliError;
-use output::{Answer, end, line, note, print, sentences};
+use output::{Answer, end, line, note, print, sentences, without_numbers};
 use session::Session;
 use std::process::ExitCode;
 use wire::policy::v1::ExplainDecisionRequest;
@@ -43,7 +43,7 @@ pub async fn run(who: &Who, verb: &Verb) -> ExitCode {
             if who.json && line(&error.json().to_string()).is_ok() {
                 return error.exit_code();
             }
-            note(sentences(&error.text()).trim_end());
+            note(sentences(&without_numbers(&error.text())).trim_end());
             error.exit_code()
         }
     }

@@ -48,14 +48,7 @@ pub async fn run() -> ExitCode {
     let typed = fitted(Arguments::command()).try_get_matches();
     let arguments = match typed.and_then(|typed| Arguments::from_arg_matches(&typed)) {
         Ok(arguments) => arguments,
-        Err(told) if told.use_stderr() => {
-            let text = told.render().to_string();
-            let value = json!({ "error": { "kind": "usage", "text": text } });
-            // What was typed cannot be read as a whole; whether a program typed it can.
-            let as_json = std::env::args_os().any(|argument| argument == "--json");
-            output::fail(text.trim_end(), as_json.then_some(&value));
-            return ExitCode::from(USAGE);
-        }
+        Err(told) if told.use_stderr() => return not_a_command(&told),
         // Help or the version, which was asked for.
         Err(told) => return output::end(output::settle(told.print()), ExitCode::SUCCESS),
     };
@@ -63,15 +56,24 @@ pub async fn run() -> ExitCode {
         && let Some(flag) = arguments.who.flag_of_a_desk()
     {
         let text = format!("`{flag}` is for what a desk does; this acts as no desk");
-        fitted(Arguments::command())
-            .error(ErrorKind::ArgumentConflict, text)
-            .exit();
+        let told = fitted(Arguments::command()).error(ErrorKind::ArgumentConflict, text);
+        return not_a_command(&told);
     }
     match arguments.command {
         Command::Sandbox(options) => sandbox::run(options, arguments.who.json).await,
         Command::Desk(verb) => cli::run(&arguments.who, &verb).await,
         Command::Operator(verb) => operator::run(verb, arguments.who.json).await,
     }
+}
+
+/// Says why what was typed is no command, to people and programs.
+fn not_a_command(told: &clap::Error) -> ExitCode {
+    let text = told.render().to_string();
+    let value = json!({ "error": { "kind": "usage", "text": text } });
+    // What was typed cannot be read as a whole; whether a program typed it can.
+    let as_json = std::env::args_os().any(|argument| argument == "--json");
+    output::fail(text.trim_end(), as_json.then_some(&value));
+    ExitCode::from(USAGE)
 }
 
 /// The same command line, of which usage and examples fit a terminal too: clap leaves the one as wide as it is, and breaks the

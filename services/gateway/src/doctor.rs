@@ -127,7 +127,7 @@ pub async fn run(path: &Path, json: bool) -> ExitCode {
         Ok(configuration) => configuration,
         Err(error) => {
             let text = causes(&error);
-            let value = json!({ "error": text });
+            let value = json!({ "error": { "kind": "failed", "text": text } });
             fail(&format!("sluis: {text}"), json.then_some(&value));
             return ExitCode::from(EXIT_USAGE);
         }

@@ -9,7 +9,7 @@ use crate::arguments::{
 };
 use crate::backup;
 use crate::cli::error::EXIT_UNWRITTEN;
-use crate::cli::output::{Answer, Reader, end, fail, note, print};
+use crate::cli::output::{Answer, Reader, end, fail, note, print, without_numbers};
 use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role};
 use crate::directories::{self, DirectoryCommandError};
@@ -60,8 +60,8 @@ pub async fn run(verb: OperatorVerb, json: bool) -> ExitCode {
             (printed, _) => end(printed, ExitCode::SUCCESS),
         },
         Err(error) => {
-            let text = causes(error.as_ref());
-            let value = json!({ "error": text });
+            let text = without_numbers(&causes(error.as_ref()));
+            let value = json!({ "error": { "kind": "failed", "text": text } });
             fail(&format!("sluis: {text}"), json.then_some(&value));
             ExitCode::FAILURE
         }

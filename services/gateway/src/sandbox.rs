@@ -173,7 +173,8 @@ pub async fn run(arguments: Arguments, as_json: bool) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(SandboxError::Unwritten(unwritten)) => end(Err(unwritten), ExitCode::SUCCESS),
         Err(error) => {
-            let value = serde_json::json!({ "error": error.to_string() });
+            let value =
+                serde_json::json!({ "error": { "kind": "failed", "text": error.to_string() } });
             fail(&format!("\nsandbox: {error}"), as_json.then_some(&value));
             ExitCode::FAILURE
         }

@@ -58,7 +58,7 @@ pub struct Person {
 #[derive(Args, Clone, Debug)]
 pub struct Page {
     /// So many at most, 1 to 1000.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub limit: u32,
     /// Where it goes on, as the page before says at its end.
     #[arg(long, default_value = "")]

@@ -3,7 +3,7 @@
 //! Must never print a field's value, a BSN or a key.
 
 use super::near::meant;
-use super::output::quoted;
+use super::output::{quoted, without_numbers};
 use client::{ClientError, ConnectCheckError, ConnectionError};
 use rules::reason::{Reason, Refusal, Violation};
 use serde_json::{Value, json};
@@ -153,7 +153,9 @@ impl CliError {
             } });
         }
         let Self::Client(ClientError::Refused(refused)) = self else {
-            return json!({ "error": { "kind": self.kind(), "text": self.to_string() } });
+            return json!({ "error": {
+                "kind": self.kind(), "text": without_numbers(&self.to_string()),
+            } });
         };
         let violations: Vec<_> = refused
             .violations

@@ -41,10 +41,17 @@ impl OfferFile {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| {
+        let file: Self = toml::from_str(text).map_err(|error| {
             let (line, message) = toml_fault(text, &error);
             format!("line {line}: {message}")
-        })
+        })?;
+        let mut fields = file.summary.iter().chain(&file.dossier);
+        match fields.find(|(_, value)| value.trim().is_empty()) {
+            Some((label, _)) => Err(format!(
+                "`{label}` has nothing in it; give it a value or leave it out"
+            )),
+            None => Ok(file),
+        }
     }
 }
 
@@ -67,6 +74,7 @@ mod tests {
             ("basis = \"SUWI_62_1\"", "basis = \"suwi\""),
             ("\"regio.pc4\"", "\"Regio PC4\""),
             ("[dossier]", "[dosier]"),
+            ("\"WW\"", "\" \""),
         ] {
             assert!(EXAMPLE.contains(from), "{from}");
             assert!(

@@ -6,7 +6,7 @@
 
 use super::error::EXIT_UNWRITTEN;
 use serde_json::Value;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 /// An answer in both forms.
@@ -97,12 +97,30 @@ pub fn fail(text: &str, value: Option<&Value>) {
         // It is said below as well, and the exit code says it in any case.
         drop(line(&value.to_string()));
     }
-    note(text);
+    // Whoever reads through a pipe gets whole lines, to search in.
+    let is_read_here = std::io::stderr().is_terminal() || std::env::var_os("COLUMNS").is_some();
+    if is_read_here {
+        note(sentences(&without_numbers(text)).trim_end());
+    } else {
+        note(text);
+    }
 }
 
 /// One line to standard error: progress, errors, hints.
 pub fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", escaped(text));
+    let _ = writeln!(std::io::stderr(), "{}", escaped(&without_numbers(text)));
+}
+
+/// The same text without the numbers that the system's errors carry: their words say what it is.
+#[must_use]
+pub fn without_numbers(text: &str) -> String {
+    const MARK: &str = " (os error ";
+    let mut parts = text.split(MARK);
+    let mut left = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        left.push_str(part.split_once(')').map_or(part, |(_, rest)| rest));
+    }
+    left
 }
 
 /// Columns that a line for people has at most.

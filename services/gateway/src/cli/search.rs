@@ -11,7 +11,7 @@ use super::near::unknown;
 use super::output::{Answer, folded, sentences};
 use super::session::Session;
 use clap::Args;
-use rules::id::{EntryId, Oin};
+use rules::id::{EntryId, HandoverId, Oin};
 use serde_json::{Value, json};
 use wire::audit::v1::{EntrySummary, SearchEntriesRequest};
 
@@ -46,8 +46,8 @@ pub struct Search {
     /// Only before this entry, `ent_…`: the next page, as the one before says.
     #[arg(long)]
     pub before: Option<String>,
-    /// Most entries to show.
-    #[arg(long, default_value_t = 100)]
+    /// Most entries to show, at least 1.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
     /// All entries, on one page.
     #[arg(long, conflicts_with = "limit")]
@@ -73,19 +73,25 @@ struct Found {
 /// As the call; or when something that is looked for is nobody's and nothing's.
 pub(crate) async fn search(session: &Session, asked: &Search) -> Result<Answer, CliError> {
     let handover_id = match &asked.handover {
-        Some(text) => Some(session.handover(text).await?.bytes().to_vec()),
+        // An officer's desk has no inbox in which a short id could be looked up.
+        Some(text) => Some(handover_id(text)?.bytes().to_vec()),
         None => None,
     };
     let before: Option<EntryId> = asked.before.as_deref().map(entry_id).transpose()?;
     let until = asked.until.as_deref().map(end_of).transpose()?;
     // The entry's own millisecond belongs to it: what is not before the entry is left out below.
     let before_millis = before.map(|id| id.drawn_at().millis().saturating_add(1));
+    let from = asked.from.as_deref().map(begin_of).transpose()?;
+    if from.zip(until).is_some_and(|(from, until)| until <= from) {
+        let what = "--until lies before --from";
+        return Err(CliError::usage(what, "give the earlier day to --from"));
+    }
     let request = SearchEntriesRequest {
         handover_id,
         peer_oin: peer(session, asked).await?,
         purpose: purpose(session, asked)?,
         subject_tag: None,
-        from_millis: asked.from.as_deref().map(begin_of).transpose()?,
+        from_millis: from,
         until_millis: before_millis.into_iter().chain(until).min(),
         page_size: 0,
         page_token: String::new(),
@@ -173,6 +179,15 @@ fn purpose(session: &Session, asked: &Search) -> Result<Option<String>, CliError
         return Ok(Some(typed.clone()));
     }
     Err(unknown("purpose", typed, known))
+}
+
+fn handover_id(text: &str) -> Result<HandoverId, CliError> {
+    text.parse().map_err(|_| {
+        CliError::usage(
+            "that is no handover's id",
+            "give the whole id, `hnd_` and 32 digits",
+        )
+    })
 }
 
 /// An entry's id.
