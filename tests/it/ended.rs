@@ -4,7 +4,7 @@
 //! Must never sleep past an end longer than the clock needs.
 
 use crate::controllers::{Controllers, directory, directory_text};
-use crate::house::{DOSSIER, enrol, offer, preparation, reason, release, values};
+use crate::house::{DOSSIER, bsn, enrol, offer, preparation, reason, release, values};
 use crate::laid::Laid;
 use client::{Client, ClientError, DirectoryError};
 use gateway::clock::SystemClock;
@@ -158,6 +158,7 @@ async fn a_key_holder_that_is_behind_says_so_until_it_has_the_newer_one() {
     let who = enrol(&uwv, "ww-1", 65).await;
     let day = Duration::from_secs(24 * 3_600);
     let once = uwv.once();
+    let portal = laid.client("portal").await;
     // The last one first: nobody is behind the one before.
     import(&laid, 2, day, &["holder-2"]).await;
     once.prepare(&who, &preparation(&to, None)).await.unwrap();
@@ -168,6 +169,8 @@ async fn a_key_holder_that_is_behind_says_so_until_it_has_the_newer_one() {
         laid.log("holder-2")
             .contains("this holder's directory is older")
     );
+    // Nobody who comes to look, to say no or to stop waits for that.
+    portal.login(&bsn(65)).await.unwrap();
     import(&laid, 3, day, &["holder-2"]).await;
     for resumed in uwv.resume().await.unwrap() {
         resumed.outcome.unwrap();

@@ -209,6 +209,40 @@ async fn without_a_holder_reading_goes_on_and_completing_waits() {
     assert!(fetched.person.is_some(), "kept once it was proven");
 }
 
+/// Has a number checked past the library: the reason of the refusal, or nothing.
+async fn checked(house: &House, town: &Client, handover: HandoverId) -> String {
+    let desk = Desk::with(house, "regio", town.clone());
+    let (order, ciphertext) = desk.enrolment(&crate::house::bsn(4)).await;
+    let order = rules::pseudonym::Order {
+        kind: OrderKind::Check,
+        parent: rules::id::OrderId::from_slice(&[7; 16]),
+        ..order
+    };
+    let question = message::CheckPersonRequest {
+        handover_id: handover.bytes().to_vec(),
+        order: Some(desk.signed(order)),
+        ciphertext: ciphertext.bytes().to_vec(),
+        release_vouchers: Vec::new(),
+    };
+    let mut stub = HandoverServiceClient::new(desk.connection.channel());
+    reason_of(&stub.check_person(question).await.unwrap_err())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn comparing_waits_while_the_person_objects() {
+    let house = House::start().await;
+    let (uwv, town) = (house.client("uwv").await, house.client("regio").await);
+    let to = house.identity("regio");
+    let who = enrol(&uwv, "klant", 4).await;
+    let handover = offer(&uwv, &who, &to).await;
+    let handover = released((&uwv, &town), handover, 4).await;
+    let wrong_parent = "ORDER_PARENT_INVALID";
+    assert_eq!(checked(&house, &town, handover).await, wrong_parent);
+    let portal = house.identity("portal").client().unwrap();
+    portal.object(&handover).await.unwrap();
+    assert_eq!(checked(&house, &town, handover).await, "OBJECTION_PENDING");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_is_checked_only_for_a_dossier_that_was_released_to_the_caller() {
     let house = House::start().await;

@@ -422,10 +422,10 @@ async fn tell_ended(
     if report.is_some() {
         tx.delete_report(ended.row.handover_id).await?;
     }
-    let fetched = report.and_then(|report| report.fetched_millis);
+    let was_read = report.is_some_and(|report| report.was_read);
     let holders = [
         (Side::Recipient, ended.row.opened_at.is_some()),
-        (Side::Sender, fetched.is_some()),
+        (Side::Sender, was_read),
     ];
     for (side, holds) in holders {
         let to = (side, kind);

@@ -37,6 +37,8 @@ pub const DIRECTORY_END_MILLIS_WARNING: i64 = 7 * DAY_MILLIS;
 pub const DIRECTORY_REST_BYTES_MAX: usize = 32 * 1024;
 /// Most controllers whose signatures come with a directory or a policy set.
 pub const CONTROLLERS_MAX: usize = 16;
+/// Most checks of the number in one dossier: one, and repeats after a fault. More would be trying numbers.
+pub const PERSON_CHECKS_MAX: u32 = 8;
 /// Most wrong fields that are told of one request.
 pub const VIOLATIONS_MAX: usize = 20;
 /// Most items in one batch (enrolment).

@@ -80,6 +80,17 @@ struct Number {
     bsn: Option<Bsn>,
 }
 
+impl Number {
+    /// What is reported where it is unequal: of another person; or that the field is wrong, where it is no number at all,
+    /// which says nothing about anybody.
+    const fn mismatch(&self) -> MismatchKind {
+        match self.bsn {
+            Some(_) => MismatchKind::Person,
+            None => MismatchKind::Fields,
+        }
+    }
+}
+
 impl Client {
     /// Compares, unless that was done for this very field before. The changes are to be kept with whatever else the
     /// fetch keeps.
@@ -115,7 +126,7 @@ impl Client {
             }
             (Proof::Unequal, _) => {
                 let labels = std::slice::from_ref(&number.label);
-                self.report(handover, MismatchKind::Person, labels).await?;
+                self.report(handover, number.mismatch(), labels).await?;
                 // What the report gave is newer than what was read.
                 (self.tell_person(evidence, &number).await?, None)
             }

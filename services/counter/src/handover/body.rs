@@ -72,6 +72,9 @@ pub struct Course {
     /// Whether the recipient found that the number in the dossier is of another person.
     #[serde(default)]
     pub person_unequal: bool,
+    /// How often the recipient had the number in the dossier converted.
+    #[serde(default)]
+    pub person_checks: u32,
     /// Whether the person of that number was told.
     #[serde(default)]
     pub mismatch_told: bool,
@@ -93,6 +96,9 @@ pub struct ReportCourse {
     pub sent_millis: i64,
     /// When the sender first fetched it, in milliseconds since 1970 UTC.
     pub fetched_millis: Option<i64>,
+    /// Whether the sender ever read one, this or one that it replaced: a stop reaches it with a notice.
+    #[serde(default)]
+    pub was_read: bool,
     /// Digest of the sender's sealing key that it was sealed to, in hexadecimal.
     pub key_sha256: String,
 }

@@ -13,6 +13,7 @@ use crate::serve::{Command, Room, Verdict};
 use rules::feed::FeedKind;
 use rules::handover::{Actor, Event};
 use rules::id::HandoverId;
+use rules::limits::PERSON_CHECKS_MAX;
 use rules::pseudonym::{Order, OrderKind};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::sync::Mutex;
@@ -53,9 +54,13 @@ impl NumberOrder {
     /// All that can be said without a holder: the state, and that the order is the caller's own and goes on from the
     /// release of this handover. A person is told only after the mismatch was reported.
     fn check(&self, room: &Room<'_>, loaded: &Loaded, aim: Aim) -> Result<Outcome<()>, Error> {
-        // The same row as the report's: while it is released, also while something waits.
+        // Comparing uses the person's number, as fetching does, and waits as that does; what was found may be told
+        // while something waits.
         let attempt = Attempt {
-            event: Event::ReportMismatch,
+            event: match aim {
+                Aim::Check => Event::Fetch,
+                Aim::Tell => Event::ReportMismatch,
+            },
             actor: Actor::Recipient,
             expected_revision: None,
         };
@@ -71,6 +76,8 @@ impl NumberOrder {
             Reason::OrderForbidden
         } else if parent.as_deref() != Some(course.release_order.as_str()) {
             Reason::OrderParentInvalid
+        } else if aim == Aim::Check && course.person_checks >= PERSON_CHECKS_MAX {
+            Reason::QuotaExceeded
         } else if aim == Aim::Tell && !course.person_unequal {
             Reason::StateForbidsEvent
         } else {
@@ -201,13 +208,18 @@ impl Command for CheckPerson<'_> {
         room: &'a Room<'a>,
         tx: &'a mut Tx<'_>,
     ) -> Result<Verdict<Converted>, Error> {
-        let loaded = match load_as(room, tx, self.request.handover, Actor::Recipient).await? {
+        let mut loaded = match load_as(room, tx, self.request.handover, Actor::Recipient).await? {
             Ok(loaded) => loaded,
             Err(verdict) => return Ok(verdict),
         };
         let record = loaded.record(room);
         if let Outcome::Refused(refusal) = self.request.check(room, &loaded, Aim::Check)? {
             return Ok(Verdict::refused(refusal, record));
+        }
+        if matches!(self.converted, Some(Outcome::Permitted(_))) {
+            let checks = &mut loaded.body.course.person_checks;
+            *checks = checks.saturating_add(1);
+            save(room, tx, &mut loaded).await?;
         }
         Ok(match &self.converted {
             Some(Outcome::Permitted(converted)) => Verdict::permitted(converted.clone(), record),

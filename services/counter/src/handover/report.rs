@@ -115,9 +115,12 @@ impl SendReport {
             sealed: row.sealed,
         };
         tx.put_report(&permit, id, &row).await?;
+        let former = loaded.body.course.report.as_ref();
+        let was_read = former.is_some_and(|former| former.was_read);
         loaded.body.course.report = Some(ReportCourse {
             sent_millis: now.millis(),
             fetched_millis: None,
+            was_read,
             key_sha256: key_name(&self.manifest.sealing_key_sha256),
         });
         // Whoever tells of a person holds something of theirs: a notice must reach it.
@@ -162,14 +165,15 @@ impl Command for SendReport {
             Err(verdict) => return Ok(verdict),
         };
         let mut record = loaded.record(room);
+        // What is refused is a line to the person as well.
+        if let Err(refusal) = loaded.count_line(room, tx).await? {
+            return Ok(Verdict::refused(refusal, record));
+        }
         let attempt = attempt(Event::SendReport, Actor::Recipient);
         let step = match judge(room, &loaded, attempt)? {
             Outcome::Permitted(step) => step,
             Outcome::Refused(refusal) => return refuse(room, tx, &loaded, (refusal, record)).await,
         };
-        if let Err(refusal) = loaded.count_line(room, tx).await? {
-            return Ok(Verdict::refused(refusal, record));
-        }
         if let Err(refusal) = self.check(room, &loaded) {
             return refuse(room, tx, &loaded, (refusal, record)).await;
         }
@@ -272,12 +276,13 @@ impl Command for FetchReport {
             Err(verdict) => return Ok(verdict),
         };
         let mut record = loaded.record(room);
+        // What is refused is a line to the person as well.
+        if let Err(refusal) = loaded.count_line(room, tx).await? {
+            return Ok(Verdict::refused(refusal, record));
+        }
         let attempt = attempt(Event::FetchReport, Actor::Sender);
         if let Outcome::Refused(refusal) = judge(room, &loaded, attempt)? {
             return refuse(room, tx, &loaded, (refusal, record)).await;
-        }
-        if let Err(refusal) = loaded.count_line(room, tx).await? {
-            return Ok(Verdict::refused(refusal, record));
         }
         if let Err(refusal) = stands(&loaded).and_then(|()| is_there(&loaded, room.call.now)) {
             return refuse(room, tx, &loaded, (refusal, record)).await;
@@ -366,6 +371,7 @@ async fn mark_fetched(room: &Room<'_>, tx: &mut Tx<'_>, loaded: &mut Loaded) -> 
         return Ok(());
     }
     report.fetched_millis = Some(now.millis());
+    report.was_read = true;
     save(room, tx, loaded).await?;
     let gone_at = now.plus_millis(REPORT_AGAIN_MILLIS);
     tx.shorten_report(loaded.row.handover_id, gone_at).await?;

@@ -206,7 +206,7 @@ impl Hearing<'_> {
         let own = self.directory.version();
         for Received { paper, .. } in &item.earlier {
             let (holder, theirs) = (&paper.holder, paper.directory_version);
-            if theirs > own {
+            if theirs > own && !is_the_persons_own(order.kind) {
                 tracing::warn!(%holder, theirs, own, "this holder's directory is older: import the newest one here");
                 return Err(Reason::DirectoryBehind);
             }
@@ -389,4 +389,10 @@ pub(crate) fn need(holds: bool, reason: Reason) -> Result<(), Reason> {
 /// Hops count from 1. There are as many as the directory has holders, so the number always fits.
 pub(crate) fn hop_number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// Whether the person stands behind the order: they come to look, to say no and to stop, and no directory that one holder
+/// lacks keeps them waiting.
+const fn is_the_persons_own(kind: OrderKind) -> bool {
+    matches!(kind, OrderKind::Login | OrderKind::Consent)
 }

@@ -83,8 +83,8 @@ pub(super) fn person_key(text: &str) -> Result<PersonKey, CliError> {
             Reason::BsnInText,
             "person",
             format!(
-                "looks like a BSN from character {at} on; use a key of your own administration. If it is one, \
-                 write one more digit before it"
+                "looks like a BSN from character {at} on; use a key of your own administration. If it is one that only \
+                 looks so, put a letter before it"
             ),
         )),
         error => CliError::usage(error.to_string(), "use your own key for this person"),

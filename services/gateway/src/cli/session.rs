@@ -10,6 +10,7 @@ use super::output::quoted;
 use super::short::{self, Kind};
 use client::{Client, InboxEvent};
 use rules::id::{HandoverId, NoticeId, Party};
+use rules::reason::Reason;
 use std::path::PathBuf;
 
 /// One identity at work.
@@ -110,7 +111,15 @@ impl Session {
         if let Some(id) = short::whole(text) {
             return Ok(id);
         }
-        let events = self.events().await?;
+        let events = self.events().await.map_err(|error| match &error {
+            CliError::Client(refused) if refused.reason() == Some(Reason::RightMissing) => {
+                CliError::usage(
+                    "short ids are looked up in the inbox, and this desk has none",
+                    "give the whole id, `hnd_` and 32 digits",
+                )
+            }
+            _ => error,
+        })?;
         short::find(text, HANDOVER, events.iter().map(|event| event.handover))
     }
 

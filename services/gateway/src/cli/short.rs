@@ -80,9 +80,9 @@ pub(crate) fn find<T: Display + Ord>(
             listed.push("…".to_owned());
         }
         let several = format!(
-            "`{typed}` may be {} {what}s:\n  {}",
+            "`{typed}` may be {} {what}s: {}",
             found.len(),
-            listed.join("\n  ")
+            listed.join(", ")
         );
         return Err(CliError::usage(
             several,
