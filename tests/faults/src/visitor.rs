@@ -162,7 +162,14 @@ impl Visitor {
             ..message::GetOverviewRequest::default()
         };
         let seen = ask!(self, get_overview, "GetOverview", request())?;
-        Some(seen.lines.into_iter().map(|line| line.sentence).collect())
+        // Lines that are equal are one line, which says how many.
+        let lines = seen.lines.into_iter();
+        let times = |count: i32| usize::try_from(count).unwrap_or(1).max(1);
+        Some(
+            lines
+                .flat_map(|line| std::iter::repeat_n(line.sentence, times(line.count)))
+                .collect(),
+        )
     }
 }
 
