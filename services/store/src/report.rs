@@ -20,9 +20,10 @@ const DELETE: Sql = sql!("DELETE FROM report WHERE handover_id = $1");
 const COUNT_GONE: Sql = sql!(
     "SELECT COUNT(*) AS reports FROM (SELECT 1 FROM report WHERE gone_at <= $1 LIMIT $2) AS found"
 );
+// Asked of the row itself as well: while this waited for it, a new report may have taken its place.
 const DELETE_GONE: Sql = sql!(
-    "DELETE FROM report WHERE handover_id IN (SELECT handover_id FROM report WHERE gone_at <= $1 \
-     ORDER BY gone_at LIMIT $2)"
+    "DELETE FROM report WHERE gone_at <= $1 AND handover_id IN \
+     (SELECT handover_id FROM report WHERE gone_at <= $1 ORDER BY gone_at LIMIT $2)"
 );
 
 /// The statements of this file, for the test that prepares each.
