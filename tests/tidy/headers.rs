@@ -38,7 +38,7 @@ fn wrong(text: &str, test: bool) -> Option<&'static str> {
 
 #[test]
 fn headers_are_judged() {
-    let good = "//! Reads the clock for everyone who needs the time.\n//! Must never be used below counter.\n";
+    let good = "//! Reads the clock for everyone who needs the time.\n//! Must never be used below the broker.\n";
     let silent = good.replace("never", "always");
     assert_eq!(wrong(good, false), None);
     assert!(wrong("use std::fmt;\n", true).is_some());

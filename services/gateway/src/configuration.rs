@@ -14,11 +14,11 @@ pub use fields::Mistake;
 
 use crate::door::budgets::Budgets;
 use crate::files::{toml_fault, toml_line};
+use broker::Limits;
 use client::connection::host_and_port;
 use client::credentials::TlsFiles;
-use counter::Limits;
-use counter::holder::QuotaLimits;
 use fields::Fields;
+use holder::QuotaLimits;
 use rules::hex;
 use rules::id::Oin;
 use std::collections::BTreeMap;

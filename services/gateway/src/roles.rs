@@ -49,7 +49,7 @@ pub enum StartError {
     Store(#[from] store::Error),
     /// The counter failed.
     #[error("what is stored cannot be used")]
-    Counter(#[from] counter::Error),
+    Counter(#[from] ::broker::Error),
     /// Several things are wrong.
     #[error("{} things are wrong:{}", .0.len(), .0.iter().map(|one| format!("\n- {}", causes(one))).collect::<String>())]
     Several(Vec<StartError>),
@@ -94,7 +94,7 @@ pub enum StartError {
     Context(#[from] broker::own_context::OwnContextError),
     /// The portal cannot start.
     #[error("the portal cannot start")]
-    Portal(#[from] counter::portal::PortalError),
+    Portal(#[from] ::portal::PortalError),
     /// The portal's own calls failed.
     #[error("the portal's call to the broker failed")]
     Client(#[from] client::error::ClientError),
@@ -109,7 +109,7 @@ pub enum StartError {
     Credentials(#[from] CredentialError),
     /// The key holder cannot start.
     #[error("the key holder cannot start: {0}")]
-    KeyHolder(#[from] counter::holder::StartError),
+    KeyHolder(#[from] ::holder::StartError),
     /// The server failed.
     #[error("the role cannot serve")]
     Serve(#[from] ServeError),

@@ -6,11 +6,11 @@
 use crate::desks::{dossier_labels, summary_labels};
 use crate::table::{Table, Target};
 use crate::times::Times;
-use counter::counter::InForce;
-use counter::decision::{Asked, Facts};
-use counter::directory::Signed;
+use broker::counter::InForce;
+use broker::decision::{Asked, Facts};
 use gateway::cli::identity::Identity;
 use gateway::clock::SystemClock;
+use papers::signed::Signed;
 use rules::clock::Clock as _;
 use rules::directory::Directory;
 use rules::id::{Label, Party};

@@ -5,12 +5,12 @@
 
 use crate::floor::{Floor, timed};
 use crate::table::{Table, Target};
+use broker::Caller;
 use client::paper::{Order, Signed, encode};
-use counter::Caller;
-use counter::holder::QuotaLimits;
 use gateway::clock::SystemClock;
 use gateway::configuration::{Configuration, DatabaseSettings, Role};
 use gateway::grpc::key_holder::KeyHolders;
+use holder::QuotaLimits;
 use rules::clock::{Clock as _, Random as _};
 use rules::directory::Directory;
 use rules::id::{OrderId, Party, PeerKind};

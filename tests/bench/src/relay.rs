@@ -2,8 +2,8 @@
 //!
 //! Must never do anything that a relay without privacy would not do.
 
+use broker::Caller;
 use client::credentials::{LiveCredentials, TlsFiles};
-use counter::Caller;
 use gateway::configuration::OinElement;
 use gateway::door::admission::Registry;
 use gateway::door::budgets::{Budgets, Ledger};

@@ -13,7 +13,7 @@ use super::session::Session;
 use super::statement::keep;
 use crate::clock::SystemClock;
 use client::Client;
-use counter::consent::author::{Author, Choice, Place};
+use papers::author::{Author, Choice, Place};
 use rules::clock::{Clock as _, Random as _, Timestamp};
 use rules::consent::{AuthenticationLevel, Language, Statement, StopCode};
 use rules::id::ConsentId;

@@ -9,7 +9,7 @@ use crate::files::{FileError, check_private};
 use crate::grpc::status::causes;
 use crate::roles::broker::day_keys::DayKeyFolder;
 use crate::roles::own_files;
-use counter::handover::day_of;
+use broker::handover::day_of;
 use rules::clock::Timestamp;
 use rules::limits::{DAY_KEY_DAYS_MAX, DAY_MILLIS};
 use std::collections::BTreeMap;

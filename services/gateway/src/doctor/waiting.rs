@@ -4,7 +4,7 @@
 
 use super::database::fault;
 use super::{Check, age, in_time};
-use counter::lead::OWN_WORK;
+use broker::lead::OWN_WORK;
 use rules::clock::Timestamp;
 use rules::limits::{DAY_MILLIS, HOUR_MILLIS, MINUTE_MILLIS};
 use store::examine::Examination;

@@ -14,7 +14,7 @@ use super::room::Line;
 use super::sums::Sums;
 use super::unread::Watchman;
 use crate::grpc::status::{self, Logged};
-use counter::Caller;
+use broker::Caller;
 use rules::directory::Directory;
 use rules::id::Oin;
 use rules::limits::DEADLINE_MILLIS_MAX;

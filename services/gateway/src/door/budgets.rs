@@ -4,7 +4,7 @@
 //! Must never let what one organisation does use up another's part, and must never let anything but the portal's own
 //! stops use up what is kept for them.
 
-use counter::Caller;
+use broker::Caller;
 use rules::id::{Oin, PeerKind};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

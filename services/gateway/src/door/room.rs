@@ -269,7 +269,7 @@ impl Hall {
 mod tests {
     use super::super::budgets::{Budgets, Part};
     use super::*;
-    use counter::Caller;
+    use broker::Caller;
     use rules::clock::Timestamp;
     use rules::id::PeerKind;
     use rules::reason::Reason;

@@ -5,9 +5,9 @@
 
 use super::call::{self, Incoming};
 use super::reading::{Reading, page_rows};
-use counter::Counter;
-use counter::audit::{GetEntry, SearchEntries};
-use counter::record::OpenedEntry;
+use broker::Counter;
+use broker::audit::{GetEntry, SearchEntries};
+use broker::record::OpenedEntry;
 use rules::clock::Timestamp;
 use rules::id::{EntryId, HandoverId, Party, Tag};
 use serde_json::Value;

@@ -5,9 +5,9 @@
 
 use super::reading::Reading;
 use super::status::{self, Logged};
-use counter::record::Record;
-use counter::serve::Command;
-use counter::{Answer, Call, Caller, Counter, Error, Promise};
+use broker::record::Record;
+use broker::serve::Command;
+use broker::{Answer, Call, Caller, Counter, Error, Promise};
 use rules::audit::Trace;
 use rules::id::RequestId;
 use rules::reason::{Outcome, Reason, Refusal};

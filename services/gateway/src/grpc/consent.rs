@@ -4,13 +4,13 @@
 
 use super::call::{Incoming, answer, arrived, promise, serve};
 use super::reading::Reading;
-use counter::consent::ask::RequestConsent;
-use counter::consent::change::{GetConsent, NarrowConsent};
-use counter::consent::invalidate::InvalidateConsent;
-use counter::consent::register::RegisterConsent;
-use counter::consent::withdraw::{Named, WithdrawConsent};
-use counter::record::Record;
-use counter::{Call, Counter};
+use broker::consent::ask::RequestConsent;
+use broker::consent::change::{GetConsent, NarrowConsent};
+use broker::consent::invalidate::InvalidateConsent;
+use broker::consent::register::RegisterConsent;
+use broker::consent::withdraw::{Named, WithdrawConsent};
+use broker::record::Record;
+use broker::{Call, Counter};
 use rules::consent::{CollectionMethod, ConsentRecord};
 use rules::id::{ConsentId, RequestId};
 use rules::limits::MANIFEST_LABELS_MAX;
@@ -223,7 +223,7 @@ pub fn record_message(record: &ConsentRecord) -> message::ConsentRecord {
         assisted_by: record
             .assisted_by
             .as_ref()
-            .map(|(oin, desk)| counter::consent::desk_text(oin, desk))
+            .map(|(oin, desk)| broker::consent::desk_text(oin, desk))
             .unwrap_or_default(),
         reflection_offered: record.reflection_offered,
         valid_from_millis: record.valid_from.millis(),

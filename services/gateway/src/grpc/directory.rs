@@ -6,8 +6,9 @@
 use super::status;
 use crate::clock::SystemClock;
 use crate::door::certificate::PeerCertificate;
-use counter::Caller;
-use counter::directory::{ControllerSignature, Imported};
+use broker::Caller;
+use papers::directory::Imported;
+use papers::signed::ControllerSignature;
 use rules::clock::Clock as _;
 use rules::directory::{Directory, Right};
 use rules::id::Oin;

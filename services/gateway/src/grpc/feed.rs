@@ -4,8 +4,9 @@
 
 use super::call::{Incoming, serve};
 use super::reading::Reading;
-use counter::Counter;
-use counter::feed::{AckFeed, FEED_LINES_MAX, FeedLine, PullFeed};
+use broker::Counter;
+use broker::feed::{AckFeed, FEED_LINES_MAX, PullFeed};
+use papers::feed::FeedLine;
 use rules::id::EntryId;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};

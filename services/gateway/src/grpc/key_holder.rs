@@ -8,7 +8,7 @@ use super::status;
 use client::paper::{
     ContextRequest, ContextStep, Form, Order, PaperError, Signed, Voucher, encode,
 };
-use counter::holder::{self, ConvertItem, Forms, Holder, HolderError, Hop, Issued, Received};
+use holder::{ConvertItem, Forms, Holder, HolderError, Hop, Issued, Received};
 use rules::limits::BATCH_ITEMS_MAX;
 use rules::reason::{Outcome, Reason, Refusal, Violation};
 use std::sync::Arc;

@@ -7,8 +7,8 @@ use super::consent::record_message;
 use super::directory::caller;
 use super::reading::Reading;
 use super::status;
-use counter::consent::author::{Choice, Narrowing};
-use counter::portal::{BlockView, Objected, Pages, Portal, PortalError, Remedy, Stopped};
+use papers::author::{Choice, Narrowing};
+use portal::{BlockView, Objected, Pages, Portal, PortalError, Remedy, Stopped};
 use rules::clock::Timestamp;
 use rules::consent::{Language, StopCode};
 use rules::id::{Category, ConsentId, HandoverId, Oin, Party, RequestId, Tag};
@@ -213,7 +213,7 @@ impl PortalService for Portals {
         };
         let overview = self.portal.overview(&request.session, &pages).await;
         let overview = answered(overview, None)?;
-        let line = |line: counter::portal::OverviewLine| message::OverviewLine {
+        let line = |line: portal::OverviewLine| message::OverviewLine {
             time_millis: line.time.millis(),
             sentence: line.sentence,
             count: number(line.count),

@@ -4,8 +4,8 @@
 
 use super::call::{Incoming, serve};
 use super::reading::Reading;
-use counter::Counter;
-use counter::portal_copy::{CopyRow, ListCopies, NAMES_MAX, PutCopies, TakeCopies};
+use broker::Counter;
+use broker::portal_copy::{CopyRow, ListCopies, NAMES_MAX, PutCopies, TakeCopies};
 use rules::limits::PORTAL_COPIES_AT_ONCE;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};

@@ -4,12 +4,12 @@
 
 use super::call::{Incoming, answer, arrived, promise, serve};
 use super::reading::Reading;
+use broker::counter::Converted;
+use broker::link::{Link, Login, RedeemLink};
+use broker::pseudonym::{Enrol, EnrolItem, OpenContext};
+use broker::record::Record;
+use broker::{Call, Counter, SignedPaper};
 use client::paper::{ContextRequest, Order, Signed};
-use counter::counter::Converted;
-use counter::link::{Link, Login, RedeemLink};
-use counter::pseudonym::{Enrol, EnrolItem, OpenContext};
-use counter::record::Record;
-use counter::{Call, Counter, SignedPaper};
 use rules::id::RequestId;
 use rules::reason::{Outcome, Reason};
 use std::sync::Arc;

@@ -5,11 +5,11 @@
 use super::call::{Incoming, answer, arrived, serve};
 use super::directory::signatures;
 use super::reading::Reading;
-use counter::Counter;
-use counter::directory::Signed;
-use counter::restoration::{
+use broker::Counter;
+use broker::restoration::{
     AcceptUnreadable, ConfirmResent, GetRestoration, KeptDirectory, OpenDoor,
 };
+use papers::signed::Signed;
 use rules::clock::Timestamp;
 use rules::id::{Oin, RequestId};
 use std::sync::Arc;

@@ -47,8 +47,8 @@ impl Logged {
     }
 }
 
-impl From<&counter::Promise> for Logged {
-    fn from(promise: &counter::Promise) -> Self {
+impl From<&broker::Promise> for Logged {
+    fn from(promise: &broker::Promise) -> Self {
         Self {
             entry_id: promise.entry_id,
             leaf_sha256: promise.leaf_sha256,
@@ -73,11 +73,7 @@ struct ErrorInfo {
 /// The status of a fault of ours. The caller learns the reason; what lies behind it goes to the
 /// operator's log, with the request id by which the two can be brought together.
 #[must_use]
-pub fn fault(
-    error: &counter::Error,
-    request: Option<RequestId>,
-    logged: Option<&Logged>,
-) -> Status {
+pub fn fault(error: &broker::Error, request: Option<RequestId>, logged: Option<&Logged>) -> Status {
     let reason = error.reason();
     let request_id = request.map(|request| request.to_string());
     let causes = causes(error);

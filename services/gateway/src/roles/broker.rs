@@ -29,15 +29,16 @@ use crate::grpc::restoration::Restorations;
 use crate::grpc::status::causes;
 use crate::limited;
 use crate::serving::{self, Mounted};
+use ::broker::counter::InForce;
+use ::broker::directory::stored;
+use ::broker::{Caller, Counter, Keys, Settings};
 use chain::Chain;
 use client::connection::Connection;
 use client::credentials::LiveCredentials;
 use context_keys::ContextKeys;
-use counter::counter::InForce;
-use counter::directory::{PolicyFiles, Signed, stored};
-use counter::{Caller, Counter, Keys, Settings};
 use day_keys::DayKeyFolder;
 use own_context::Opening;
+use papers::signed::{PolicyFiles, Signed};
 use rules::clock::Clock;
 use rules::directory::Directory;
 use rules::hex;
@@ -370,11 +371,11 @@ async fn found(
 
 /// The controllers, as the counter knows them.
 #[must_use]
-pub fn controllers(configuration: &Configuration) -> Vec<counter::counter::Controller> {
+pub fn controllers(configuration: &Configuration) -> Vec<papers::signed::Controller> {
     configuration
         .controllers
         .iter()
-        .map(|controller| counter::counter::Controller {
+        .map(|controller| papers::signed::Controller {
             name: controller.name.clone(),
             key: VerifyingKey::from_bytes(controller.public_key),
         })

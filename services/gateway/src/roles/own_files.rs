@@ -12,10 +12,9 @@ use crate::door::reload::settings;
 use crate::files::{self, FileError, check_private};
 use crate::policies;
 use client::credentials::Credentials;
-use counter::directory::{
-    ControllerSignature, PolicyFiles, Signed, verify_directory, verify_policy_set,
-};
-use counter::holder::Pinned;
+use holder::Pinned;
+use papers::directory::verify_directory;
+use papers::signed::{ControllerSignature, PolicyFiles, Signed, verify_policy_set};
 use rules::clock::Clock as _;
 use rules::directory::Directory;
 use rules::policy::PolicyBundle;

@@ -19,6 +19,8 @@ use crate::grpc::portal::Portals;
 use crate::grpc::status;
 use crate::limited;
 use crate::serving::{self, Mounted};
+use ::broker::Caller;
+use ::portal::{Broker, Identities, Need, Parts, Portal};
 use broker::RemoteBroker;
 use client::connection::Connection;
 use client::credentials::LiveCredentials;
@@ -26,9 +28,8 @@ use client::directory::{Controller, DirectoryCopy, DirectoryError};
 use client::identity::{Identity, Trust};
 use client::store::Store;
 use client::{Client, ClientParts, RetryPolicy};
-use counter::Caller;
-use counter::directory::{Came, Imported, Signed, Waiting};
-use counter::portal::{Broker, Identities, Need, Parts, Portal};
+use papers::directory::{Came, Imported, Waiting};
+use papers::signed::Signed;
 use rules::clock::Clock;
 use rules::directory::{Directory, head};
 use rules::hex;
@@ -461,8 +462,8 @@ impl PortalStanding {
 }
 
 /// A controller as the counter knows it.
-fn signer(controller: &Controller) -> counter::counter::Controller {
-    counter::counter::Controller {
+fn signer(controller: &Controller) -> papers::signed::Controller {
+    papers::signed::Controller {
         name: controller.name.clone(),
         key: controller.key,
     }

@@ -12,7 +12,7 @@ use crate::cli::assist::Draft;
 use crate::cli::portal::{Portal, ask, request_id};
 use crate::clock::SystemClock;
 use client::{Client, PersonKey};
-use counter::consent::author::{Choice, Place};
+use papers::author::{Choice, Place};
 use rules::calendar::Day;
 use rules::clock::{Clock as _, Timestamp};
 use rules::consent::{AuthenticationLevel, Language, StopCode};

@@ -3,9 +3,9 @@
 //! Must never ask the database for a caller: it is looked at at its own pace, however many ask.
 
 use super::stop;
-use counter::Counter;
-use counter::holder::Holder;
-use counter::portal::Portal;
+use broker::Counter;
+use holder::Holder;
+use portal::Portal;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -8,9 +8,9 @@ use crate::configuration::{
 use crate::door::budgets::Budgets;
 use crate::door::certificate::PeerCertificate;
 use crate::grpc::directory::{Boxed, Directories, Standing};
+use broker::Caller;
 use client::connection::Connection;
 use client::credentials::{LiveCredentials, TlsFiles};
-use counter::Caller;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rules::id::{Oin, Party, PeerKind};
 use rules::reason::Reason;

@@ -3,13 +3,13 @@
 //! Must never add anything that the counter did not say.
 
 use crate::grpc::call;
-use counter::handover::HandoverReceipt;
-use counter::handover::body::{SealedFields, SignedManifest};
-use counter::handover::offer::ReadOut;
-use counter::handover::view::HandoverView;
-use counter::inbox::InboxItem;
-use counter::notice::NoticeView;
-use counter::{Promise, SignedPaper};
+use broker::handover::HandoverReceipt;
+use broker::handover::body::{SealedFields, SignedManifest};
+use broker::handover::offer::ReadOut;
+use broker::handover::view::HandoverView;
+use broker::inbox::InboxItem;
+use broker::notice::NoticeView;
+use broker::{Promise, SignedPaper};
 use rules::clock::Timestamp;
 use rules::id::Label;
 use wire::handover::v1 as message;

@@ -4,13 +4,13 @@
 //! and must never change an order on the way: the holders check bytes as signed.
 
 use super::context_keys::ContextKeys;
+use broker::counter::{Boxed, ContextWalk, ConversionRequest, Converted, KeyHolders, SealedShare};
+use broker::{Error, SignedPaper};
 use client::connection::Connection;
 use client::paper::{
     ContextRequest, ContextStep, Expectation, HolderKey, Order, Signed, Voucher, verify_final_keys,
     verify_vouchers,
 };
-use counter::counter::{Boxed, ContextWalk, ConversionRequest, Converted, KeyHolders, SealedShare};
-use counter::{Error, SignedPaper};
 use rules::clock::Timestamp;
 use rules::directory::Directory;
 use rules::id::{DeskName, Oin, Tag};

@@ -3,7 +3,7 @@
 //!
 //! Must never replace a key that is there: a context that is opened twice under two keys is a fault.
 
-use counter::Error;
+use broker::Error;
 use rules::clock::{Clock, Timestamp};
 use rules::pseudonym::Context;
 use rules::reason::Reason;

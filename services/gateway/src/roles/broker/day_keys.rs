@@ -3,8 +3,8 @@
 //! Must never keep a key beyond its time: with it goes, for good, whatever only it could open.
 
 use crate::files::{self, FileError};
-use counter::Counter;
-use counter::handover::day_of;
+use broker::Counter;
+use broker::handover::day_of;
 use rules::clock::Timestamp;
 use rules::hex;
 use rules::limits::DAY_KEY_DAYS_MAX;

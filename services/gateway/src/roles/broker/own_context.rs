@@ -6,9 +6,9 @@
 
 use super::chain::Chain;
 use super::context_keys::{Find, Keep, row_label};
+use broker::counter::{ContextWalk, SealedShare};
+use broker::{Error, SignedPaper};
 use client::paper::{ContextRequest, ContextStep, HolderKey, Signed};
-use counter::counter::{ContextWalk, SealedShare};
-use counter::{Error, SignedPaper};
 use rules::clock::{Clock, Timestamp};
 use rules::directory::{Directory, Right};
 use rules::id::{DeskName, Oin};

@@ -8,8 +8,8 @@ use crate::clock::SystemClock;
 use crate::files::FileError;
 use crate::grpc::status::causes;
 use crate::serving;
-use counter::Counter;
-use counter::lead::Candidate;
+use broker::Counter;
+use broker::lead::Candidate;
 use rules::clock::{ClockWatch, Reading, Standing, Timestamp};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,7 @@ const TIMERS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often it is looked whether something follows from a stop.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a broker looks whether it has the lead. With the time that a lease is held
-/// ([`LEASE_MILLIS`](counter::lead::LEASE_MILLIS)) it bounds how long nobody does the work when one is gone: ten seconds.
+/// ([`LEASE_MILLIS`](broker::lead::LEASE_MILLIS)) it bounds how long nobody does the work when one is gone: ten seconds.
 const LEAD_INTERVAL: Duration = Duration::from_secs(2);
 /// How often it is looked whether something has been kept long enough.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);

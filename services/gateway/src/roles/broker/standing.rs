@@ -9,8 +9,8 @@ use crate::grpc::call::{Incoming, answer, arrived};
 use crate::grpc::directory::{Boxed, Standing, imported, parts, signatures};
 use crate::grpc::reading::Reading;
 use crate::grpc::status::{self, Logged};
-use counter::directory::{Signed, decode_signatures};
-use counter::{Answer, Call, Caller, Counter};
+use broker::{Answer, Call, Caller, Counter};
+use papers::signed::{Signed, decode_signatures};
 use rules::audit::{Stranger, Trace};
 use rules::clock::Timestamp;
 use rules::directory::head;
@@ -87,7 +87,7 @@ impl Registry for BrokerStanding {
 
 /// The line of a refusal. When it could not be written the caller is refused all the same, and the
 /// operator hears of it.
-fn line_of(written: Result<Answer<()>, counter::Error>) -> Option<Logged> {
+fn line_of(written: Result<Answer<()>, broker::Error>) -> Option<Logged> {
     match written {
         Ok(answer) => Some(Logged::from(&answer.promise)),
         Err(fault) => {

@@ -7,11 +7,9 @@ use client::directory::DirectoryCopy;
 use client::{
     Client, ClientError, EncryptedPerson, FeedLine as Sent, PortalCopy, PortalPseudonyms,
 };
-use counter::counter::Boxed;
-use counter::feed::{FeedLine, Told};
-use counter::portal::{
-    Asking, Broker, CopyAtBroker, ENCRYPTED_PERSON_BYTES, PortalError, Standing,
-};
+use papers::feed::{FeedLine, Told};
+use portal::Boxed;
+use portal::{Asking, Broker, CopyAtBroker, ENCRYPTED_PERSON_BYTES, PortalError, Standing};
 use rules::clock::Timestamp;
 use rules::consent::{LinkCode, Statement, StopCode};
 use rules::directory::Directory;

@@ -4,7 +4,7 @@
 
 use crate::grpc::status;
 use crate::serving;
-use counter::portal::{Need, Portal, PortalError};
+use portal::{Need, Portal, PortalError};
 use std::time::Duration;
 use tokio::sync::watch;
 

@@ -1,0 +1,37 @@
+//! The broker (makelaar): the use cases, one command per kind of request, and the only order of work.
+//!
+//! gRPC, pages and command line come to the same desk and get the same treatment. Must never see
+//! a wire type, a web framework or a socket, and must never answer before the log line is committed.
+
+pub mod audit;
+pub mod call;
+pub mod consent;
+pub mod consequence;
+pub mod counter;
+pub mod decision;
+pub mod directory;
+pub mod error;
+pub mod feed;
+pub mod handover;
+pub mod inbox;
+pub mod lead;
+mod lines;
+pub mod link;
+mod note;
+pub mod notice;
+pub mod policy;
+pub mod portal_copy;
+pub mod pseudonym;
+pub mod record;
+pub mod restoration;
+pub mod retention;
+pub mod rowkey;
+pub mod sealed_person;
+pub mod serve;
+#[cfg(test)]
+mod tests;
+pub mod timers;
+
+pub use call::{Answer, Call, Caller, Promise, SignedPaper};
+pub use counter::{Counter, Keys, Limits, Settings};
+pub use error::Error;

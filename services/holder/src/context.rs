@@ -1,0 +1,241 @@
+//! A holder's part in opening a context: one step of the walk, and the end of it kept.
+//!
+//! Must never hand a share to anyone but the context's owner as the own directory knows it, and must
+//! never keep the end of a walk that it has not checked from the first point on.
+
+use crate::convert::{hop_number, need};
+use crate::own_directory::voucher_key;
+use crate::paper::{ContextRequest, ContextStep, Issued, Received};
+use crate::{Holder, HolderError};
+use rules::clock::Timestamp;
+use rules::directory::{Directory, Right};
+use rules::id::Oin;
+use rules::limits::{CLOCK_SKEW_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX};
+use rules::reason::{Outcome, Reason, Refusal};
+use std::collections::BTreeMap;
+use vault::context::{HolderCommitment, Step, first_point, verify_walk};
+use vault::digest::sha256;
+use vault::pseudonym::ContextPoint;
+use vault::sealing::{SealedShare, SealingKey, seal_share};
+use vault::sign::{Paper, Signature, VerifyingKey};
+
+/// The commitments of all holders, pinned when each was admitted.
+pub type Pinned = BTreeMap<Oin, HolderCommitment>;
+
+/// What a holder gives to the opening of a context.
+#[derive(Clone, Debug)]
+pub struct StepMade {
+    /// The step.
+    pub step: Issued,
+    /// The share, sealed to the owner.
+    pub share: SealedShare,
+    /// The holder's signature over the sealed share.
+    pub share_signature: Signature,
+}
+
+/// What is signed over a sealed share: the context's label, a zero octet, encapsulation and sealed share
+/// (`sluis.pseudonym.v1.SealedShare`).
+#[must_use]
+pub fn share_bytes(context_label: &str, share: &SealedShare) -> Vec<u8> {
+    [
+        context_label.as_bytes(),
+        b"\0",
+        &share.encapsulation,
+        &share.sealed,
+    ]
+    .concat()
+}
+
+impl Holder {
+    /// Makes this holder's step and seals its share to the owner. Asking again gives another proof of
+    /// the same step.
+    ///
+    /// Refuses with the reasons of the owner's desk (`OIN_UNKNOWN`, `DESK_UNKNOWN`,
+    /// `CERTIFICATE_REVOKED`, `RIGHT_MISSING`), `CONTEXT_UNKNOWN` (not the number that the directory
+    /// has), `RECEIVER_NOT_READY` (no sealing key) and `CONTEXT_REQUEST_INVALID`.
+    ///
+    /// # Errors
+    /// When the vault cannot make the step, or the clock is not gone by.
+    pub fn step(
+        &self,
+        request: &Received<ContextRequest>,
+        earlier: &[Received<ContextStep>],
+    ) -> Result<Outcome<StepMade>, HolderError> {
+        let now = self.now()?;
+        match self.checked_step(request, earlier, now) {
+            Ok((owner, hop, previous)) => self
+                .make_step(&request.paper, (&owner, hop, &previous), now)
+                .map(Outcome::Permitted),
+            Err(reason) => {
+                tracing::info!(reason = reason.code(), "a context step was refused");
+                Ok(Outcome::Refused(Refusal::new(reason)))
+            }
+        }
+    }
+
+    fn checked_step(
+        &self,
+        request: &Received<ContextRequest>,
+        earlier: &[Received<ContextStep>],
+        now: Timestamp,
+    ) -> Result<(SealingKey, u32, ContextPoint), Reason> {
+        let directory = self.directory();
+        let owner = check_request(&directory, request, now)?;
+        let place = directory
+            .holders()
+            .iter()
+            .position(|walker| walker == self.oin())
+            .ok_or(Reason::ContextRequestInvalid)?;
+        need(earlier.len() == place, Reason::ContextRequestInvalid)?;
+        let previous = if earlier.is_empty() {
+            first_point()
+        } else {
+            check_walk(&directory, self.pinned(), &request.paper, earlier)?
+        };
+        Ok((owner, hop_number(place), previous))
+    }
+
+    fn make_step(
+        &self,
+        request: &ContextRequest,
+        (owner, hop, previous): (&SealingKey, u32, &ContextPoint),
+        now: Timestamp,
+    ) -> Result<StepMade, HolderError> {
+        let label = request.context.to_string();
+        let made = self
+            .keys()
+            .context_step(&label, previous)
+            .map_err(|_| HolderError::Vault("a context step"))?;
+        let bytes = self.forms().step(&ContextStep {
+            context: request.context.clone(),
+            hop,
+            holder: self.oin().clone(),
+            previous_point: *made.previous.bytes(),
+            point: *made.point.bytes(),
+            share_commitment: made.share_commitment,
+            proof: made.proof,
+            time: now,
+        });
+        let signature = self.signing().sign(Paper::ContextStep, &bytes);
+        let share = self
+            .keys()
+            .context_share(&label)
+            .map_err(|_| HolderError::Vault("a context share"))?;
+        let share = seal_share(owner, &label, &share.to_secret())
+            .map_err(|_| HolderError::Vault("a sealed share"))?;
+        let share_signature = self
+            .signing()
+            .sign(Paper::ContextShare, &share_bytes(&label, &share));
+        Ok(StepMade {
+            step: Issued { bytes, signature },
+            share,
+            share_signature,
+        })
+    }
+
+    /// Checks the whole walk, this holder's own step included, and keeps its end: the context's public
+    /// key. The same end again is answered alike; another one is refused.
+    ///
+    /// Refuses as [`Holder::step`].
+    ///
+    /// # Errors
+    /// When the database fails, or the clock is not gone by.
+    pub async fn close(
+        &self,
+        request: &Received<ContextRequest>,
+        steps: &[Received<ContextStep>],
+    ) -> Result<Outcome<[u8; 32]>, HolderError> {
+        let refused = |reason: Reason| {
+            tracing::info!(reason = reason.code(), "the end of a walk was refused");
+            Ok(Outcome::Refused(Refusal::new(reason)))
+        };
+        let (directory, now) = (self.directory(), self.now()?);
+        let checked = check_request(&directory, request, now).and_then(|_| {
+            let is_whole = steps.len() == directory.holders().len()
+                && directory.holders().contains(self.oin());
+            need(is_whole, Reason::ContextRequestInvalid)?;
+            check_walk(&directory, self.pinned(), &request.paper, steps)
+        });
+        let end = match checked {
+            Ok(end) => end,
+            Err(reason) => return refused(reason),
+        };
+        let stands = self
+            .registry()
+            .close(&request.paper.context, &end, now)
+            .await?;
+        if stands == end {
+            Ok(Outcome::Permitted(*stands.bytes()))
+        } else {
+            refused(Reason::ContextRequestInvalid)
+        }
+    }
+}
+
+/// The request is fresh, signed by a representing desk of the owner, for the context that the directory
+/// has now. Gives the owner's sealing key, as the directory has it.
+fn check_request(
+    directory: &Directory,
+    request: &Received<ContextRequest>,
+    now: Timestamp,
+) -> Result<SealingKey, Reason> {
+    let paper = &request.paper;
+    need(!directory.has_ended(now), Reason::DirectoryExpired)?;
+    let owner = directory.member(&paper.owner, &paper.desk)?;
+    let key = VerifyingKey::from_bytes(owner.desk.signing_key);
+    let is_own = owner.party() == paper.context.party;
+    need(
+        is_own && request.is_signed_by(&key, Paper::ContextRequest),
+        Reason::ContextRequestInvalid,
+    )?;
+    need(owner.has(Right::Represent), Reason::RightMissing)?;
+    let age_millis = now.millis_since(paper.time);
+    need(
+        (-CLOCK_SKEW_MILLIS_MAX..=ORDER_WINDOW_MILLIS_MAX).contains(&age_millis),
+        Reason::ContextRequestInvalid,
+    )?;
+    let realm = directory
+        .realm(&paper.context.party)
+        .filter(|realm| realm.context == paper.context.number)
+        .ok_or(Reason::ContextUnknown)?;
+    let sealing = directory
+        .sealing_key(&realm.party, now)
+        .ok_or(Reason::ReceiverNotReady)?;
+    need(
+        sha256(&sealing.public_key) == paper.sealing_key_sha256,
+        Reason::ContextRequestInvalid,
+    )?;
+    SealingKey::parse(&sealing.public_key).map_err(|_| Reason::ReceiverNotReady)
+}
+
+/// The steps are by the holders whose turn it was, about this context, signed, joined from the first
+/// point on and proven against the pinned commitments. Gives the last point.
+fn check_walk(
+    directory: &Directory,
+    pinned: &Pinned,
+    request: &ContextRequest,
+    steps: &[Received<ContextStep>],
+) -> Result<ContextPoint, Reason> {
+    let mut walk = Vec::with_capacity(steps.len());
+    for (index, (received, walker)) in steps.iter().zip(directory.holders()).enumerate() {
+        let step = &received.paper;
+        let fits = step.context == request.context
+            && step.hop == hop_number(index)
+            && step.holder == *walker;
+        let key = voucher_key(directory, walker).ok_or(Reason::ContextRequestInvalid)?;
+        need(
+            fits && received.is_signed_by(&key, Paper::ContextStep),
+            Reason::ContextRequestInvalid,
+        )?;
+        let commitment = pinned.get(walker).ok_or(Reason::ContextRequestInvalid)?;
+        let parse = |bytes: &[u8; 32]| ContextPoint::parse(bytes).map_err(|_| Reason::PointInvalid);
+        let step = Step {
+            previous: parse(&step.previous_point)?,
+            point: parse(&step.point)?,
+            share_commitment: step.share_commitment,
+            proof: step.proof.clone(),
+        };
+        walk.push((*commitment, step));
+    }
+    verify_walk(&walk).map_err(|_| Reason::ContextRequestInvalid)
+}
