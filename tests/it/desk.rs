@@ -4,10 +4,10 @@
 //! Must never be used where the library can do the same: what partners run is what is to be tested.
 
 use crate::house::{DOSSIER, Folder};
-use client::paper::{Manifest, ManifestStage, Signed, SignedManifest};
 use client::{Client, Connection, DirectoryCopy, PersonKey, Preparation};
 use gateway::cli::identity::Identity;
 use gateway::clock::SystemClock;
+use papers::paper::{Manifest, ManifestStage, Signed, SignedManifest};
 use rules::clock::{Clock as _, Timestamp};
 use rules::consent::ConsentRecord;
 use rules::id::{HandoverId, Label, OrderId, RequestId};
@@ -316,7 +316,7 @@ impl Desk {
         let (sealing_key, _) = directory.sealing_key(&recipient, now()).unwrap();
         let listed = fields
             .iter()
-            .map(|(label, sealed)| client::paper::ManifestField {
+            .map(|(label, sealed)| papers::paper::ManifestField {
                 label: label.clone(),
                 sealed_sha256: sha256(sealed),
             });

@@ -6,8 +6,8 @@
 use crate::desk::{Desk, Fields, request_id};
 use crate::house::{House, SUMMARY, enrol, preparation, reason_of, values};
 use client::PersonKey;
-use client::paper::{Manifest, ManifestStage};
 use gateway::cli::identity::Identity;
+use papers::paper::{Manifest, ManifestStage};
 use rules::handover::State;
 use rules::id::{HandoverId, Label};
 use rules::limits::{

@@ -9,8 +9,8 @@ use crate::house::{
     DOSSIER, House, SUMMARY, bsn, decisions, enrol, offer, preparation, reason_of, values,
 };
 use client::PersonKey;
-use client::paper::{NoticeAnswer, Signed};
 use gateway::clock::SystemClock;
+use papers::paper::{NoticeAnswer, Signed};
 use rules::clock::Clock as _;
 use rules::handover::{CancelCode, InboxKind, State};
 use rules::id::{HandoverId, NoticeId, OrderId};

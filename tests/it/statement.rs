@@ -9,7 +9,7 @@ use crate::database::Beside;
 use crate::desk::{Desk, key_of, request_id};
 use crate::house::{bsn, digits, person, program, reason, reason_of};
 use client::Client;
-use client::paper::Signed;
+use papers::paper::Signed;
 use rules::consent::{CollectionMethod, ConsentState, Statement, StatementEvent};
 use rules::handover::State;
 use rules::id::{ConsentId, PeerKind};

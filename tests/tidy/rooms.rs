@@ -15,12 +15,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rules", &[]),
     ("vault", &["rules"]),
     ("store", &["rules"]),
-    ("papers", &["vault", "rules"]),
+    ("papers", &["wire", "vault", "rules"]),
     // None of the three sees another: who may know what.
     ("broker", &["papers", "store", "vault", "rules"]),
     ("holder", &["papers", "store", "vault", "rules"]),
     ("portal", &["papers", "store", "vault", "rules"]),
-    ("client", &["vault", "wire", "rules"]),
+    ("client", &["papers", "vault", "wire", "rules"]),
     (
         "gateway",
         &[
@@ -42,7 +42,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("protox", &["wire"]),
     ("tonic-prost-build", &["wire"]),
-    ("prost", &["wire", "client", "gateway"]),
+    ("prost", &["wire", "papers", "client", "gateway"]),
     ("prost-types", &["wire", "client", "gateway"]),
     ("tonic", &["wire", "client", "gateway"]),
     ("tonic-prost", &["wire", "client", "gateway"]),

@@ -2,10 +2,11 @@
 //!
 //! Must never hold anything that only a wire format knows.
 
+use papers::promise::Promise;
 use rules::audit::Trace;
 use rules::clock::Timestamp;
 use rules::directory::Right;
-use rules::id::{DeskName, EntryId, Party, PeerKind, Region};
+use rules::id::{DeskName, Party, PeerKind, Region};
 use rules::reason::Outcome;
 use std::collections::BTreeSet;
 
@@ -55,34 +56,6 @@ pub struct Call {
     pub trace: Trace,
     /// When it arrived; the one clock reading of the call.
     pub now: Timestamp,
-}
-
-/// Bytes that were signed, with the signature; never encoded again.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SignedPaper {
-    /// The bytes as signed.
-    pub bytes: Vec<u8>,
-    /// Ed25519, 64 octets when it is one.
-    pub signature: Vec<u8>,
-}
-
-impl std::fmt::Debug for SignedPaper {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "SignedPaper({} bytes)", self.bytes.len())
-    }
-}
-
-/// The broker's signed promise that an entry will be in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Promise {
-    /// The entry.
-    pub entry_id: EntryId,
-    /// Its leaf hash: SHA-256 of 0x00 and the canonical JSON (RFC 9162 2.1.1).
-    pub leaf_sha256: [u8; 32],
-    /// When it was written.
-    pub time: Timestamp,
-    /// Ed25519 by the broker over entry id, leaf hash and time (big-endian milliseconds).
-    pub signature: [u8; 64],
 }
 
 /// The answer to a call: what the rules said, and the promise that it is in the log.

@@ -13,11 +13,12 @@ pub mod successor;
 pub mod withdraw;
 
 use crate::Error;
-use crate::call::{Call, SignedPaper};
+use crate::call::Call;
 use crate::counter::{Counter, Keys};
 use crate::retention;
 use crate::serve::Room;
 use papers::frame::{FrameReader, FrameWriter};
+use papers::paper::SignedPaper;
 use rules::clock::Timestamp;
 use rules::consent::{ConsentRecord, ConsentState, Statement, StopCode};
 use rules::id::{ConsentId, Oin, PeerKind};

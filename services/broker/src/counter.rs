@@ -4,9 +4,11 @@
 //! copies only save parsing it.
 
 use crate::Error;
-use crate::call::{Caller, Promise, SignedPaper};
+use crate::call::Caller;
 use crate::record::Written;
 use papers::directory::Waiting;
+use papers::paper::SignedPaper;
+use papers::promise::Promise;
 use papers::signed::Controller;
 use rules::calendar::Calendar;
 use rules::clock::{Clock, Random, Timestamp};
@@ -24,7 +26,7 @@ use store::{Database, Queue};
 use tokio::sync::Notify;
 use vault::pseudonym::ContextKey;
 use vault::rest::{Crypter, DayKeys, IndexKey, Place};
-use vault::sign::{Paper, SigningKey};
+use vault::sign::SigningKey;
 
 /// A future that may move between threads.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -209,24 +211,8 @@ impl Keys {
     /// The promise that a written entry will be in the log.
     #[must_use]
     pub fn promise(&self, entry: &Written) -> Promise {
-        let bytes = promise_bytes(entry);
-        Promise {
-            entry_id: entry.entry_id,
-            leaf_sha256: entry.leaf_sha256,
-            time: entry.time,
-            signature: self.promise.sign(Paper::Promise, &bytes).bytes().to_owned(),
-        }
+        Promise::sign(entry.entry_id, entry.leaf_sha256, entry.time, &self.promise)
     }
-}
-
-/// What a promise signs: entry id, leaf hash and time in big-endian milliseconds.
-#[must_use]
-pub fn promise_bytes(entry: &Written) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(56);
-    bytes.extend_from_slice(entry.entry_id.bytes());
-    bytes.extend_from_slice(&entry.leaf_sha256);
-    bytes.extend_from_slice(&entry.time.millis().to_be_bytes());
-    bytes
 }
 
 /// The directory and the policy set under which everything is decided.

@@ -32,6 +32,6 @@ pub mod serve;
 mod tests;
 pub mod timers;
 
-pub use call::{Answer, Call, Caller, Promise, SignedPaper};
+pub use call::{Answer, Call, Caller};
 pub use counter::{Counter, Keys, Limits, Settings};
 pub use error::Error;

@@ -4,7 +4,7 @@
 //! anybody but the vakbond for which it was made, and once.
 
 use crate::Error;
-use crate::call::{Answer, Call, SignedPaper};
+use crate::call::{Answer, Call};
 use crate::consent::need_portal;
 use crate::consent::withdraw::{count_wrong, exhausted, source_tag};
 use crate::counter::{ConversionRequest, Converted, Counter};
@@ -12,6 +12,7 @@ use crate::record::Record;
 use crate::rowkey::{self, SealedRow};
 use crate::serve::{Command, Room, Verdict};
 use papers::frame::{FrameReader, FrameWriter};
+use papers::paper::SignedPaper;
 use rules::clock::Timestamp;
 use rules::consent::LinkCode;
 use rules::id::{Party, RequestId};

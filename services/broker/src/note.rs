@@ -4,10 +4,11 @@
 //! Must never change anything but the log.
 
 use crate::Error;
-use crate::call::{Answer, Call, Caller, Promise};
+use crate::call::{Answer, Call, Caller};
 use crate::counter::Counter;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
+use papers::promise::Promise;
 use rules::audit::{Stranger, Trace};
 use rules::reason::{Reason, Refusal};
 use store::Tx;

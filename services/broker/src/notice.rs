@@ -4,7 +4,6 @@
 //! Must never be refused for lag or staleness, and must never forget one that was not answered.
 
 use crate::Error;
-use crate::call::SignedPaper;
 use crate::feed;
 use crate::handover::{Loaded, load};
 use crate::inbox::{self, InboxItem};
@@ -12,6 +11,7 @@ use crate::record::Record;
 use crate::serve::{Command, Fingerprint, NoticeReceipt, Receipt, Room, Verdict};
 use papers::feed::Told;
 use papers::frame::{FrameReader, FrameWriter};
+use papers::paper::SignedPaper;
 use rules::clock::Timestamp;
 use rules::feed::FeedKind;
 use rules::handover::{Actor, InboxKind, Side};

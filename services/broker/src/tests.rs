@@ -7,11 +7,12 @@ mod told;
 
 use crate::Error;
 use crate::audit::SearchEntries;
-use crate::call::{Call, Caller, SignedPaper};
+use crate::call::{Call, Caller};
 use crate::counter::{
     Boxed, ContextWalk, ConversionRequest, Converted, Counter, InForce, KeyHolders, Keys, Settings,
 };
 use papers::directory::verify_directory;
+use papers::paper::SignedPaper;
 use papers::signed::{Controller, ControllerSignature, PolicyFiles, Signed};
 use rules::audit::Trace;
 use rules::clock::{Clock, Timestamp};
@@ -228,7 +229,7 @@ impl Office {
     async fn look(&self) -> EntryId {
         self.clock.0.fetch_add(1_000, Ordering::SeqCst);
         let noted = self.counter.note(&self.call(), "GetStatus").await.unwrap();
-        noted.promise.entry_id
+        noted.promise.entry
     }
 
     /// A page of the lines in which the officer's organisation has a part, and the token behind it.

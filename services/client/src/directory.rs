@@ -4,7 +4,7 @@
 //! controllers', every edge's, every sealing key's) were not verified, or whose version is lower.
 
 use crate::error::ProtocolError;
-use crate::paper::HolderKey;
+use papers::paper::HolderKey;
 use rules::clock::Timestamp;
 use rules::directory::{
     Directory, Head, Member, PART_LINE, Paper as InnerPaper, Right, head, sealing_key_bytes,

@@ -300,8 +300,18 @@ impl fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
-impl From<crate::paper::PaperError> for ClientError {
-    fn from(error: crate::paper::PaperError) -> Self {
+impl From<papers::paper::PaperError> for ProtocolError {
+    fn from(error: papers::paper::PaperError) -> Self {
+        Self {
+            what: error.field,
+            wrong: error.wrong,
+            reason: Some(error.reason),
+        }
+    }
+}
+
+impl From<papers::paper::PaperError> for ClientError {
+    fn from(error: papers::paper::PaperError) -> Self {
         Self::Protocol(error.into())
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::directory::Controller;
 use crate::error::ClientError;
-use crate::paper::{Form, Order, Signed};
+use papers::paper::{Form, Order, Signed};
 use rules::clock::{Clock, Random};
 use rules::id::{DeskName, Oin, OrderId, Party};
 use std::collections::BTreeMap;

@@ -16,7 +16,6 @@ pub mod identity;
 mod mutation;
 mod number;
 mod outbox;
-pub mod paper;
 pub mod person;
 pub mod receipt;
 mod resend;
@@ -35,8 +34,9 @@ pub use directory::{Controller, DirectoryCopy, DirectoryError};
 pub use error::{ClientError, ProtocolError, Refused, TransportError};
 pub use identity::{Identity, Trust};
 pub use outbox::Resumed;
+pub use papers::promise::Promise;
 pub use person::{PersonKey, PersonKeyError};
-pub use receipt::{ConsentReceipt, NoticeReceipt, Prepared, Promise, Question, Receipt, Settled};
+pub use receipt::{ConsentReceipt, NoticeReceipt, Prepared, Question, Receipt, Settled};
 pub use retry::RetryPolicy;
 pub use store::{Opened, Store, StoreError};
 

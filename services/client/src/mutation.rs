@@ -6,13 +6,13 @@ use crate::connection::{Connection, stub, with_deadline};
 use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError, from_status};
 use crate::outbox::{Outbox, Resumed};
-use crate::paper::{Expectation, Order, Signed, Voucher, verify_vouchers};
 use crate::receipt::{
-    ConsentReceipt, NoticeReceipt, Prepared, Promise, Question, Receipt, Settled, labels,
+    ConsentReceipt, NoticeReceipt, Prepared, Question, Receipt, Settled, labels, verified_promise,
 };
 use crate::store::{
     Change, OutboxRow, PreparedRow, StoppedRow, StoreError, Table, put, put_octets,
 };
+use papers::paper::{Expectation, Order, Signed, Voucher, verify_vouchers};
 use prost::Message;
 use rules::clock::Timestamp;
 use rules::consent::ConsentState;
@@ -309,7 +309,7 @@ fn noticed(
         notice: NoticeId::from_slice(notice)
             .ok_or(ProtocolError::new("notice", "has no id of 16 bytes"))?,
         view,
-        promise: Promise::verify(promise, settling.directory)?,
+        promise: verified_promise(promise, settling.directory)?,
     };
     Ok((Settled::Notice(receipt), Vec::new()))
 }
@@ -340,7 +340,7 @@ impl Settle<consent::NarrowConsentRequest> for consent::NarrowConsentResponse {
                 .map_err(|_| ProtocolError::new("version", "is below zero"))?,
             ended_handovers: 0,
             to_follow: 0,
-            promise: Promise::verify(self.promise, settling.directory)?,
+            promise: verified_promise(self.promise, settling.directory)?,
             sealed_subject: self.sealed_subject,
         };
         Ok((Settled::Consent(receipt), Vec::new()))
@@ -377,7 +377,7 @@ impl Settle<consent::RequestConsentRequest> for consent::RequestConsentResponse 
         let question = Question {
             id: QuestionId::from_slice(&self.question_id)
                 .ok_or(ProtocolError::new("question", "has no id of 16 bytes"))?,
-            promise: Promise::verify(self.promise, settling.directory)?,
+            promise: verified_promise(self.promise, settling.directory)?,
         };
         Ok((Settled::Question(question), Vec::new()))
     }

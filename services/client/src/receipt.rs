@@ -5,70 +5,34 @@
 
 use crate::directory::DirectoryCopy;
 use crate::error::ProtocolError;
+use papers::promise::Promise;
 use rules::clock::Timestamp;
 use rules::consent::ConsentState;
 use rules::handover::State;
-use rules::id::{EntryId, HandoverId, Label, NoticeId, QuestionId};
+use rules::id::{HandoverId, Label, NoticeId, QuestionId};
 use vault::sealing::SealingKey;
-use vault::sign::{Paper, Signature};
 use wire::audit::v1 as audit;
 use wire::handover::v1 as message;
 
-/// The broker's verified promise that an entry will be in the log. Keep it: it proves a missing line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Promise {
-    /// The log entry.
-    pub entry: EntryId,
-    /// The leaf hash of RFC 9162.
-    pub leaf_sha256: [u8; 32],
-    /// When the entry was written.
-    pub time: Timestamp,
-    /// The broker's signature.
-    pub signature: Signature,
-}
-
-impl Promise {
-    /// Verifies a promise against the broker's key in `directory`.
-    ///
-    /// # Errors
-    ///
-    /// When it is missing, ill-formed or not the broker's.
-    pub fn verify(
-        promise: Option<audit::Promise>,
-        directory: &DirectoryCopy,
-    ) -> Result<Self, ProtocolError> {
-        let wrong = |what| ProtocolError::new("promise", what);
-        let promise = promise.ok_or(wrong("is missing"))?;
-        let read = Self {
-            entry: EntryId::from_slice(&promise.entry_id).ok_or(wrong("names no entry"))?,
-            leaf_sha256: promise
-                .leaf_sha256
-                .as_slice()
-                .try_into()
-                .map_err(|_| wrong("has no leaf hash"))?,
-            time: Timestamp::from_millis(promise.time_millis),
-            signature: Signature::from_slice(&promise.signature)
-                .ok_or(wrong("has no signature"))?,
-        };
-        let key = directory.promise_key().ok_or(wrong(
-            "cannot be checked: the directory has no desk of the broker",
-        ))?;
-        if key.verify(Paper::Promise, &read.signed_bytes(), &read.signature) {
-            Ok(read)
-        } else {
-            Err(wrong("is not signed by the broker"))
-        }
-    }
-
-    /// What the broker signs: entry, leaf hash, time (big-endian).
-    #[must_use]
-    pub fn signed_bytes(&self) -> Vec<u8> {
-        [
-            self.entry.bytes().as_slice(),
-            &self.leaf_sha256,
-            &self.time.millis().to_be_bytes(),
-        ]
-        .concat()
+/// A promise, verified against the broker's key in `directory`. Keep it: it proves a missing line.
+///
+/// # Errors
+///
+/// When it is missing, ill-formed or not the broker's.
+pub fn verified_promise(
+    promise: Option<audit::Promise>,
+    directory: &DirectoryCopy,
+) -> Result<Promise, ProtocolError> {
+    let wrong = |what| ProtocolError::new("promise", what);
+    let promise = promise.ok_or(wrong("is missing"))?;
+    let promise = Promise::try_from(promise).map_err(wrong)?;
+    let key = directory.promise_key().ok_or(wrong(
+        "cannot be checked: the directory has no desk of the broker",
+    ))?;
+    if promise.is_signed_by(&key) {
+        Ok(promise)
+    } else {
+        Err(wrong("is not signed by the broker"))
     }
 }
 
@@ -114,7 +78,7 @@ impl Receipt {
             state: State::from_number(receipt.state).ok_or(wrong("has an unknown state"))?,
             revision: receipt.revision,
             deadline: receipt.deadline_millis.map(Timestamp::from_millis),
-            promise: Promise::verify(receipt.promise, directory)?,
+            promise: verified_promise(receipt.promise, directory)?,
             dropped_labels: Vec::new(),
             unsealed_labels: Vec::new(),
             number_labels: Vec::new(),
@@ -179,7 +143,7 @@ impl ConsentReceipt {
             version: 0,
             ended_handovers: count(ended_handovers)?,
             to_follow: count(to_follow)?,
-            promise: Promise::verify(promise, directory)?,
+            promise: verified_promise(promise, directory)?,
             sealed_subject,
         })
     }

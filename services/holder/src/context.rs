@@ -5,8 +5,8 @@
 
 use crate::convert::{hop_number, need};
 use crate::own_directory::voucher_key;
-use crate::paper::{ContextRequest, ContextStep, Issued, Received};
 use crate::{Holder, HolderError};
+use papers::paper::{ContextRequest, ContextStep, Signed, SignedPaper, context_share_bytes};
 use rules::clock::Timestamp;
 use rules::directory::{Directory, Right};
 use rules::id::Oin;
@@ -26,24 +26,11 @@ pub type Pinned = BTreeMap<Oin, HolderCommitment>;
 #[derive(Clone, Debug)]
 pub struct StepMade {
     /// The step.
-    pub step: Issued,
+    pub step: SignedPaper,
     /// The share, sealed to the owner.
     pub share: SealedShare,
     /// The holder's signature over the sealed share.
     pub share_signature: Signature,
-}
-
-/// What is signed over a sealed share: the context's label, a zero octet, encapsulation and sealed share
-/// (`sluis.pseudonym.v1.SealedShare`).
-#[must_use]
-pub fn share_bytes(context_label: &str, share: &SealedShare) -> Vec<u8> {
-    [
-        context_label.as_bytes(),
-        b"\0",
-        &share.encapsulation,
-        &share.sealed,
-    ]
-    .concat()
 }
 
 impl Holder {
@@ -58,13 +45,13 @@ impl Holder {
     /// When the vault cannot make the step, or the clock is not gone by.
     pub fn step(
         &self,
-        request: &Received<ContextRequest>,
-        earlier: &[Received<ContextStep>],
+        request: &Signed<ContextRequest>,
+        earlier: &[Signed<ContextStep>],
     ) -> Result<Outcome<StepMade>, HolderError> {
         let now = self.now()?;
         match self.checked_step(request, earlier, now) {
             Ok((owner, hop, previous)) => self
-                .make_step(&request.paper, (&owner, hop, &previous), now)
+                .make_step(request.paper(), (&owner, hop, &previous), now)
                 .map(Outcome::Permitted),
             Err(reason) => {
                 tracing::info!(reason = reason.code(), "a context step was refused");
@@ -75,8 +62,8 @@ impl Holder {
 
     fn checked_step(
         &self,
-        request: &Received<ContextRequest>,
-        earlier: &[Received<ContextStep>],
+        request: &Signed<ContextRequest>,
+        earlier: &[Signed<ContextStep>],
         now: Timestamp,
     ) -> Result<(SealingKey, u32, ContextPoint), Reason> {
         let directory = self.directory();
@@ -90,7 +77,7 @@ impl Holder {
         let previous = if earlier.is_empty() {
             first_point()
         } else {
-            check_walk(&directory, self.pinned(), &request.paper, earlier)?
+            check_walk(&directory, self.pinned(), request.paper(), earlier)?
         };
         Ok((owner, hop_number(place), previous))
     }
@@ -106,7 +93,7 @@ impl Holder {
             .keys()
             .context_step(&label, previous)
             .map_err(|_| HolderError::Vault("a context step"))?;
-        let bytes = self.forms().step(&ContextStep {
+        let step = ContextStep {
             context: request.context.clone(),
             hop,
             holder: self.oin().clone(),
@@ -115,19 +102,19 @@ impl Holder {
             share_commitment: made.share_commitment,
             proof: made.proof,
             time: now,
-        });
-        let signature = self.signing().sign(Paper::ContextStep, &bytes);
+        };
         let share = self
             .keys()
             .context_share(&label)
             .map_err(|_| HolderError::Vault("a context share"))?;
         let share = seal_share(owner, &label, &share.to_secret())
             .map_err(|_| HolderError::Vault("a sealed share"))?;
-        let share_signature = self
-            .signing()
-            .sign(Paper::ContextShare, &share_bytes(&label, &share));
+        let share_signature = self.signing().sign(
+            Paper::ContextShare,
+            &context_share_bytes(&request.context, &share.encapsulation, &share.sealed),
+        );
         Ok(StepMade {
-            step: Issued { bytes, signature },
+            step: Signed::sign(step, self.signing()).carried(),
             share,
             share_signature,
         })
@@ -142,8 +129,8 @@ impl Holder {
     /// When the database fails, or the clock is not gone by.
     pub async fn close(
         &self,
-        request: &Received<ContextRequest>,
-        steps: &[Received<ContextStep>],
+        request: &Signed<ContextRequest>,
+        steps: &[Signed<ContextStep>],
     ) -> Result<Outcome<[u8; 32]>, HolderError> {
         let refused = |reason: Reason| {
             tracing::info!(reason = reason.code(), "the end of a walk was refused");
@@ -154,7 +141,7 @@ impl Holder {
             let is_whole = steps.len() == directory.holders().len()
                 && directory.holders().contains(self.oin());
             need(is_whole, Reason::ContextRequestInvalid)?;
-            check_walk(&directory, self.pinned(), &request.paper, steps)
+            check_walk(&directory, self.pinned(), request.paper(), steps)
         });
         let end = match checked {
             Ok(end) => end,
@@ -162,7 +149,7 @@ impl Holder {
         };
         let stands = self
             .registry()
-            .close(&request.paper.context, &end, now)
+            .close(&request.paper().context, &end, now)
             .await?;
         if stands == end {
             Ok(Outcome::Permitted(*stands.bytes()))
@@ -176,16 +163,16 @@ impl Holder {
 /// has now. Gives the owner's sealing key, as the directory has it.
 fn check_request(
     directory: &Directory,
-    request: &Received<ContextRequest>,
+    request: &Signed<ContextRequest>,
     now: Timestamp,
 ) -> Result<SealingKey, Reason> {
-    let paper = &request.paper;
+    let paper = request.paper();
     need(!directory.has_ended(now), Reason::DirectoryExpired)?;
     let owner = directory.member(&paper.owner, &paper.desk)?;
     let key = VerifyingKey::from_bytes(owner.desk.signing_key);
     let is_own = owner.party() == paper.context.party;
     need(
-        is_own && request.is_signed_by(&key, Paper::ContextRequest),
+        is_own && request.verify(&key).is_ok(),
         Reason::ContextRequestInvalid,
     )?;
     need(owner.has(Right::Represent), Reason::RightMissing)?;
@@ -214,17 +201,17 @@ fn check_walk(
     directory: &Directory,
     pinned: &Pinned,
     request: &ContextRequest,
-    steps: &[Received<ContextStep>],
+    steps: &[Signed<ContextStep>],
 ) -> Result<ContextPoint, Reason> {
     let mut walk = Vec::with_capacity(steps.len());
     for (index, (received, walker)) in steps.iter().zip(directory.holders()).enumerate() {
-        let step = &received.paper;
+        let step = received.paper();
         let fits = step.context == request.context
             && step.hop == hop_number(index)
             && step.holder == *walker;
         let key = voucher_key(directory, walker).ok_or(Reason::ContextRequestInvalid)?;
         need(
-            fits && received.is_signed_by(&key, Paper::ContextStep),
+            fits && received.verify(&key).is_ok(),
             Reason::ContextRequestInvalid,
         )?;
         let commitment = pinned.get(walker).ok_or(Reason::ContextRequestInvalid)?;

@@ -4,10 +4,10 @@
 //! holder's own, and what earlier holders did is read from their vouchers and not from the request.
 
 use crate::own_directory::{trust_level, voucher_key};
-use crate::paper::{Forms, Issued, Received, Voucher};
 use crate::registry::Registry;
 use crate::replay::{OrderKey, Replay, Seen};
 use crate::time::Moment;
+use papers::paper::{Signed, SignedPaper, Voucher};
 use rules::clock::Timestamp;
 use rules::directory::Directory;
 use rules::id::Oin;
@@ -19,23 +19,23 @@ use std::sync::Arc;
 use vault::digest::sha256;
 use vault::holder::{DomainSecret, HolderKeys, Inputs, Keyed, Side};
 use vault::pseudonym::{Ciphertext, ContextPoint};
-use vault::sign::{Paper, Signature, SigningKey, VerifyingKey};
+use vault::sign::{SigningKey, VerifyingKey};
 
 /// One order with what came with it.
 pub struct ConvertItem {
     /// The order.
-    pub order: Received<Order>,
+    pub order: Signed<Order>,
     /// What comes in: the source ciphertext at hop 1, later the previous hop's outputs; 64 bytes each.
     pub ciphertexts: Vec<Vec<u8>>,
     /// Vouchers of the earlier hops, in walking order.
-    pub earlier: Vec<Received<Voucher>>,
+    pub earlier: Vec<Signed<Voucher>>,
     /// This holder's own voucher of the order that this one continues, where it continues one.
-    pub parent: Option<Received<Voucher>>,
+    pub parent: Option<Signed<Voucher>>,
 }
 
 impl fmt::Debug for ConvertItem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "ConvertItem({})", self.order.paper.id)
+        write!(out, "ConvertItem({})", self.order.paper().id)
     }
 }
 
@@ -45,24 +45,7 @@ pub struct Hop {
     /// One ciphertext for each target.
     pub ciphertexts: Vec<[u8; 64]>,
     /// This holder's voucher.
-    pub voucher: Issued,
-}
-
-impl Hop {
-    pub(crate) const fn new(
-        ciphertexts: Vec<[u8; 64]>,
-        voucher: Vec<u8>,
-        signature: Signature,
-    ) -> Self {
-        let voucher = Issued {
-            bytes: voucher,
-            signature,
-        };
-        Self {
-            ciphertexts,
-            voucher,
-        }
-    }
+    pub voucher: SignedPaper,
 }
 
 impl fmt::Debug for Hop {
@@ -121,13 +104,12 @@ impl Hearing<'_> {
     /// Remembers nothing: an order takes room once its issuer's quota has paid for it. The order of the checks keeps
     /// the dear ones (signatures of earlier vouchers, points) behind the cheap ones.
     pub(crate) fn judge(&self, item: ConvertItem) -> Result<Judged, Reason> {
-        let order = &item.order.paper;
+        let order = item.order.paper();
         let issuer = self.directory.member(&order.issuer, &order.desk)?;
         let issuer_key = VerifyingKey::from_bytes(issuer.desk.signing_key);
-        need(
-            item.order.is_signed_by(&issuer_key, Paper::Order),
-            Reason::OrderSignatureInvalid,
-        )?;
+        item.order
+            .verify(&issuer_key)
+            .map_err(|error| error.reason)?;
         let judged = match judge(order, self.directory, self.at.now) {
             Outcome::Permitted(plan) => plan,
             Outcome::Refused(refusal) => return Err(refusal.reason),
@@ -136,7 +118,7 @@ impl Hearing<'_> {
         let may_be_repeated = self.at.period.may_be_repeated(order.not_before);
         need(!may_be_repeated, Reason::OrderExpired)?;
         let key = (order.issuer.clone(), order.id);
-        let order_sha256 = sha256(&item.order.bytes);
+        let order_sha256 = item.order.sha256();
         match self.replay.see(&key, &order_sha256, self.at)? {
             Seen::Answered(hop) => return Ok(Judged::Answered(hop)),
             Seen::Fresh => {}
@@ -175,11 +157,11 @@ impl Hearing<'_> {
         place: usize,
         order_sha256: &[u8; 32],
     ) -> Result<(), Reason> {
-        let order = &item.order.paper;
+        let order = item.order.paper();
         need(item.earlier.len() == place, Reason::VoucherInvalid)?;
         let mut inputs = vec![order.ciphertext_sha256];
         for (index, (received, walker)) in item.earlier.iter().zip(walk).enumerate() {
-            let voucher = &received.paper;
+            let voucher = received.paper();
             let fits = voucher.order == order.id
                 && voucher.order_sha256 == *order_sha256
                 && voucher.kind == order.kind
@@ -197,14 +179,11 @@ impl Hearing<'_> {
                 && order.not_before.millis_since(voucher.time) <= CLOCK_SKEW_MILLIS_MAX;
             need(fits, Reason::VoucherInvalid)?;
             let key = voucher_key(self.directory, walker).ok_or(Reason::VoucherInvalid)?;
-            need(
-                received.is_signed_by(&key, Paper::Voucher),
-                Reason::VoucherInvalid,
-            )?;
+            received.verify(&key).map_err(|error| error.reason)?;
             inputs.clone_from(&voucher.outputs_sha256);
         }
         let own = self.directory.version();
-        for Received { paper, .. } in &item.earlier {
+        for paper in item.earlier.iter().map(Signed::paper) {
             let (holder, theirs) = (&paper.holder, paper.directory_version);
             if theirs > own && !is_the_persons_own(order.kind) {
                 tracing::warn!(%holder, theirs, own, "this holder's directory is older: import the newest one here");
@@ -220,13 +199,13 @@ impl Hearing<'_> {
     /// A HANDOVER rests on this holder's own voucher of its PREPARE or UNBOUND, a CHECK or MISMATCH on that of the
     /// HANDOVER to its issuer, so that nothing needs to be stored.
     fn check_parent(&self, item: &ConvertItem, judged: &OrderPlan) -> Result<(), Reason> {
-        let order = &item.order.paper;
+        let order = item.order.paper();
         let received = match (order.kind.has_parent(), &item.parent) {
             (true, Some(received)) => received,
             (true, None) | (false, Some(_)) => return Err(Reason::OrderParentInvalid),
             (false, None) => return Ok(()),
         };
-        let voucher = &received.paper;
+        let voucher = received.paper();
         let is_relation = |target: &TargetDomain| match target {
             TargetDomain::Relation { relation, .. } => Some(relation) == judged.relation(),
             TargetDomain::Partner { .. } | TargetDomain::Portal { .. } => false,
@@ -248,7 +227,7 @@ impl Hearing<'_> {
             && Some(voucher.order) == order.parent
             && (-CLOCK_SKEW_MILLIS_MAX..=PARENT_VOUCHER_MILLIS_MAX).contains(&age_millis);
         need(
-            fits && received.is_signed_by(&self.voucher_key, Paper::Voucher),
+            fits && received.verify(&self.voucher_key).is_ok(),
             Reason::OrderParentInvalid,
         )
     }
@@ -256,7 +235,7 @@ impl Hearing<'_> {
     /// What comes in, each with the key that it is under: from the own registry at hop 1, later from the
     /// voucher of the holder before.
     fn inputs(&self, item: &ConvertItem) -> Result<PlannedInputs, Reason> {
-        let order = &item.order.paper;
+        let order = item.order.paper();
         let parse = |bytes: &Vec<u8>| Ciphertext::parse(bytes).map_err(|_| Reason::PointInvalid);
         match (item.earlier.last(), item.ciphertexts.as_slice()) {
             (None, [source]) => Ok(PlannedInputs::Source(Box::new(Keyed {
@@ -266,7 +245,7 @@ impl Hearing<'_> {
             (None, _) => Err(Reason::OrderCiphertextMismatch),
             (Some(previous), ciphertexts) => ciphertexts
                 .iter()
-                .zip(&previous.paper.output_keys)
+                .zip(&previous.paper().output_keys)
                 .map(|(ciphertext, key)| {
                     let key = ContextPoint::parse(key).map_err(|_| Reason::VoucherInvalid)?;
                     let ciphertext = parse(ciphertext)?;
@@ -293,8 +272,8 @@ impl Hearing<'_> {
 fn check_ciphertexts(item: &ConvertItem) -> Result<Vec<[u8; 32]>, Reason> {
     let digests: Vec<[u8; 32]> = item.ciphertexts.iter().map(|bytes| sha256(bytes)).collect();
     let named = match item.earlier.last() {
-        Some(previous) => previous.paper.outputs_sha256.as_slice(),
-        None => std::slice::from_ref(&item.order.paper.ciphertext_sha256),
+        Some(previous) => previous.paper().outputs_sha256.as_slice(),
+        None => std::slice::from_ref(&item.order.paper().ciphertext_sha256),
     };
     need(digests == named, Reason::OrderCiphertextMismatch)?;
     Ok(digests)
@@ -305,7 +284,6 @@ pub(crate) struct Tools<'a> {
     pub(crate) oin: &'a Oin,
     pub(crate) keys: &'a HolderKeys,
     pub(crate) signing: &'a SigningKey,
-    pub(crate) forms: &'a dyn Forms,
     pub(crate) replay: &'a Replay,
     pub(crate) now: Timestamp,
 }
@@ -334,7 +312,7 @@ impl Tools<'_> {
             .iter()
             .map(|output| *output.ciphertext.bytes())
             .collect();
-        let bytes = self.forms.voucher(&Voucher {
+        let voucher = Voucher {
             order: order.id,
             order_sha256: plan.order_sha256,
             kind: order.kind,
@@ -352,9 +330,12 @@ impl Tools<'_> {
             time: self.now,
             trust_level: plan.trust_level,
             directory_version: plan.directory_version,
+        };
+        let voucher = Signed::sign(voucher, self.signing).carried();
+        let hop = Arc::new(Hop {
+            ciphertexts,
+            voucher,
         });
-        let signature = self.signing.sign(Paper::Voucher, &bytes);
-        let hop = Arc::new(Hop::new(ciphertexts, bytes, signature));
         Ok(self.replay.answer(&plan.key, hop))
     }
 

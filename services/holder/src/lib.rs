@@ -8,7 +8,6 @@ mod convert;
 mod error;
 mod lanes;
 mod own_directory;
-mod paper;
 mod quota;
 mod refusals;
 mod registry;
@@ -18,10 +17,9 @@ mod secrets;
 mod tests;
 mod time;
 
-pub use context::{Pinned, StepMade, share_bytes};
+pub use context::{Pinned, StepMade};
 pub use convert::{ConvertItem, Hop};
 pub use error::{HolderError, StartError};
-pub use paper::{ContextRequest, ContextStep, Forms, Issued, Received, Voucher};
 pub use quota::QuotaLimits;
 
 use convert::{Hearing, Judged, Plan, Ready, Tools};
@@ -61,8 +59,6 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What the clock is compared with.
     pub steady: Arc<dyn Steady>,
-    /// How papers are written down.
-    pub forms: Arc<dyn Forms>,
     /// Whose signatures every directory needs.
     pub controllers: Vec<Controller>,
     /// The commitments of the holders, its own included or added.
@@ -81,7 +77,6 @@ struct Inner {
     oin: Oin,
     keys: HolderKeys,
     signing: SigningKey,
-    forms: Arc<dyn Forms>,
     time: Time,
     controllers: Vec<Controller>,
     pinned: Pinned,
@@ -141,7 +136,6 @@ impl Holder {
             oin: parts.oin,
             keys: parts.keys,
             signing: parts.signing,
-            forms: parts.forms,
             time,
             controllers: parts.controllers,
             pinned,
@@ -201,8 +195,8 @@ impl Holder {
 
     /// Judges one order, unless too many of its issuer were refused in this minute.
     fn judge(&self, item: ConvertItem, at: &Moment) -> Result<Judged, Reason> {
-        let (id, end) = (item.order.paper.id, item.order.paper.not_after);
-        let issuer = item.order.paper.issuer.clone();
+        let (id, end) = (item.order.paper().id, item.order.paper().not_after);
+        let issuer = item.order.paper().issuer.clone();
         if !self.0.refusals.hears(&issuer, self.0.time.minute()) {
             return Err(Reason::QuotaExceeded);
         }
@@ -284,7 +278,6 @@ impl Holder {
             oin: &self.0.oin,
             keys: &self.0.keys,
             signing: &self.0.signing,
-            forms: self.0.forms.as_ref(),
             replay: &self.0.replay,
             now,
         };
@@ -435,10 +428,6 @@ impl Holder {
 
     fn signing(&self) -> &SigningKey {
         &self.0.signing
-    }
-
-    fn forms(&self) -> &dyn Forms {
-        self.0.forms.as_ref()
     }
 
     fn pinned(&self) -> &Pinned {

@@ -196,7 +196,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vault::sign::Signature;
+    use papers::paper::SignedPaper;
 
     const UWV: &str = "00000099000000001000";
     const TOWN: &str = "00000099000000002000";
@@ -217,11 +217,14 @@ mod tests {
     }
 
     fn hop(mark: u8) -> Arc<Hop> {
-        Arc::new(Hop::new(
-            vec![[mark; 64]],
-            vec![mark],
-            Signature::from_bytes([mark; 64]),
-        ))
+        let voucher = SignedPaper {
+            bytes: vec![mark],
+            signature: vec![mark; 64],
+        };
+        Arc::new(Hop {
+            ciphertexts: vec![[mark; 64]],
+            voucher,
+        })
     }
 
     /// Enters an order of an issuer; gives whether it was fresh.

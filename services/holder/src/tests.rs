@@ -6,7 +6,6 @@ mod clocks;
 mod contexts;
 mod numbers;
 mod orders;
-mod plain;
 mod refusals;
 mod routes;
 mod vouchers;

@@ -6,11 +6,11 @@
 use crate::floor::{Floor, timed};
 use crate::table::{Table, Target};
 use broker::Caller;
-use client::paper::{Order, Signed, encode};
 use gateway::clock::SystemClock;
 use gateway::configuration::{Configuration, DatabaseSettings, Role};
 use gateway::grpc::key_holder::KeyHolders;
 use holder::QuotaLimits;
+use papers::paper::{Order, Signed, encode};
 use rules::clock::{Clock as _, Random as _};
 use rules::directory::Directory;
 use rules::id::{OrderId, Party, PeerKind};
@@ -288,7 +288,7 @@ pub(crate) fn measure(home: &Path, copies: &Path, floor: &Floor, table: &mut Tab
         .zip(hops)
         .map(|(item, hop)| {
             let order = item.order.as_ref().expect("its order");
-            let parent: Order = client::paper::decode(&order.order).expect("an order of ours");
+            let parent: Order = papers::paper::decode(&order.order).expect("an order of ours");
             let voucher = hop.voucher.expect("a voucher");
             measurement
                 .bench

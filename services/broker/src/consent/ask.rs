@@ -5,7 +5,7 @@
 
 use super::question::Asked;
 use crate::Error;
-use crate::call::{Answer, Call, SignedPaper};
+use crate::call::{Answer, Call};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::feed;
 use crate::handover::person::{Subject, TARGET_HANDLE, TARGET_PORTAL};
@@ -13,6 +13,7 @@ use crate::lines::{self, About};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use papers::feed::Told;
+use papers::paper::SignedPaper;
 use rules::audit::Audience;
 use rules::feed::FeedKind;
 use rules::handover::Side;

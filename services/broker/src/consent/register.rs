@@ -6,7 +6,7 @@
 use super::withdraw::end;
 use super::{Signed, Stored, append, open_statement, seal_body, successor};
 use crate::Error;
-use crate::call::{Answer, Call, SignedPaper};
+use crate::call::{Answer, Call};
 use crate::consequence::{Cause, stop};
 use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::feed;
@@ -16,6 +16,7 @@ use crate::record::Record;
 use crate::retention;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use papers::feed::Told;
+use papers::paper::SignedPaper;
 use rules::audit::Audience;
 use rules::consent::{ConsentState, Signer, check_new};
 use rules::directory::Right;

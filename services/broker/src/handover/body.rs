@@ -4,9 +4,9 @@
 //! Must never hold a field's value, a person's name or a pseudonym in clear.
 
 use crate::Error;
-use crate::call::SignedPaper;
 use crate::counter::Keys;
 use papers::frame::{FrameReader, FrameWriter};
+use papers::paper::SignedPaper;
 use rules::clock::Timestamp;
 use rules::id::{Basis, DeskName, HandoverId, Label, Party, Purpose};
 use rules::policy::Stage;

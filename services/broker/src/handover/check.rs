@@ -6,11 +6,12 @@
 
 use super::{Attempt, Loaded, judge, load, load_as, save};
 use crate::Error;
-use crate::call::{Answer, Call, SignedPaper};
+use crate::call::{Answer, Call};
 use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::feed;
 use crate::serve::{Command, Room, Verdict};
 use papers::feed::Told;
+use papers::paper::SignedPaper;
 use rules::feed::FeedKind;
 use rules::handover::{Actor, Event};
 use rules::id::HandoverId;

@@ -9,11 +9,12 @@ use super::offer::{ReadOut, decide, intersect, labels_of, minimise, put, read_ou
 use super::person::Subject;
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load, load_as};
 use crate::Error;
-use crate::call::{Answer, Call, SignedPaper};
+use crate::call::{Answer, Call};
 use crate::consequence::supersede;
 use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
+use papers::paper::SignedPaper;
 use rules::feed::FeedKind;
 use rules::handover::{Actor, Event, check_release};
 use rules::id::{HandoverId, OrderId, RequestId};

@@ -170,7 +170,7 @@ async fn a_look_up_keeps_nobody_who_writes_waiting() {
     let both = async { tokio::join!(office.counter.serve(&call, &look), others) };
     let done = tokio::time::timeout(PATIENCE, both).await;
     let (looked, lines) = done.expect("nobody waits for who only looks");
-    let entry = looked.unwrap().promise.entry_id;
+    let entry = looked.unwrap().promise.entry;
     let (page, _) = office.page(1_000, "").await.unwrap();
     assert!(page.contains(&entry));
     assert_eq!(page.len(), lines + 2, "its line, and that of the search");

@@ -90,7 +90,7 @@ impl Office {
             ..call.clone()
         };
         let told = self.counter.serve(&call, &Tell(record)).await.unwrap();
-        told.promise.entry_id
+        told.promise.entry
     }
 
     async fn ask(&self, by: Caller, search: &SearchEntries) -> Result<EntryPage, Reason> {

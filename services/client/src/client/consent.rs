@@ -12,7 +12,7 @@ use crate::error::{ClientError, ProtocolError, from_status};
 use crate::mutation::Mutation as _;
 use crate::outbox::Beside;
 use crate::person::PersonKey;
-use crate::receipt::{ConsentReceipt, Promise, Question};
+use crate::receipt::{ConsentReceipt, Question, verified_promise};
 use prost::Message as _;
 use rules::consent::{ConsentRecord, ConsentState, Statement, StopCode};
 use rules::id::{Category, ConsentId, Party, Purpose, RequestId};
@@ -315,7 +315,7 @@ impl Client {
             version: read_version(answer.version)?,
             ended_handovers: 0,
             to_follow: 0,
-            promise: Promise::verify(answer.promise, directory)?,
+            promise: verified_promise(answer.promise, directory)?,
             sealed_subject: answer.sealed_subject,
         };
         let kept = self.outbox.keep_sealed(&receipt.sealed_subject)?;

@@ -7,11 +7,11 @@ use super::{Client, ask};
 use crate::connection::{stub, with_deadline};
 use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError, from_status};
-use crate::paper::{
+use crate::person::PersonKey;
+use papers::paper::{
     ContextRequest, ContextStep, Expectation, HolderKey, Order, Signed, context_share_bytes,
     verify_final_keys, verify_vouchers,
 };
-use crate::person::PersonKey;
 use rules::id::RequestId;
 use rules::pseudonym::{Context, Domain, OrderKind};
 use rules::reason::Reason;

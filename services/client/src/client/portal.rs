@@ -7,9 +7,9 @@ use super::{Client, ask, context_label};
 use crate::connection::{stub, with_deadline};
 use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError, from_status};
-use crate::paper::{Expectation, Order, Signed, verify_final_keys, verify_link, verify_vouchers};
 use crate::person::PersonKey;
-use crate::receipt::Promise;
+use crate::receipt::verified_promise;
+use papers::paper::{Expectation, Order, Signed, verify_final_keys, verify_link, verify_vouchers};
 use rules::clock::Timestamp;
 use rules::consent::LinkCode;
 use rules::id::{EntryId, Party, RequestId};
@@ -184,7 +184,7 @@ impl Client {
                 }
             })
             .await?;
-        Promise::verify(answer.promise, &directory)?;
+        verified_promise(answer.promise, &directory)?;
         let found = open_login(
             &directory,
             &order,
@@ -256,7 +256,7 @@ impl Client {
                 }
             })
             .await?;
-        Promise::verify(answer.promise, &directory)?;
+        verified_promise(answer.promise, &directory)?;
         Ok((code, Timestamp::from_millis(answer.valid_until_millis)))
     }
 

@@ -1,8 +1,8 @@
 //! A small world: a signed directory, a desk with a store in a folder of its own, and a server that
 //! fails as often as it is told to.
 
-use crate::paper::{Order, Signed};
 use crate::{Client, ClientParts, Connection, Controller, Identity, RetryPolicy, Store, Trust};
+use papers::paper::{Order, Signed};
 use rules::clock::{Clock, Random as _, Timestamp};
 use rules::directory::{DeskFile, DirectoryFile, PeerFile, RealmFile, Right};
 use rules::hex;

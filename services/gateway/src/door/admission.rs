@@ -13,8 +13,9 @@ use super::metered::{Beyond, Incoming, Outgoing};
 use super::room::Line;
 use super::sums::Sums;
 use super::unread::Watchman;
-use crate::grpc::status::{self, Logged};
+use crate::grpc::status;
 use broker::Caller;
+use papers::promise::Promise;
 use rules::directory::Directory;
 use rules::id::Oin;
 use rules::limits::DEADLINE_MILLIS_MAX;
@@ -70,7 +71,7 @@ pub trait Registry: Send + Sync {
 }
 
 /// The writing of a log line, if one is to be written.
-pub type Logging<'a> = Pin<Box<dyn Future<Output = Option<Logged>> + Send + 'a>>;
+pub type Logging<'a> = Pin<Box<dyn Future<Output = Option<Promise>> + Send + 'a>>;
 
 /// The caller that `directory` knows for this certificate.
 ///

@@ -4,10 +4,11 @@
 //! name.
 
 use super::reading::Reading;
-use super::status::{self, Logged};
+use super::status;
 use broker::record::Record;
 use broker::serve::Command;
-use broker::{Answer, Call, Caller, Counter, Error, Promise};
+use broker::{Answer, Call, Caller, Counter, Error};
+use papers::promise::Promise;
 use rules::audit::Trace;
 use rules::id::RequestId;
 use rules::reason::{Outcome, Reason, Refusal};
@@ -124,14 +125,10 @@ where
         Ok(Answer {
             outcome: Outcome::Refused(refusal),
             promise,
-        }) => Err(status::refused(
-            &refusal,
-            request_id,
-            Some(&Logged::from(&promise)),
-        )),
+        }) => Err(status::refused(&refusal, request_id, Some(&promise))),
         Err(fault) => {
             let promise = counter.note_fault(call, M::NAME, &fault, about).await;
-            let logged = promise.as_ref().map(Logged::from);
+            let logged = promise;
             Err(span.in_scope(|| status::fault(&fault, request_id, logged.as_ref())))
         }
     }
@@ -161,15 +158,4 @@ async fn refuse<T>(
         outcome: Outcome::Refused(refusal),
         promise,
     })
-}
-
-/// A promise on the wire.
-#[must_use]
-pub fn promise(promise: &Promise) -> wire::audit::v1::Promise {
-    wire::audit::v1::Promise {
-        entry_id: promise.entry_id.bytes().to_vec(),
-        leaf_sha256: promise.leaf_sha256.to_vec(),
-        time_millis: promise.time.millis(),
-        signature: promise.signature.to_vec(),
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Must never decide or remember anything: each call is read, served at the counter, and shown.
 
-use super::call::{Incoming, answer, arrived, promise, serve};
+use super::call::{Incoming, answer, arrived, serve};
 use super::reading::Reading;
 use broker::consent::ask::RequestConsent;
 use broker::consent::change::{GetConsent, NarrowConsent};
@@ -255,7 +255,7 @@ impl ConsentService for Consents {
         Ok(Response::new(message::RegisterConsentResponse {
             state: reply.registered.state.number(),
             version: i64::try_from(reply.registered.version).unwrap_or(i64::MAX),
-            promise: Some(promise(&given)),
+            promise: Some((&given).into()),
             sealed_subject: reply.sealed_subject,
         }))
     }
@@ -267,7 +267,7 @@ impl ConsentService for Consents {
         let (reply, given) = serve(&self.counter, request).await?;
         Ok(Response::new(message::NarrowConsentResponse {
             version: i64::try_from(reply.registered.version).unwrap_or(i64::MAX),
-            promise: Some(promise(&given)),
+            promise: Some((&given).into()),
             sealed_subject: reply.sealed_subject,
         }))
     }
@@ -280,7 +280,7 @@ impl ConsentService for Consents {
         Ok(Response::new(message::WithdrawConsentResponse {
             ended_handovers: count(reply.ended_handovers),
             to_follow: count(reply.to_follow),
-            promise: Some(promise(&given)),
+            promise: Some((&given).into()),
             sealed_subject: reply.sealed_subject,
         }))
     }
@@ -293,7 +293,7 @@ impl ConsentService for Consents {
         Ok(Response::new(message::InvalidateConsentResponse {
             ended_handovers: count(reply.ended_handovers),
             to_follow: count(reply.to_follow),
-            promise: Some(promise(&given)),
+            promise: Some((&given).into()),
             sealed_subject: reply.sealed_subject,
         }))
     }
@@ -320,7 +320,7 @@ impl ConsentService for Consents {
         .await?;
         Ok(Response::new(message::RequestConsentResponse {
             question_id: question.bytes().to_vec(),
-            promise: Some(promise(&given)),
+            promise: Some((&given).into()),
         }))
     }
 }

@@ -9,9 +9,10 @@ mod watch;
 use super::call::{self, Incoming, answer, arrived};
 use super::pseudonym::conversion;
 use crate::door::admission::Registry;
+use broker::Counter;
 use broker::handover::HandoverReceipt;
 use broker::serve::Command;
-use broker::{Counter, Promise};
+use papers::promise::Promise;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -177,7 +178,7 @@ impl HandoverService for Handovers {
         .await?;
         Ok(Response::new(message::CheckPersonResponse {
             conversion: Some(conversion(reply)),
-            promise: Some(call::promise(&promise)),
+            promise: Some((&promise).into()),
         }))
     }
 
@@ -191,7 +192,7 @@ impl HandoverService for Handovers {
         })
         .await?;
         Ok(Response::new(message::TellMismatchResponse {
-            promise: Some(call::promise(&promise)),
+            promise: Some((&promise).into()),
         }))
     }
 
@@ -295,7 +296,7 @@ impl HandoverService for Handovers {
         let (notice, promise) = call::serve(&self.counter, request).await?;
         Ok(Response::new(message::SendNoticeResponse {
             notice_id: notice.bytes().to_vec(),
-            promise: Some(call::promise(&promise)),
+            promise: Some((&promise).into()),
         }))
     }
 
@@ -306,7 +307,7 @@ impl HandoverService for Handovers {
         let (view, promise) = call::serve(&self.counter, request).await?;
         Ok(Response::new(message::AckNoticeResponse {
             notice: Some(show::notice(&view)),
-            promise: Some(call::promise(&promise)),
+            promise: Some((&promise).into()),
         }))
     }
 
@@ -317,7 +318,7 @@ impl HandoverService for Handovers {
         let (view, promise) = call::serve(&self.counter, request).await?;
         Ok(Response::new(message::AnswerNoticeResponse {
             notice: Some(show::notice(&view)),
-            promise: Some(call::promise(&promise)),
+            promise: Some((&promise).into()),
         }))
     }
 }

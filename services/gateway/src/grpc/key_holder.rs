@@ -5,10 +5,8 @@
 //! of a refused order more than its reason.
 
 use super::status;
-use client::paper::{
-    ContextRequest, ContextStep, Form, Order, PaperError, Signed, Voucher, encode,
-};
-use holder::{ConvertItem, Forms, Holder, HolderError, Hop, Issued, Received};
+use holder::{ConvertItem, Holder, HolderError, Hop};
+use papers::paper::{ContextRequest, ContextStep, PaperError, Signed, SignedPaper};
 use rules::limits::BATCH_ITEMS_MAX;
 use rules::reason::{Outcome, Reason, Refusal, Violation};
 use std::sync::Arc;
@@ -16,123 +14,37 @@ use tonic::{Request, Response, Status};
 use wire::pseudonym::v1 as message;
 use wire::pseudonym::v1::key_holder_service_server::KeyHolderService;
 
-/// Writes a holder's papers with the codec that partners read them with.
-pub struct WireForms;
-
-impl Forms for WireForms {
-    fn voucher(&self, voucher: &holder::Voucher) -> Vec<u8> {
-        encode(&Voucher {
-            order: voucher.order,
-            order_sha256: voucher.order_sha256,
-            kind: voucher.kind,
-            source: voucher.source.clone(),
-            targets: voucher.targets.clone(),
-            hop: voucher.hop,
-            holder: voucher.holder.clone(),
-            inputs_sha256: voucher.inputs_sha256.clone(),
-            outputs_sha256: voucher.outputs_sha256.clone(),
-            output_keys: voucher.output_keys.clone(),
-            time: voucher.time,
-            trust_level: voucher.trust_level,
-            directory_version: voucher.directory_version,
-        })
-    }
-
-    fn step(&self, step: &holder::ContextStep) -> Vec<u8> {
-        encode(&ContextStep {
-            context: step.context.clone(),
-            hop: step.hop,
-            holder: step.holder.clone(),
-            previous_point: step.previous_point,
-            point: step.point,
-            share_commitment: step.share_commitment,
-            proof: step.proof.clone(),
-            time: step.time,
-        })
-    }
-}
-
-/// A decoded paper as the holder takes it: its bytes and signature stay as they came.
-fn received<P: Form, T>(signed: Signed<P>, value: impl FnOnce(P) -> T) -> Received<T> {
-    let (bytes, signature) = (signed.bytes().to_vec(), *signed.signature());
-    Received {
-        paper: value(signed.into_paper()),
-        bytes,
-        signature,
-    }
-}
-
-fn voucher(signed: message::SignedVoucher) -> Result<Received<holder::Voucher>, PaperError> {
-    let signed = Signed::<Voucher>::try_from(signed)?;
-    Ok(received(signed, |voucher| holder::Voucher {
-        order: voucher.order,
-        order_sha256: voucher.order_sha256,
-        kind: voucher.kind,
-        source: voucher.source,
-        targets: voucher.targets,
-        hop: voucher.hop,
-        holder: voucher.holder,
-        inputs_sha256: voucher.inputs_sha256,
-        outputs_sha256: voucher.outputs_sha256,
-        output_keys: voucher.output_keys,
-        time: voucher.time,
-        trust_level: voucher.trust_level,
-        directory_version: voucher.directory_version,
-    }))
-}
-
 fn context_request(
     signed: Option<message::SignedContextRequest>,
-) -> Result<Received<holder::ContextRequest>, PaperError> {
-    let signed = Signed::<ContextRequest>::try_from(signed.unwrap_or_default())?;
-    Ok(received(signed, |request| holder::ContextRequest {
-        context: request.context,
-        owner: request.owner,
-        desk: request.desk,
-        sealing_key_sha256: request.sealing_key_sha256,
-        time: request.time,
-    }))
+) -> Result<Signed<ContextRequest>, PaperError> {
+    signed.unwrap_or_default().try_into()
 }
 
 fn context_steps(
     steps: Vec<message::SignedContextStep>,
-) -> Result<Vec<Received<holder::ContextStep>>, PaperError> {
-    steps
-        .into_iter()
-        .map(|signed| {
-            let signed = Signed::<ContextStep>::try_from(signed)?;
-            Ok(received(signed, |step| holder::ContextStep {
-                context: step.context,
-                hop: step.hop,
-                holder: step.holder,
-                previous_point: step.previous_point,
-                point: step.point,
-                share_commitment: step.share_commitment,
-                proof: step.proof,
-                time: step.time,
-            }))
-        })
-        .collect()
+) -> Result<Vec<Signed<ContextStep>>, PaperError> {
+    steps.into_iter().map(Signed::try_from).collect()
 }
 
 /// One item of a batch; what cannot be read is that item's own refusal.
 fn convert_item(item: message::ConvertItem) -> Result<ConvertItem, PaperError> {
-    let order = Signed::<Order>::try_from(item.order.unwrap_or_default())?;
     let parent = match item.parent {
         // A voucher that cannot be read is no parent.
-        Some(parent) => Some(voucher(parent).map_err(|error| PaperError {
-            reason: Reason::OrderParentInvalid,
-            ..error
-        })?),
+        Some(parent) => Some(
+            Signed::try_from(parent).map_err(|error: PaperError| PaperError {
+                reason: Reason::OrderParentInvalid,
+                ..error
+            })?,
+        ),
         None => None,
     };
     Ok(ConvertItem {
-        order: received(order, |order| order),
+        order: item.order.unwrap_or_default().try_into()?,
         ciphertexts: item.ciphertexts,
         earlier: item
             .earlier
             .into_iter()
-            .map(voucher)
+            .map(Signed::try_from)
             .collect::<Result<_, _>>()?,
         parent,
     })
@@ -147,7 +59,7 @@ fn hop(hop: &Hop) -> message::Hop {
             .collect(),
         voucher: Some(message::SignedVoucher {
             voucher: hop.voucher.bytes.clone(),
-            signature: hop.voucher.signature.bytes().to_vec(),
+            signature: hop.voucher.signature.clone(),
         }),
     }
 }
@@ -162,10 +74,10 @@ fn convert_result(outcome: Result<Arc<Hop>, Reason>) -> message::ConvertResult {
     }
 }
 
-fn signed_step(step: &Issued) -> message::SignedContextStep {
+fn signed_step(step: SignedPaper) -> message::SignedContextStep {
     message::SignedContextStep {
-        step: step.bytes.clone(),
-        signature: step.signature.bytes().to_vec(),
+        step: step.bytes,
+        signature: step.signature,
     }
 }
 
@@ -261,7 +173,7 @@ impl KeyHolderService for KeyHolders {
         let earlier = context_steps(request.earlier).map_err(unreadable)?;
         let made = answered(self.holder.step(&owner, &earlier))?;
         Ok(Response::new(message::StepContextResponse {
-            step: Some(signed_step(&made.step)),
+            step: Some(signed_step(made.step)),
             share: Some(message::SealedShare {
                 holder_oin: self.holder.oin().to_string(),
                 encapsulation: made.share.encapsulation,

@@ -116,7 +116,7 @@ impl PolicyService for Policies {
         .await?;
         Ok(Response::new(message::ActivatePolicySetResponse {
             policy_set_sha256: row.policy_sha256.to_vec(),
-            entry_id: promise.entry_id.bytes().to_vec(),
+            entry_id: promise.entry.bytes().to_vec(),
         }))
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Must never look into a ciphertext, and never say of one item of a batch more than its own reason.
 
-use super::call::{Incoming, answer, arrived, promise, serve};
+use super::call::{Incoming, answer, arrived, serve};
 use super::reading::Reading;
 use broker::counter::Converted;
 use broker::link::{Link, Login, RedeemLink};
 use broker::pseudonym::{Enrol, EnrolItem, OpenContext};
 use broker::record::Record;
-use broker::{Call, Counter, SignedPaper};
-use client::paper::{ContextRequest, Order, Signed};
+use broker::{Call, Counter};
+use papers::paper::SignedPaper;
+use papers::paper::{ContextRequest, Order, Signed};
 use rules::id::RequestId;
 use rules::reason::{Outcome, Reason};
 use std::sync::Arc;
@@ -211,7 +212,7 @@ impl PseudonymService for Pseudonyms {
         .await?;
         Ok(Response::new(message::EnrolResponse {
             results: results.into_iter().map(enrol_result).collect(),
-            entry_id: promise.entry_id.bytes().to_vec(),
+            entry_id: promise.entry.bytes().to_vec(),
         }))
     }
 
@@ -243,7 +244,7 @@ impl PseudonymService for Pseudonyms {
                     signature: share.signature,
                 })
                 .collect(),
-            entry_id: promise.entry_id.bytes().to_vec(),
+            entry_id: promise.entry.bytes().to_vec(),
         }))
     }
 
@@ -263,7 +264,7 @@ impl PseudonymService for Pseudonyms {
                 .map(|octets| octets.to_vec())
                 .collect(),
             vouchers: vouchers(converted.vouchers),
-            promise: Some(promise(&given)),
+            promise: Some((&given).into()),
         }))
     }
 
@@ -278,7 +279,7 @@ impl PseudonymService for Pseudonyms {
         .await?;
         Ok(Response::new(message::LinkResponse {
             valid_until_millis: until.millis(),
-            promise: Some(promise(&given)),
+            promise: Some((&given).into()),
         }))
     }
 
@@ -289,7 +290,7 @@ impl PseudonymService for Pseudonyms {
         let (converted, given) = serve(&self.counter, request).await?;
         Ok(Response::new(message::RedeemLinkResponse {
             conversion: Some(conversion(converted)),
-            entry_id: given.entry_id.bytes().to_vec(),
+            entry_id: given.entry.bytes().to_vec(),
         }))
     }
 }

@@ -145,7 +145,7 @@ impl RestorationService for Restorations {
         let (missing, promise) = serve(&self.counter, request).await?;
         Ok(Response::new(message::OpenDoorResponse {
             missing: i32::try_from(missing).unwrap_or(i32::MAX),
-            entry_id: promise.entry_id.bytes().to_vec(),
+            entry_id: promise.entry.bytes().to_vec(),
         }))
     }
 
@@ -156,7 +156,7 @@ impl RestorationService for Restorations {
         let (open, promise) = serve(&self.counter, request).await?;
         Ok(Response::new(message::AcceptUnreadableResponse {
             open,
-            entry_id: promise.entry_id.bytes().to_vec(),
+            entry_id: promise.entry.bytes().to_vec(),
         }))
     }
 }

@@ -3,10 +3,10 @@
 //! Must never let the bytes of a status depend on anything but its reason, save for ids, times and
 //! promises of fixed length: "unknown" and "not yours" must look alike to the last octet.
 
+use papers::promise::Promise;
 use prost::Message as _;
-use rules::clock::Timestamp;
 use rules::hex;
-use rules::id::{EntryId, RequestId};
+use rules::id::RequestId;
 use rules::reason::{Class, Reason, Refusal, Violation};
 use std::collections::BTreeMap;
 use tonic::{Code, Status};
@@ -20,43 +20,6 @@ const RETRY_SECONDS: i64 = 1;
 const RESTORING_SECONDS: i64 = 120;
 /// Prefix of the type URLs of details (google.protobuf.Any).
 const TYPE_PREFIX: &str = "type.googleapis.com/google.rpc.";
-
-/// The log line of a refusal, as its status carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Logged {
-    /// The entry.
-    pub entry_id: EntryId,
-    /// Its leaf hash.
-    pub leaf_sha256: [u8; 32],
-    /// When it was written.
-    pub time: Timestamp,
-    /// The promise's signature.
-    pub signature: [u8; 64],
-}
-
-impl Logged {
-    /// Entry id, leaf hash, time (big-endian milliseconds) and signature as 240 hexadecimal digits: what
-    /// the signature is over, and the signature.
-    fn promise(&self) -> String {
-        let mut bytes = Vec::with_capacity(120);
-        bytes.extend_from_slice(self.entry_id.bytes());
-        bytes.extend_from_slice(&self.leaf_sha256);
-        bytes.extend_from_slice(&self.time.millis().to_be_bytes());
-        bytes.extend_from_slice(&self.signature);
-        hex::encode(&bytes)
-    }
-}
-
-impl From<&broker::Promise> for Logged {
-    fn from(promise: &broker::Promise) -> Self {
-        Self {
-            entry_id: promise.entry_id,
-            leaf_sha256: promise.leaf_sha256,
-            time: promise.time,
-            signature: promise.signature,
-        }
-    }
-}
 
 /// `google.rpc.ErrorInfo` with its metadata in a fixed order; the generated type has a hash map, whose
 /// order differs from status to status.
@@ -73,7 +36,11 @@ struct ErrorInfo {
 /// The status of a fault of ours. The caller learns the reason; what lies behind it goes to the
 /// operator's log, with the request id by which the two can be brought together.
 #[must_use]
-pub fn fault(error: &broker::Error, request: Option<RequestId>, logged: Option<&Logged>) -> Status {
+pub fn fault(
+    error: &broker::Error,
+    request: Option<RequestId>,
+    logged: Option<&Promise>,
+) -> Status {
     let reason = error.reason();
     let request_id = request.map(|request| request.to_string());
     let causes = causes(error);
@@ -119,7 +86,7 @@ pub fn causes(error: &dyn std::error::Error) -> String {
 
 /// The status of a refusal. `logged` is its log line, where there is one.
 #[must_use]
-pub fn refused(refusal: &Refusal, request: Option<RequestId>, logged: Option<&Logged>) -> Status {
+pub fn refused(refusal: &Refusal, request: Option<RequestId>, logged: Option<&Promise>) -> Status {
     let reason = refusal.reason;
     let mut details = vec![error_info(reason, logged)];
     if let Some(request) = request {
@@ -183,12 +150,12 @@ const fn code(class: Class) -> Code {
     }
 }
 
-fn error_info(reason: Reason, logged: Option<&Logged>) -> prost_types::Any {
+fn error_info(reason: Reason, logged: Option<&Promise>) -> prost_types::Any {
     let metadata = logged
         .map(|logged| {
             BTreeMap::from([
-                ("entry_id".to_owned(), hex::encode(logged.entry_id.bytes())),
-                ("promise".to_owned(), logged.promise()),
+                ("entry_id".to_owned(), hex::encode(logged.entry.bytes())),
+                ("promise".to_owned(), hex::encode(&logged.octets())),
             ])
         })
         .unwrap_or_default();
@@ -237,14 +204,17 @@ fn any(name: &str, message: &impl prost::Message) -> prost_types::Any {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rules::clock::Timestamp;
+    use rules::id::EntryId;
     use tonic_types::StatusExt as _;
+    use vault::sign::Signature;
 
-    fn logged(octet: u8) -> Logged {
-        Logged {
-            entry_id: EntryId::from_slice(&[octet; 16]).expect("an id"),
+    fn logged(octet: u8) -> Promise {
+        Promise {
+            entry: EntryId::from_slice(&[octet; 16]).expect("an id"),
             leaf_sha256: [octet; 32],
             time: Timestamp::from_millis(1_700_000_000_000 + i64::from(octet)),
-            signature: [octet; 64],
+            signature: Signature::from_bytes([octet; 64]),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::door::certificate::PeerCertificate;
 use crate::grpc::directory::{
     Boxed, Directories, Standing, caller, imported, parts as wanted_parts, signatures,
 };
-use crate::grpc::key_holder::{KeyHolders, WireForms, fault};
+use crate::grpc::key_holder::{KeyHolders, fault};
 use crate::grpc::status;
 use crate::limited;
 use crate::serving::{self, Mounted};
@@ -155,7 +155,6 @@ fn parts(
         database,
         clock: Arc::new(SystemClock),
         steady: Arc::new(SystemClock),
-        forms: Arc::new(WireForms),
         controllers: broker::controllers(configuration),
         pinned,
         quotas: settings.quotas,

@@ -1,8 +1,9 @@
 //! Opening contexts: whose word counts, and what a walk must be.
 
-use super::plain;
-use super::world::{BROKER, GEMEENTE, START, UWV, World, forge_step, main_of, value};
-use crate::paper::{ContextRequest, ContextStep, Received};
+use super::world::{
+    BROKER, GEMEENTE, START, UWV, World, flipped, forge_step, main_of, received, value,
+};
+use papers::paper::{ContextRequest, ContextStep, Signed};
 use rules::limits::{CLOCK_SKEW_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX};
 use rules::reason::Reason;
 
@@ -13,7 +14,7 @@ fn check(
     expected: Result<(), Reason>,
     what: &str,
 ) {
-    let mut paper = world.context_request(UWV).paper;
+    let mut paper = world.context_request(UWV).into_paper();
     change(&mut paper);
     let request = world.sign_request(paper);
     assert_eq!(world.walk(&request).map(drop), expected, "{what}");
@@ -55,15 +56,11 @@ async fn only_the_owner_opens_its_present_context() {
         let time = |request: &mut ContextRequest| request.time = request.time.plus_millis(millis);
         check(&world, time, expected, &format!("{millis} ms from now"));
     }
-    let mut signed = world.context_request(UWV);
-    signed.bytes[0] ^= 1;
-    assert_eq!(
-        world.walk(&signed).map(drop),
-        invalid,
-        "bytes that were not signed"
-    );
-    let mut others = world.context_request(UWV);
-    others.signature = world.context_request(BROKER).signature;
+    let signed = flipped(&world.context_request(UWV));
+    assert_eq!(world.walk(&signed).map(drop), invalid, "another signature");
+    let others = world.context_request(UWV).carried();
+    let broker = world.context_request(BROKER).carried().signature;
+    let others = Signed::receive(others.bytes, &broker).unwrap();
     assert_eq!(
         world.walk(&others).map(drop),
         invalid,
@@ -74,13 +71,13 @@ async fn only_the_owner_opens_its_present_context() {
 /// Offers a changed walk to be closed.
 async fn check_close(
     world: &World,
-    change: impl FnOnce(&World, &mut Vec<Received<ContextStep>>),
+    change: impl FnOnce(&World, &mut Vec<Signed<ContextStep>>),
     expected: Result<(), Reason>,
     what: &str,
 ) {
     let request = world.context_request(UWV);
     let made = world.walk(&request).unwrap();
-    let mut steps: Vec<_> = made.iter().map(|made| plain::step(&made.step)).collect();
+    let mut steps: Vec<_> = made.iter().map(|made| received(&made.step)).collect();
     change(world, &mut steps);
     let answer = world.holders[1].close(&request, &steps).await.unwrap();
     assert_eq!(value(answer).map(drop), expected, "{what}");
@@ -93,19 +90,21 @@ async fn a_walk_is_whole_signed_joined_and_proven() {
     check_close(&world, |_, _| {}, Ok(()), "the same walk again").await;
     check_close(&world, |_, steps| drop(steps.pop()), invalid, "cut short").await;
     check_close(&world, |_, steps| steps.swap(0, 1), invalid, "swapped").await;
-    let flip = |_: &World, steps: &mut Vec<Received<ContextStep>>| steps[0].bytes[3] ^= 1;
+    let flip = |_: &World, steps: &mut Vec<Signed<ContextStep>>| {
+        steps[0] = flipped(&steps[0]);
+    };
     check_close(&world, flip, invalid, "not signed").await;
-    let proof = |world: &World, steps: &mut Vec<Received<ContextStep>>| {
+    let proof = |world: &World, steps: &mut Vec<Signed<ContextStep>>| {
         steps[1] = forge_step(world, 1, &steps[1], |step| step.proof[200] ^= 1);
     };
     check_close(&world, proof, invalid, "a proof that does not hold").await;
-    let end = |world: &World, steps: &mut Vec<Received<ContextStep>>| {
-        let other = steps[0].paper.point;
+    let end = |world: &World, steps: &mut Vec<Signed<ContextStep>>| {
+        let other = steps[0].paper().point;
         steps[1] = forge_step(world, 1, &steps[1], |step| step.point = other);
     };
     check_close(&world, end, invalid, "another end").await;
-    let begin = |world: &World, steps: &mut Vec<Received<ContextStep>>| {
-        let other = steps[0].paper.point;
+    let begin = |world: &World, steps: &mut Vec<Signed<ContextStep>>| {
+        let other = steps[0].paper().point;
         steps[0] = forge_step(world, 0, &steps[0], |step| step.previous_point = other);
     };
     check_close(&world, begin, invalid, "another beginning").await;
@@ -116,13 +115,13 @@ async fn a_step_on_a_point_of_somebodys_choosing_is_refused() {
     let world = World::new(2).await;
     let request = world.context_request(UWV);
     let made = world.walk(&request).unwrap();
-    let first = plain::step(&made[0].step);
+    let first = received(&made[0].step);
     let others = world.walk(&world.context_request(GEMEENTE)).unwrap();
     let chosen = forge_step(&world, 0, &first, |step| step.point = step.share_commitment);
     for (earlier, what) in [
         (Vec::new(), "no step before"),
         (vec![chosen], "a chosen point"),
-        (vec![plain::step(&others[0].step)], "of another context"),
+        (vec![received(&others[0].step)], "of another context"),
         (vec![first.clone(), first], "one too many"),
     ] {
         let answer = world.holders[1].step(&request, &earlier).unwrap();

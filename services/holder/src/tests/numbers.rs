@@ -1,7 +1,6 @@
 //! The number in a dossier: only for whom it was released to, as often as the quota says, and equal when it is right.
 
-use super::plain;
-use super::world::{GEMEENTE, UWV, VAKBOND, World, item, main_of, one};
+use super::world::{GEMEENTE, UWV, VAKBOND, World, item, main_of, one, received};
 use crate::{Hop, QuotaLimits};
 use rules::id::OrderId;
 use rules::pseudonym::OrderKind;
@@ -90,7 +89,7 @@ async fn a_number_is_converted_only_for_whom_a_dossier_was_released_to() {
     let source = world.number(GEMEENTE, PERSON);
     let order = world.order(OrderKind::Enrol, GEMEENTE, GEMEENTE, &source);
     let mut enrol = item(&world.sign(order), &source, &[], None);
-    enrol.parent = Some(plain::voucher(&hops[0].voucher));
+    enrol.parent = Some(received(&hops[0].voucher));
     let answer = one(&world.holders[0], enrol).await;
     assert_eq!(answer.map(drop), Err(Reason::OrderParentInvalid));
 }

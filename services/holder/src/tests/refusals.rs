@@ -169,9 +169,9 @@ async fn an_order_takes_no_more_of_the_memory_than_is_counted_for_it() {
     let signed = world.sign(order);
     let hop = one(&world.holders[0], item(&signed, &source, &[], None)).await;
     let hop = hop.unwrap();
-    // Its voucher here is text of hexadecimal digits, twice as long as on the wire. Two keys with an id of 20 digits, the
+    // Two keys with an id of 20 digits, the
     // entry, the place in the heap, and as much again for tables that are half empty.
-    let answer = hop.ciphertexts.len() * 64 + hop.voucher.bytes.len() / 2 + 64 + 100;
+    let answer = hop.ciphertexts.len() * 64 + hop.voucher.bytes.len() + 64 + 100;
     let places = 2 * (2 * (24 + 20 + 16) + 32 + 8 + 8);
     assert!(
         answer + places <= REPLAY_ORDER_BYTES_MAX,

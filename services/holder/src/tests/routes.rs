@@ -1,7 +1,7 @@
 //! The same person by every route, for one, two and three holders.
 
-use super::plain;
-use super::world::{BROKER, GEMEENTE, PORTAL, UWV, VAKBOND, World, main_of};
+use super::world::{BROKER, GEMEENTE, PORTAL, UWV, VAKBOND, World, main_of, received};
+use papers::paper::Voucher;
 use rules::pseudonym::OrderKind;
 use vault::pseudonym::{Ciphertext, Pseudonym};
 
@@ -121,12 +121,12 @@ async fn a_batch_answers_in_its_own_order() {
         let order = world.sign(order);
         items.push(super::world::item(&order, &source, &[], None));
     }
-    let ids: Vec<_> = items.iter().map(|item| item.order.paper.id).collect();
+    let ids: Vec<_> = items.iter().map(|item| item.order.paper().id).collect();
     let answers = world.holders[0].convert(items).await.unwrap();
     assert_eq!(answers.len(), 100);
     for (index, answer) in answers.into_iter().enumerate() {
         match super::world::value(answer) {
-            Ok(hop) => assert_eq!(plain::voucher(&hop.voucher).paper.order, ids[index]),
+            Ok(hop) => assert_eq!(received::<Voucher>(&hop.voucher).paper().order, ids[index]),
             Err(reason) => assert_eq!((index % 3, reason.code()), (0, "ORDER_MALFORMED")),
         }
     }

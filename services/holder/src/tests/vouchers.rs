@@ -1,9 +1,8 @@
 //! Vouchers: what earlier holders say, what a PREPARE leaves behind, and what shows at the end.
 
-use super::plain;
-use super::world::{BROKER, GEMEENTE, UWV, VAKBOND, World, forge, holder_oin, item, one};
-use crate::paper::{Received, Voucher};
+use super::world::{BROKER, GEMEENTE, UWV, VAKBOND, World, forge, holder_oin, item, one, received};
 use crate::{Holder, Hop};
+use papers::paper::{Signed, Voucher};
 use rules::limits::PARENT_VOUCHER_MILLIS_MAX;
 use rules::pseudonym::{Order, OrderKind};
 use rules::reason::{Outcome, Reason};
@@ -17,7 +16,7 @@ async fn prepared(
     world: &mut World,
     from: &str,
     to: &str,
-) -> (Received<Order>, Ciphertext, Vec<Hop>) {
+) -> (Signed<Order>, Ciphertext, Vec<Hop>) {
     let source = world.number(from, PERSON);
     let order = world.order(OrderKind::Prepare, from, to, &source);
     let order = world.sign(order);
@@ -27,13 +26,13 @@ async fn prepared(
 
 fn handover(
     world: &mut World,
-    parent: &Received<Order>,
+    parent: &Signed<Order>,
     from: &str,
     to: &str,
     source: &Ciphertext,
-) -> Received<Order> {
+) -> Signed<Order> {
     let mut order = world.order(OrderKind::Handover, from, to, source);
-    order.parent = Some(parent.paper.id);
+    order.parent = Some(parent.paper().id);
     world.sign(order)
 }
 
@@ -48,15 +47,12 @@ async fn a_handover_needs_each_holders_own_voucher_of_its_prepare() {
     let enrolled = world.carry(&enrol, &other, None).await.unwrap();
     let order = handover(&mut world, &prepare, UWV, GEMEENTE, &source);
     let own = SigningKey::from_seed(&SigningKey::generate());
-    let genuine = plain::voucher(&hops[0].voucher);
+    let genuine = received(&hops[0].voucher);
     let parents = [
         (None, "none"),
-        (Some(plain::voucher(&hops[1].voucher)), "the other holder's"),
-        (
-            Some(plain::voucher(&unions[0].voucher)),
-            "of another relation",
-        ),
-        (Some(plain::voucher(&enrolled[0].voucher)), "of an ENROL"),
+        (Some(received(&hops[1].voucher)), "the other holder's"),
+        (Some(received(&unions[0].voucher)), "of another relation"),
+        (Some(received(&enrolled[0].voucher)), "of an ENROL"),
         (Some(forge(&genuine, &own, |_| {})), "forged"),
         (
             Some(forge(&genuine, world.desk_key(UWV, "balie"), |_| {})),
@@ -110,7 +106,7 @@ async fn a_prepare_is_no_parent_for_ever() {
 /// Offers the last of three holders the work of the two before with their vouchers changed.
 async fn check(
     world: &mut World,
-    change: impl FnOnce(&World, &mut Vec<Received<Voucher>>, &mut Vec<Vec<u8>>),
+    change: impl FnOnce(&World, &mut Vec<Signed<Voucher>>, &mut Vec<Vec<u8>>),
     expected: Result<(), Reason>,
     what: &str,
 ) {
@@ -151,16 +147,16 @@ async fn earlier_vouchers_are_complete_genuine_and_chained() {
         "swapped",
     )
     .await;
-    let doubled = |_: &World, earlier: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {
+    let doubled = |_: &World, earlier: &mut Vec<Signed<Voucher>>, _: &mut Vec<Vec<u8>>| {
         earlier.push(earlier[1].clone());
     };
     check(&mut world, doubled, invalid, "one too many").await;
-    let stranger = |_: &World, earlier: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {
+    let stranger = |_: &World, earlier: &mut Vec<Signed<Voucher>>, _: &mut Vec<Vec<u8>>| {
         let key = SigningKey::from_seed(&SigningKey::generate());
         earlier[0] = forge(&earlier[0], &key, |_| {});
     };
     check(&mut world, stranger, invalid, "signed by a stranger").await;
-    let broker = |world: &World, earlier: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {
+    let broker = |world: &World, earlier: &mut Vec<Signed<Voucher>>, _: &mut Vec<Vec<u8>>| {
         let key = world.desk_key(BROKER, "broker");
         earlier[1] = forge(&earlier[1], key, |_| {});
     };
@@ -207,13 +203,13 @@ async fn a_holder_that_lies_about_what_it_did_is_refused() {
         ),
     ];
     for (lie, what) in lies {
-        let change = |world: &World, earlier: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {
+        let change = |world: &World, earlier: &mut Vec<Signed<Voucher>>, _: &mut Vec<Vec<u8>>| {
             let key = world.desk_key(holder_oin(0).as_str(), "holder");
             earlier[0] = forge(&earlier[0], key, lie);
         };
         check(&mut world, change, Err(Reason::VoucherInvalid), what).await;
     }
-    let other_key = |world: &World, earlier: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {
+    let other_key = |world: &World, earlier: &mut Vec<Signed<Voucher>>, _: &mut Vec<Vec<u8>>| {
         let key = world.desk_key(holder_oin(1).as_str(), "holder");
         earlier[1] = forge(&earlier[1], key, |voucher| voucher.output_keys.swap(0, 1));
     };
@@ -241,7 +237,7 @@ async fn a_holder_judges_by_no_older_directory_than_the_holders_before_it() {
             .unwrap();
         assert!(matches!(imported, Outcome::Permitted(_)), "{imported:?}");
     };
-    let nothing = |_: &World, _: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {};
+    let nothing = |_: &World, _: &mut Vec<Signed<Voucher>>, _: &mut Vec<Vec<u8>>| {};
     import(&world.holders[2]).await;
     check(&mut world, nothing, Ok(()), "only the last is newer").await;
     // The second one would be behind the first, as the third was of neither.
@@ -249,7 +245,7 @@ async fn a_holder_judges_by_no_older_directory_than_the_holders_before_it() {
     check(&mut world, nothing, Ok(()), "all after the first").await;
     import(&world.holders[0]).await;
     check(&mut world, nothing, Ok(()), "all").await;
-    let ahead = |world: &World, earlier: &mut Vec<Received<Voucher>>, _: &mut Vec<Vec<u8>>| {
+    let ahead = |world: &World, earlier: &mut Vec<Signed<Voucher>>, _: &mut Vec<Vec<u8>>| {
         let key = world.desk_key(holder_oin(0).as_str(), "holder");
         earlier[0] = forge(&earlier[0], key, |voucher| voucher.directory_version = 3);
     };

@@ -1,10 +1,9 @@
 //! A small world: three organisations, a broker, a portal and up to three key holders with databases of
 //! their own.
 
-use super::plain::{self, Plain};
-use crate::paper::{ContextRequest, ContextStep, Forms as _, Issued, Received, Voucher};
 use crate::{ConvertItem, Holder, Hop, Parts, Pinned, QuotaLimits, StepMade};
-use papers::signed::{Controller, ControllerSignature, Signed};
+use papers::paper::{ContextRequest, ContextStep, Form, Signed, SignedPaper, Voucher};
+use papers::signed::{self, Controller, ControllerSignature};
 use rules::clock::{Clock, Steady, Timestamp};
 use rules::directory::{DeskFile, Directory, DirectoryFile, EdgeFile, PeerFile, RealmFile};
 use rules::hex;
@@ -144,7 +143,6 @@ impl World {
             database,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             steady: Arc::clone(&self.clock) as Arc<dyn Steady>,
-            forms: Arc::new(Plain),
             controllers: vec![Controller {
                 name: "first".to_owned(),
                 key: self.controller.public(),
@@ -201,10 +199,10 @@ impl World {
         &self.desks[&(oin.to_owned(), desk.to_owned())]
     }
 
-    pub(super) fn sign_directory(&self, file: &DirectoryFile) -> Signed<Vec<u8>> {
+    pub(super) fn sign_directory(&self, file: &DirectoryFile) -> signed::Signed<Vec<u8>> {
         let content = toml::to_string(file).unwrap().into_bytes();
         let signature = self.controller.sign(Paper::Directory, &content);
-        Signed {
+        signed::Signed {
             content,
             signatures: vec![ControllerSignature {
                 controller: "first".to_owned(),
@@ -329,7 +327,7 @@ impl World {
     }
 
     /// A request of a party's representing desk to open its context.
-    pub(super) fn context_request(&self, oin: &str) -> Received<ContextRequest> {
+    pub(super) fn context_request(&self, oin: &str) -> Signed<ContextRequest> {
         let directory = self.directory();
         let party = main_of(oin);
         let realm = directory.realm(&party).unwrap();
@@ -347,23 +345,9 @@ impl World {
         self.sign_request(paper)
     }
 
-    pub(super) fn sign_request(&self, paper: ContextRequest) -> Received<ContextRequest> {
-        let bytes = format!(
-            "{} {} {} {} {}",
-            paper.context,
-            paper.owner,
-            paper.desk,
-            hex::encode(&paper.sealing_key_sha256),
-            paper.time
-        )
-        .into_bytes();
+    pub(super) fn sign_request(&self, paper: ContextRequest) -> Signed<ContextRequest> {
         let key = self.desk_key(paper.owner.as_str(), paper.desk.as_str());
-        let signature = key.sign(Paper::ContextRequest, &bytes);
-        Received {
-            paper,
-            bytes,
-            signature,
-        }
+        Signed::sign(paper, key)
     }
 
     pub(super) fn directory(&self) -> Directory {
@@ -371,10 +355,10 @@ impl World {
     }
 
     /// The walk along all holders; gives every step made.
-    pub(super) fn walk(&self, request: &Received<ContextRequest>) -> Result<Vec<StepMade>, Reason> {
+    pub(super) fn walk(&self, request: &Signed<ContextRequest>) -> Result<Vec<StepMade>, Reason> {
         let mut made: Vec<StepMade> = Vec::new();
         for holder in &self.holders {
-            let earlier: Vec<_> = made.iter().map(|made| plain::step(&made.step)).collect();
+            let earlier: Vec<_> = made.iter().map(|made| received(&made.step)).collect();
             made.push(value(holder.step(request, &earlier).unwrap())?);
         }
         Ok(made)
@@ -383,8 +367,8 @@ impl World {
     async fn open_context(&mut self, oin: &str) {
         let request = self.context_request(oin);
         let made = self.walk(&request).unwrap();
-        let steps: Vec<_> = made.iter().map(|made| plain::step(&made.step)).collect();
-        let label = request.paper.context.to_string();
+        let steps: Vec<_> = made.iter().map(|made| received(&made.step)).collect();
+        let label = request.paper().context.to_string();
         let mut end = None;
         for holder in &self.holders {
             end = Some(value(holder.close(&request, &steps).await.unwrap()).unwrap());
@@ -397,12 +381,12 @@ impl World {
                 let share = open_share(&self.openers[oin], &label, &made.share).unwrap();
                 let point = |bytes: &[u8; 32]| ContextPoint::parse(bytes).unwrap();
                 let read = Step {
-                    previous: point(&step.paper.previous_point),
-                    point: point(&step.paper.point),
-                    share_commitment: step.paper.share_commitment,
-                    proof: step.paper.proof.clone(),
+                    previous: point(&step.paper().previous_point),
+                    point: point(&step.paper().point),
+                    share_commitment: step.paper().share_commitment,
+                    proof: step.paper().proof.clone(),
                 };
-                (pinned[&step.paper.holder], read, share)
+                (pinned[&step.paper().holder], read, share)
             })
             .collect();
         let opened: Vec<_> = read
@@ -492,7 +476,7 @@ impl World {
         }
     }
 
-    pub(super) fn sign(&self, order: Order) -> Received<Order> {
+    pub(super) fn sign(&self, order: Order) -> Signed<Order> {
         let key = self.desk_key(order.issuer.as_str(), order.desk.as_str());
         sign_with(order, key)
     }
@@ -500,7 +484,7 @@ impl World {
     /// Carries a signed order along all holders; gives what each made.
     pub(super) async fn carry(
         &self,
-        order: &Received<Order>,
+        order: &Signed<Order>,
         source: &Ciphertext,
         parents: Option<&[Hop]>,
     ) -> Result<Vec<Hop>, Reason> {
@@ -519,19 +503,25 @@ impl World {
     }
 }
 
-pub(super) fn sign_with(order: Order, key: &SigningKey) -> Received<Order> {
-    let bytes = format!("{order:?}").into_bytes();
-    let signature = key.sign(Paper::Order, &bytes);
-    Received {
-        paper: order,
-        bytes,
-        signature,
-    }
+pub(super) fn sign_with(order: Order, key: &SigningKey) -> Signed<Order> {
+    Signed::sign(order, key)
+}
+
+/// A paper as the next one receives it.
+pub(super) fn received<P: Form>(paper: &SignedPaper) -> Signed<P> {
+    Signed::receive(paper.bytes.clone(), &paper.signature).unwrap()
+}
+
+/// The same paper, with a signature of which one bit is another.
+pub(super) fn flipped<P: Form>(paper: &Signed<P>) -> Signed<P> {
+    let mut carried = paper.carried();
+    carried.signature[3] ^= 1;
+    received(&carried)
 }
 
 /// What is sent to the next holder after `hops`.
 pub(super) fn item(
-    order: &Received<Order>,
+    order: &Signed<Order>,
     source: &Ciphertext,
     hops: &[Hop],
     parent: Option<&Hop>,
@@ -543,11 +533,8 @@ pub(super) fn item(
     ConvertItem {
         order: order.clone(),
         ciphertexts,
-        earlier: hops
-            .iter()
-            .map(|hop| plain::voucher(&hop.voucher))
-            .collect(),
-        parent: parent.map(|hop| plain::voucher(&hop.voucher)),
+        earlier: hops.iter().map(|hop| received(&hop.voucher)).collect(),
+        parent: parent.map(|hop| received(&hop.voucher)),
     }
 }
 
@@ -566,15 +553,13 @@ pub(super) fn value<T>(outcome: Outcome<T>) -> Result<T, Reason> {
 
 /// Signs a changed voucher with a key of choice.
 pub(super) fn forge(
-    voucher: &Received<Voucher>,
+    voucher: &Signed<Voucher>,
     key: &SigningKey,
     change: impl FnOnce(&mut Voucher),
-) -> Received<Voucher> {
-    let mut changed = voucher.paper.clone();
+) -> Signed<Voucher> {
+    let mut changed = voucher.paper().clone();
     change(&mut changed);
-    let bytes = Plain.voucher(&changed);
-    let signature = key.sign(Paper::Voucher, &bytes);
-    plain::voucher(&Issued { bytes, signature })
+    Signed::sign(changed, key)
 }
 
 pub(super) fn holder_oin(index: usize) -> Oin {
@@ -585,13 +570,11 @@ pub(super) fn holder_oin(index: usize) -> Oin {
 pub(super) fn forge_step(
     world: &World,
     index: usize,
-    step: &Received<ContextStep>,
+    step: &Signed<ContextStep>,
     change: impl FnOnce(&mut ContextStep),
-) -> Received<ContextStep> {
-    let mut changed = step.paper.clone();
+) -> Signed<ContextStep> {
+    let mut changed = step.paper().clone();
     change(&mut changed);
-    let bytes = Plain.step(&changed);
     let key = world.desk_key(HOLDERS[index], "holder");
-    let signature = key.sign(Paper::ContextStep, &bytes);
-    plain::step(&Issued { bytes, signature })
+    Signed::sign(changed, key)
 }

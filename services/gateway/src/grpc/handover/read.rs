@@ -4,6 +4,7 @@
 
 use crate::grpc::call::Incoming;
 use crate::grpc::reading::{Reading, page_rows};
+use broker::Call;
 use broker::handover::answer::{Act, Deed};
 use broker::handover::body::{SealedFields, SignedManifest};
 use broker::handover::check::NumberOrder;
@@ -17,8 +18,8 @@ use broker::handover::view::GetHandover;
 use broker::inbox::ListInbox;
 use broker::notice::{AckNotice, AnswerNotice, SendNotice};
 use broker::record::Record;
-use broker::{Call, SignedPaper};
-use client::paper;
+use papers::paper;
+use papers::paper::SignedPaper;
 use rules::handover::{CancelCode, DeclineCode, MismatchKind, QuestionCode, ReturnCode};
 use rules::id::{GroupId, HandoverId, NoticeId, RequestId};
 use rules::notice::NoticeKind;

@@ -2,14 +2,14 @@
 //!
 //! Must never add anything that the counter did not say.
 
-use crate::grpc::call;
 use broker::handover::HandoverReceipt;
 use broker::handover::body::{SealedFields, SignedManifest};
 use broker::handover::offer::ReadOut;
 use broker::handover::view::HandoverView;
 use broker::inbox::InboxItem;
 use broker::notice::NoticeView;
-use broker::{Promise, SignedPaper};
+use papers::paper::SignedPaper;
+use papers::promise::Promise;
 use rules::clock::Timestamp;
 use rules::id::Label;
 use wire::handover::v1 as message;
@@ -22,7 +22,7 @@ pub(super) fn receipt(receipt: &HandoverReceipt, promise: &Promise) -> Option<me
         state: receipt.state.number(),
         revision: receipt.revision,
         deadline_millis: receipt.deadline.map(Timestamp::millis),
-        promise: Some(call::promise(promise)),
+        promise: Some(promise.into()),
         sealed_person: receipt.sealed_person.clone(),
     })
 }

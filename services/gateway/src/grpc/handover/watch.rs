@@ -7,7 +7,7 @@ use super::show;
 use crate::door::admission::Registry;
 use crate::door::certificate::PeerCertificate;
 use crate::grpc::call::arrived;
-use crate::grpc::status::{self, Logged};
+use crate::grpc::status;
 use crate::serving;
 use broker::inbox::WatchInbox;
 use broker::{Call, Counter};
@@ -146,7 +146,7 @@ impl Watch {
             .refuse(&self.call, "WatchInbox", refusal.clone())
             .await
             .map_err(|fault| status::fault(&fault, None, None))?;
-        let logged = Logged::from(&noted.promise);
+        let logged = noted.promise;
         Err(status::refused(&refusal, None, Some(&logged)))
     }
 
@@ -170,7 +170,7 @@ impl Watch {
         let page = match answer.outcome {
             Outcome::Permitted(page) => page,
             Outcome::Refused(refusal) => {
-                let logged = Logged::from(&answer.promise);
+                let logged = answer.promise;
                 return Err(status::refused(&refusal, None, Some(&logged)));
             }
         };

@@ -4,10 +4,11 @@
 //! and must never change an order on the way: the holders check bytes as signed.
 
 use super::context_keys::ContextKeys;
+use broker::Error;
 use broker::counter::{Boxed, ContextWalk, ConversionRequest, Converted, KeyHolders, SealedShare};
-use broker::{Error, SignedPaper};
 use client::connection::Connection;
-use client::paper::{
+use papers::paper::SignedPaper;
+use papers::paper::{
     ContextRequest, ContextStep, Expectation, HolderKey, Order, Signed, Voucher, verify_final_keys,
     verify_vouchers,
 };

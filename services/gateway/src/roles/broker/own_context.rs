@@ -6,9 +6,10 @@
 
 use super::chain::Chain;
 use super::context_keys::{Find, Keep, row_label};
+use broker::Error;
 use broker::counter::{ContextWalk, SealedShare};
-use broker::{Error, SignedPaper};
-use client::paper::{ContextRequest, ContextStep, HolderKey, Signed};
+use papers::paper::SignedPaper;
+use papers::paper::{ContextRequest, ContextStep, HolderKey, Signed};
 use rules::clock::{Clock, Timestamp};
 use rules::directory::{Directory, Right};
 use rules::id::{DeskName, Oin};

@@ -8,8 +8,9 @@ use crate::door::certificate::PeerCertificate;
 use crate::grpc::call::{Incoming, answer, arrived};
 use crate::grpc::directory::{Boxed, Standing, imported, parts, signatures};
 use crate::grpc::reading::Reading;
-use crate::grpc::status::{self, Logged};
+use crate::grpc::status;
 use broker::{Answer, Call, Caller, Counter};
+use papers::promise::Promise;
 use papers::signed::{Signed, decode_signatures};
 use rules::audit::{Stranger, Trace};
 use rules::clock::Timestamp;
@@ -87,9 +88,9 @@ impl Registry for BrokerStanding {
 
 /// The line of a refusal. When it could not be written the caller is refused all the same, and the
 /// operator hears of it.
-fn line_of(written: Result<Answer<()>, broker::Error>) -> Option<Logged> {
+fn line_of(written: Result<Answer<()>, broker::Error>) -> Option<Promise> {
     match written {
-        Ok(answer) => Some(Logged::from(&answer.promise)),
+        Ok(answer) => Some(answer.promise),
         Err(fault) => {
             drop(status::fault(&fault, None, None));
             None
@@ -210,7 +211,7 @@ impl Standing for BrokerStanding {
             )
             .await?;
             self.chain.follow(&self.counter.in_force().directory);
-            Ok(imported(came, promise.entry_id.bytes().to_vec()))
+            Ok(imported(came, promise.entry.bytes().to_vec()))
         })
     }
 }

@@ -21,7 +21,6 @@ pub use voucher::Voucher;
 
 pub use rules::pseudonym::Order;
 
-use crate::error::ProtocolError;
 use rules::reason::{Reason, Refusal};
 use vault::sign::{Signature, SigningKey, VerifyingKey};
 use wire::count::Counted;
@@ -46,16 +45,6 @@ pub struct PaperError {
 impl From<PaperError> for Refusal {
     fn from(error: PaperError) -> Self {
         Self::about(error.reason, error.field, error.wrong)
-    }
-}
-
-impl From<PaperError> for ProtocolError {
-    fn from(error: PaperError) -> Self {
-        Self {
-            what: error.field,
-            wrong: error.wrong,
-            reason: Some(error.reason),
-        }
     }
 }
 
@@ -105,6 +94,21 @@ pub fn decode<P: Form>(bytes: &[u8]) -> Result<P, PaperError> {
         ));
     }
     Ok(paper)
+}
+
+/// Bytes that were signed, with the signature; never encoded again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedPaper {
+    /// The bytes as signed.
+    pub bytes: Vec<u8>,
+    /// Ed25519, 64 octets when it is one.
+    pub signature: Vec<u8>,
+}
+
+impl std::fmt::Debug for SignedPaper {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "SignedPaper({} bytes)", self.bytes.len())
+    }
 }
 
 /// A paper with its bytes and signature, as sent or as received. Having one does not mean that the
@@ -185,6 +189,15 @@ impl<P: Form> Signed<P> {
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
         vault::digest::sha256(&self.bytes)
+    }
+
+    /// Bytes and signature as they came, to be kept or carried on.
+    #[must_use]
+    pub fn carried(&self) -> SignedPaper {
+        SignedPaper {
+            bytes: self.bytes.clone(),
+            signature: self.signature.bytes().to_vec(),
+        }
     }
 
     /// The paper without its bytes.

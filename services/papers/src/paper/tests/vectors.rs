@@ -3,7 +3,7 @@
 //! Must never be made to pass by writing the file anew: a changed octet is another paper, which gets a version of its own.
 
 use super::*;
-use crate::receipt::Promise;
+use crate::promise::Promise;
 use rules::consent::Statement;
 use rules::directory::{EdgeTimers, edge_bytes, sealing_key_bytes};
 use rules::hex::encode as hex;
