@@ -241,6 +241,10 @@ def papers(values):
         "sealing key": ("sealing-key", behind_length(f"{GEMEENTE}/main") + behind_length(bytes([7] * 1216))
                         + (2000).to_bytes(8)),
         "context share": ("context-share", context.encode() + b"\0" + bytes([1] * 1120) + bytes([2] * 272)),
+        "manifest of a report": ("manifest", manifest(3)),
+        "policy set": ("policy-bundle", b"".join(sorted(
+            file + b"\0" + sha256(file).hex().encode() + b"\n" for file in (b"register.toml", b"guards.cedar")))),
+        "directory": ("directory", b"version = 1\n\n# ---- part ----\na = 1\n".partition(b"\n# ---- part ----\n")[0]),
         "promise": ("promise", bytes([1] * 16) + bytes([2] * 32) + (5).to_bytes(8)),
     }
     key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes([3] * 32))
@@ -268,16 +272,8 @@ def statement(values):
 
 
 FILES = {
-    "rfc9496": encodings,
-    "pseudonym": pseudonyms,
-    "sign": signatures,
-    "index": tags,
-    "rest": at_rest,
-    "sealing": fields,
-    "ciphertext": ciphertext,
-    "share": share,
-    "papers": papers,
-    "statement": statement,
+    "rfc9496": encodings, "pseudonym": pseudonyms, "sign": signatures, "index": tags, "rest": at_rest,
+    "sealing": fields, "ciphertext": ciphertext, "share": share, "papers": papers, "statement": statement,
 }
 
 

@@ -19,7 +19,7 @@ mod tests;
 pub use case::{AssumedConsent, Case, CaseError, Expected, OversightQuestion, Question};
 pub use explain::{Explanation, explain};
 pub use lineage::Lineage;
-pub use load::BundleError;
+pub use load::{BundleError, signed_text};
 pub use matrix::matrix;
 pub use request::{
     Action, ConsentFacts, DecisionRequest, OversightAction, OversightRequest, OversightRight,

@@ -157,7 +157,10 @@ pub(super) fn load(
     reading.finish(schema, register, lineage, (signed_text, hash))
 }
 
-fn signed_text(files: &[(String, Vec<u8>)], digest: &dyn Fn(&[u8]) -> [u8; 32]) -> Vec<u8> {
+/// What the controllers sign of a policy set: `path`, NUL, SHA-256 in lowercase hexadecimal and a line end for each
+/// signed file, lines sorted by their octets.
+#[must_use]
+pub fn signed_text(files: &[(String, Vec<u8>)], digest: &dyn Fn(&[u8]) -> [u8; 32]) -> Vec<u8> {
     let mut lines: Vec<String> = files
         .iter()
         .filter(|(path, _)| PolicyBundle::is_signed_path(path))

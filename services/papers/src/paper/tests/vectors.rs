@@ -5,9 +5,10 @@
 use super::*;
 use crate::promise::Promise;
 use rules::consent::Statement;
-use rules::directory::{EdgeTimers, edge_bytes, sealing_key_bytes};
+use rules::directory::{EdgeTimers, edge_bytes, head, sealing_key_bytes};
 use rules::hex::encode as hex;
 use rules::id::EntryId;
+use rules::policy::signed_text;
 use rules::secret::Secret;
 use serde_json::{Map, Value, json};
 use vault::sign::Paper;
@@ -96,6 +97,11 @@ fn messages() -> Vec<(&'static str, Paper, Vec<u8>)> {
             Paper::Manifest,
             encode(&manifest(release())),
         ),
+        (
+            "manifest of a report",
+            Paper::Manifest,
+            encode(&manifest(ManifestStage::Report)),
+        ),
         ("context request", Paper::ContextRequest, encode(&request)),
         ("context step", Paper::ContextStep, encode(&step)),
         (
@@ -109,6 +115,16 @@ fn messages() -> Vec<(&'static str, Paper, Vec<u8>)> {
             context_share_bytes(&request.context, &[1; 1_120], &[2; 272]),
         ),
     ]
+}
+
+/// A directory in a head and two parts; only the head is signed.
+const DIRECTORY: &[u8] = b"version = 1\n\n# ---- part ----\na = 1\n\n# ---- part ----\nb = 2\n";
+
+/// Two files that controllers sign, not in order, and one that they do not.
+fn policy_files() -> Vec<(String, Vec<u8>)> {
+    ["register.toml", "guards.cedar", "cases/a.json"]
+        .map(|path| (path.to_owned(), path.as_bytes().to_vec()))
+        .to_vec()
 }
 
 /// The papers that are no messages.
@@ -130,6 +146,12 @@ fn lengths_and_octets() -> Vec<(&'static str, Paper, Vec<u8>)> {
             sealing_key_bytes(&to, &[7; 1_216], 2_000),
         ),
         ("promise", Paper::Promise, promise().signed_bytes()),
+        (
+            "policy set",
+            Paper::PolicyBundle,
+            signed_text(&policy_files(), &vault::digest::sha256),
+        ),
+        ("directory", Paper::Directory, head(DIRECTORY).to_vec()),
     ]
 }
 
