@@ -6,7 +6,7 @@
 use crate::Error;
 use crate::counter::Keys;
 use papers::frame::{FrameReader, FrameWriter};
-use papers::paper::SignedPaper;
+use papers::paper::{Signed, SignedManifest, SignedPaper};
 use rules::clock::Timestamp;
 use rules::id::{Basis, DeskName, HandoverId, Label, Party, Purpose};
 use rules::policy::Stage;
@@ -229,15 +229,6 @@ impl SealedFields {
     }
 }
 
-/// A manifest with its signature and the desk that signed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedManifest {
-    /// The bytes and the signature.
-    pub paper: SignedPaper,
-    /// The desk.
-    pub desk: DeskName,
-}
-
 /// What is released with a dossier: the recipient's pseudonym, still encrypted, and its evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleasedPseudonym {
@@ -267,8 +258,8 @@ impl Payload {
     /// When a part is longer than a frame can say.
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut writer = FrameWriter::default();
-        writer.put(&self.manifest.paper.bytes)?;
-        writer.put(&self.manifest.paper.signature)?;
+        writer.put(self.manifest.signed.bytes())?;
+        writer.put(self.manifest.signed.signature().bytes())?;
         writer.put(self.manifest.desk.as_str().as_bytes())?;
         writer.put(&self.sealed.encapsulation)?;
         writer.put(&count(self.sealed.fields.len()))?;
@@ -295,6 +286,8 @@ impl Payload {
     pub fn decode(octets: &[u8]) -> Result<Self, Error> {
         let mut reader = FrameReader::new(octets);
         let paper = take_paper(&mut reader)?;
+        let signed = Signed::receive(paper.bytes, &paper.signature)
+            .map_err(|_| Error::Malformed("a payload"))?;
         let desk = read(reader.take_text()?)?;
         let encapsulation = reader.take()?.to_vec();
         let wrong = || Error::Malformed("a payload");
@@ -308,7 +301,7 @@ impl Payload {
             Some(take_released(&mut reader)?)
         };
         Ok(Self {
-            manifest: SignedManifest { paper, desk },
+            manifest: SignedManifest { signed, desk },
             sealed: SealedFields {
                 encapsulation,
                 fields,
@@ -349,6 +342,9 @@ fn take_released(reader: &mut FrameReader<'_>) -> Result<ReleasedPseudonym, Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use papers::paper::{Manifest, ManifestStage};
+    use rules::id::HandoverId;
+    use vault::sign::SigningKey;
 
     fn paper(mark: u8) -> SignedPaper {
         SignedPaper {
@@ -357,12 +353,26 @@ mod tests {
         }
     }
 
+    fn manifest() -> SignedManifest {
+        let key = SigningKey::from_seed(&SigningKey::generate());
+        let manifest = Manifest {
+            handover: HandoverId::from_slice(&[7; 16]).unwrap(),
+            recipient: "00000099000000002000/main".parse().unwrap(),
+            purpose: "HANDOVER".parse().unwrap(),
+            sealing_key_sha256: [1; 32],
+            encapsulation_sha256: [2; 32],
+            fields: Vec::new(),
+            stage: ManifestStage::Report,
+        };
+        SignedManifest {
+            signed: Signed::sign(manifest, &key),
+            desk: "ww".parse().unwrap(),
+        }
+    }
+
     fn check(pseudonym: Option<ReleasedPseudonym>) {
         let payload = Payload {
-            manifest: SignedManifest {
-                paper: paper(1),
-                desk: "ww".parse().unwrap(),
-            },
+            manifest: manifest(),
             sealed: SealedFields {
                 encapsulation: vec![2; 1120],
                 fields: vec![("regio.pc4".parse().unwrap(), vec![3; 272])],

@@ -4,44 +4,22 @@
 //! field through that the manifest does not name with its digest.
 
 use super::Loaded;
-use super::body::{SealedFields, SignedManifest};
+use super::body::SealedFields;
 use crate::counter::InForce;
 use crate::serve::Room;
-use rules::id::{DeskName, HandoverId, Label, Party, Purpose};
+use papers::paper::{Manifest, ManifestStage, SignedManifest};
+use rules::id::{DeskName, Label};
 use rules::limits::{DOSSIER_BYTES_MAX, FIELD_BYTES_MAX, FIELD_PADDING_BYTES, MANIFEST_LABELS_MAX};
 use rules::policy::Stage;
 use rules::reason::{Reason, Refusal};
 use std::collections::BTreeSet;
 use vault::digest::sha256;
-use vault::sign::{Paper, Signature, VerifyingKey};
+use vault::sign::VerifyingKey;
 
 /// Octets that AES-GCM adds to a sealed field.
 const SEAL_TAG_BYTES: usize = 16;
 /// Octets in front of a value inside its seal: its length.
 const SEAL_LENGTH_BYTES: usize = 4;
-
-/// A manifest, decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Manifest {
-    /// The handover.
-    pub handover: HandoverId,
-    /// Summary, dossier or report.
-    pub stage: Stage,
-    /// For whom it is sealed: the recipient, and in a report the sender of the handover.
-    pub recipient: Party,
-    /// For which purpose.
-    pub purpose: Purpose,
-    /// Digest of the sealing key of whom it is for.
-    pub sealing_key_sha256: [u8; 32],
-    /// Digest of the encapsulation.
-    pub encapsulation_sha256: [u8; 32],
-    /// Label and digest of each sealed field.
-    pub fields: Vec<(Label, [u8; 32])>,
-    /// Offer only: labels that the dossier will have.
-    pub dossier_labels: Vec<Label>,
-    /// Release only: digest of the source ciphertext of the order HANDOVER.
-    pub ciphertext_sha256: Option<[u8; 32]>,
-}
 
 impl InForce {
     /// Refuses labels that are too many, doubled or not in the register.
@@ -73,10 +51,8 @@ impl InForce {
 /// A manifest with what it is about, as it came from whoever sealed.
 #[derive(Debug)]
 pub struct Received<'a> {
-    /// Decoded.
-    pub manifest: &'a Manifest,
-    /// As signed.
-    pub signed: &'a SignedManifest,
+    /// What was signed.
+    pub manifest: &'a SignedManifest,
     /// The sealed fields.
     pub sealed: &'a SealedFields,
     /// Which stage it must be about.
@@ -91,28 +67,23 @@ impl Received<'_> {
     /// sizes.
     pub fn check(&self, room: &Room<'_>, loaded: &Loaded) -> Result<(), Refusal> {
         let caller = &room.call.caller;
-        check_signature(self.signed, &caller.desk, caller.signing_key)?;
-        let manifest = self.manifest;
+        check_signature(self.manifest, &caller.desk, caller.signing_key)?;
+        let manifest = self.manifest.paper();
         let to = match self.stage {
             Stage::Offer | Stage::Dossier => &loaded.body.recipient,
             Stage::Report => &loaded.body.sender,
         };
         let about_this = manifest.handover == loaded.row.handover_id
-            && manifest.stage == self.stage
+            && stage_of(&manifest.stage) == self.stage
             && manifest.recipient == *to
-            && manifest.purpose == loaded.body.purpose
-            && manifest.ciphertext_sha256.is_some() == (self.stage == Stage::Dossier);
+            && manifest.purpose == loaded.body.purpose;
         if !about_this {
             return Err(Refusal::new(Reason::ManifestInvalid));
         }
-        let labels: Vec<Label> = manifest
-            .fields
-            .iter()
-            .map(|(label, _)| label.clone())
-            .collect();
-        room.in_force.check_labels("manifest.fields", &labels)?;
         room.in_force
-            .check_labels("manifest.dossier_labels", &manifest.dossier_labels)?;
+            .check_labels("manifest.fields", &labels_of(manifest))?;
+        room.in_force
+            .check_labels("manifest.dossier_labels", manifest.dossier_labels())?;
         let current = room
             .in_force
             .directory
@@ -121,32 +92,9 @@ impl Received<'_> {
         if sha256(&current.public_key) != manifest.sealing_key_sha256 {
             return Err(Refusal::new(Reason::SealingKeyOutdated));
         }
-        self.check_digests()?;
+        manifest.verify_encapsulation(&self.sealed.encapsulation)?;
+        manifest.verify_fields(&self.sealed.fields)?;
         self.check_sizes()
-    }
-
-    fn check_digests(&self) -> Result<(), Refusal> {
-        let mismatch = |field: &str| {
-            Refusal::about(
-                Reason::ManifestDigestMismatch,
-                field,
-                "does not match the manifest",
-            )
-        };
-        if sha256(&self.sealed.encapsulation) != self.manifest.encapsulation_sha256 {
-            return Err(mismatch("encapsulation"));
-        }
-        if self.sealed.fields.len() != self.manifest.fields.len() {
-            return Err(mismatch("fields"));
-        }
-        for ((label, sealed), (named, digest)) in
-            self.sealed.fields.iter().zip(&self.manifest.fields)
-        {
-            if label != named || sha256(sealed) != *digest {
-                return Err(mismatch("fields"));
-            }
-        }
-        Ok(())
     }
 
     fn check_sizes(&self) -> Result<(), Refusal> {
@@ -187,23 +135,28 @@ impl Received<'_> {
     }
 }
 
+/// The labels of a manifest's fields.
+#[must_use]
+pub fn labels_of(manifest: &Manifest) -> Vec<Label> {
+    manifest.labels().cloned().collect()
+}
+
+const fn stage_of(stage: &ManifestStage) -> Stage {
+    match stage {
+        ManifestStage::Offer { .. } => Stage::Offer,
+        ManifestStage::Release { .. } => Stage::Dossier,
+        ManifestStage::Report => Stage::Report,
+    }
+}
+
 fn check_signature(
-    signed: &SignedManifest,
+    manifest: &SignedManifest,
     desk: &DeskName,
     signing_key: [u8; 32],
 ) -> Result<(), Refusal> {
-    let signature = Signature::from_slice(&signed.paper.signature);
-    let right = signed.desk == *desk
-        && signature.is_some_and(|signature| {
-            VerifyingKey::from_bytes(signing_key).verify(
-                Paper::Manifest,
-                &signed.paper.bytes,
-                &signature,
-            )
-        });
-    if right {
-        Ok(())
-    } else {
-        Err(Refusal::new(Reason::ManifestSignatureInvalid))
+    if manifest.desk != *desk {
+        return Err(Refusal::new(Reason::ManifestSignatureInvalid));
     }
+    let key = VerifyingKey::from_bytes(signing_key);
+    Ok(manifest.signed.verify(&key)?)
 }

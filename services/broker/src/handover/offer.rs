@@ -2,8 +2,8 @@
 //!
 //! Must never store a field whose label is not permitted at this very moment.
 
-use super::body::{Payload, SealedFields, SignedManifest};
-use super::manifest::{Manifest, Received};
+use super::body::{Payload, SealedFields};
+use super::manifest::{Received, labels_of};
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load_as, save};
 use crate::Error;
 use crate::decision::{self, Asked, Facts};
@@ -11,6 +11,7 @@ use crate::feed;
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use papers::feed::Told;
+use papers::paper::SignedManifest;
 use rules::feed::FeedKind;
 use rules::handover::{Actor, Event};
 use rules::id::{HandoverId, Label, Party, RequestId};
@@ -29,10 +30,8 @@ pub struct Offer {
     pub handover: HandoverId,
     /// The revision on which the caller decides.
     pub expected_revision: i64,
-    /// The manifest, decoded.
-    pub manifest: Manifest,
-    /// The manifest as signed.
-    pub signed_manifest: SignedManifest,
+    /// The manifest of whoever sealed.
+    pub manifest: SignedManifest,
     /// The sealed summary.
     pub summary: SealedFields,
 }
@@ -49,8 +48,8 @@ impl Command for Offer {
             .add(b"Offer")
             .add(self.handover.bytes())
             .add(&self.expected_revision.to_be_bytes())
-            .add_labels(&labels_of(&self.manifest))
-            .add_labels(&self.manifest.dossier_labels);
+            .add_labels(&labels_of(self.manifest.paper()))
+            .add_labels(self.manifest.paper().dossier_labels());
         Some((self.request_id, fingerprint))
     }
 
@@ -78,7 +77,6 @@ impl Command for Offer {
         }
         let received = Received {
             manifest: &self.manifest,
-            signed: &self.signed_manifest,
             sealed: &self.summary,
             stage: Stage::Offer,
         };
@@ -89,7 +87,7 @@ impl Command for Offer {
             room,
             &loaded,
             (Action::Offer, Stage::Offer),
-            &labels_of(&self.manifest),
+            &labels_of(self.manifest.paper()),
             &mut record,
         ) {
             Ok(permit) => permit,
@@ -103,11 +101,14 @@ impl Command for Offer {
             Err(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
         let payload = Payload {
-            manifest: self.signed_manifest.clone(),
+            manifest: self.manifest.clone(),
             sealed,
             pseudonym: None,
         };
-        dropped.extend(narrow_dossier(&mut loaded, &self.manifest.dossier_labels));
+        dropped.extend(narrow_dossier(
+            &mut loaded,
+            self.manifest.paper().dossier_labels(),
+        ));
         put(room, tx, &permit, &loaded, Stage::Offer, &payload).await?;
         loaded.body.course.offered_millis = Some(room.call.now.millis());
         enter(room, tx, &mut loaded, &step).await?;
@@ -127,16 +128,6 @@ impl Command for Offer {
     fn replay(&self, receipt: Receipt) -> Result<HandoverReceipt, Error> {
         HandoverReceipt::replay(receipt)
     }
-}
-
-/// The labels of a manifest's fields.
-#[must_use]
-pub fn labels_of(manifest: &Manifest) -> Vec<Label> {
-    manifest
-        .fields
-        .iter()
-        .map(|(label, _)| label.clone())
-        .collect()
 }
 
 /// What both the permit of this moment and the answer to Prepare allow.

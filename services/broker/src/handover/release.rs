@@ -3,9 +3,9 @@
 //! Each release and each fetch decides anew on the locked row. Must never release one person's
 //! pseudonym on another person's handover.
 
-use super::body::{Payload, ReleasedPseudonym, SealedFields, SignedManifest};
-use super::manifest::{Manifest, Received};
-use super::offer::{ReadOut, decide, intersect, labels_of, minimise, put, read_out, tell_refused};
+use super::body::{Payload, ReleasedPseudonym, SealedFields};
+use super::manifest::{Received, labels_of};
+use super::offer::{ReadOut, decide, intersect, minimise, put, read_out, tell_refused};
 use super::person::Subject;
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load, load_as};
 use crate::Error;
@@ -14,7 +14,7 @@ use crate::consequence::supersede;
 use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
-use papers::paper::SignedPaper;
+use papers::paper::{SignedManifest, SignedPaper};
 use rules::feed::FeedKind;
 use rules::handover::{Actor, Event, check_release};
 use rules::id::{HandoverId, OrderId, RequestId};
@@ -45,10 +45,8 @@ pub struct Release {
     pub ciphertext: [u8; 64],
     /// Every holder's voucher of the PREPARE or UNBOUND.
     pub prepare_vouchers: Vec<SignedPaper>,
-    /// The manifest, decoded.
-    pub manifest: Manifest,
-    /// The manifest as signed.
-    pub signed_manifest: SignedManifest,
+    /// The manifest of whoever sealed.
+    pub manifest: SignedManifest,
     /// The sealed dossier.
     pub dossier: SealedFields,
 }
@@ -68,7 +66,7 @@ impl Release {
             .add(b"Release")
             .add(self.handover.bytes())
             .add(&self.expected_revision.to_be_bytes())
-            .add_labels(&labels_of(&self.manifest));
+            .add_labels(&labels_of(self.manifest.paper()));
         fingerprint
     }
 
@@ -89,16 +87,12 @@ impl Release {
         if parent.as_deref() != Some(loaded.body.prepare_order.as_str()) {
             return Ok(Outcome::Refused(Refusal::new(Reason::OrderParentInvalid)));
         }
-        if self.manifest.ciphertext_sha256 != Some(vault::digest::sha256(&self.ciphertext)) {
-            return Ok(Outcome::Refused(Refusal::about(
-                Reason::ManifestDigestMismatch,
-                "manifest.ciphertext_sha256",
-                "does not match the ciphertext",
-            )));
+        let ciphertext_sha256 = vault::digest::sha256(&self.ciphertext);
+        if let Err(error) = self.manifest.paper().verify_ciphertext(&ciphertext_sha256) {
+            return Ok(Outcome::Refused(error.into()));
         }
         let received = Received {
             manifest: &self.manifest,
-            signed: &self.signed_manifest,
             sealed: &self.dossier,
             stage: Stage::Dossier,
         };
@@ -302,7 +296,7 @@ impl Releasing<'_> {
             Outcome::Permitted(step) => step,
             Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
-        let labels = labels_of(&request.manifest);
+        let labels = labels_of(request.manifest.paper());
         let permit = match decide(
             room,
             loaded,
@@ -317,7 +311,6 @@ impl Releasing<'_> {
         };
         let received = Received {
             manifest: &request.manifest,
-            signed: &request.signed_manifest,
             sealed: &request.dossier,
             stage: Stage::Dossier,
         };
@@ -339,7 +332,7 @@ impl Releasing<'_> {
             vouchers: converted.vouchers.clone(),
         });
         let payload = Payload {
-            manifest: request.signed_manifest.clone(),
+            manifest: request.manifest.clone(),
             sealed,
             pseudonym,
         };
@@ -440,10 +433,8 @@ pub struct Reseal {
     pub handover: HandoverId,
     /// The revision on which the caller decides.
     pub expected_revision: i64,
-    /// The manifest, decoded.
-    pub manifest: Manifest,
-    /// The manifest as signed.
-    pub signed_manifest: SignedManifest,
+    /// The manifest of whoever sealed.
+    pub manifest: SignedManifest,
     /// The sealed dossier.
     pub dossier: SealedFields,
 }
@@ -460,7 +451,7 @@ impl Command for Reseal {
             .add(b"Reseal")
             .add(self.handover.bytes())
             .add(&self.expected_revision.to_be_bytes())
-            .add_labels(&labels_of(&self.manifest));
+            .add_labels(&labels_of(self.manifest.paper()));
         Some((self.request_id, fingerprint))
     }
 
@@ -488,14 +479,13 @@ impl Command for Reseal {
         }
         let received = Received {
             manifest: &self.manifest,
-            signed: &self.signed_manifest,
             sealed: &self.dossier,
             stage: Stage::Dossier,
         };
         if let Err(refusal) = received.check(room, &loaded) {
             return Ok(Verdict::refused(refusal, record));
         }
-        let labels = labels_of(&self.manifest);
+        let labels = labels_of(self.manifest.paper());
         let permit = match decide(
             room,
             &loaded,
@@ -516,7 +506,7 @@ impl Command for Reseal {
             Err(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
         let payload = Payload {
-            manifest: self.signed_manifest.clone(),
+            manifest: self.manifest.clone(),
             sealed,
             ..before
         };

@@ -3,9 +3,9 @@
 //! Each sending and each fetch decides anew on the locked row. Must never let one go that was made or is read after the
 //! handover was stopped, and must never know what it says: codes are for its two ends.
 
-use super::body::{Payload, ReportCourse, SealedFields, SignedManifest};
-use super::manifest::{Manifest, Received};
-use super::offer::{decide, labels_of, mark_opened, minimise, tell_refused};
+use super::body::{Payload, ReportCourse, SealedFields};
+use super::manifest::{Received, labels_of};
+use super::offer::{decide, mark_opened, minimise, tell_refused};
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load_as, save};
 use crate::Error;
 use crate::feed;
@@ -13,6 +13,7 @@ use crate::record::Record;
 use crate::rowkey::{self, SealedRow};
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use papers::feed::Told;
+use papers::paper::SignedManifest;
 use rules::clock::Timestamp;
 use rules::feed::FeedKind;
 use rules::handover::{Actor, BasisKind, Event, State, Step};
@@ -33,10 +34,8 @@ pub struct SendReport {
     pub request_id: RequestId,
     /// The handover.
     pub handover: HandoverId,
-    /// The manifest, decoded.
-    pub manifest: Manifest,
-    /// The manifest as signed.
-    pub signed_manifest: SignedManifest,
+    /// The manifest of whoever sealed.
+    pub manifest: SignedManifest,
     /// The sealed report.
     pub report: SealedFields,
 }
@@ -62,7 +61,7 @@ impl SendReport {
         }) {
             return Err(Refusal::new(Reason::ReportFetched));
         }
-        let labels = labels_of(&self.manifest);
+        let labels = labels_of(self.manifest.paper());
         room.in_force.check_labels("manifest.fields", &labels)?;
         match labels.iter().find(|label| !terms.labels.contains(*label)) {
             Some(foreign) => {
@@ -83,14 +82,13 @@ impl SendReport {
     ) -> Result<Verdict<HandoverReceipt>, Error> {
         let received = Received {
             manifest: &self.manifest,
-            signed: &self.signed_manifest,
             sealed: &self.report,
             stage: Stage::Report,
         };
         if let Err(refusal) = received.check(room, loaded) {
             return Ok(Verdict::refused(refusal, record.clone()));
         }
-        let labels = labels_of(&self.manifest);
+        let labels = labels_of(self.manifest.paper());
         let what = (Action::Report, Stage::Report);
         let permit = match decide(room, loaded, what, &labels, record) {
             Ok(permit) => permit,
@@ -103,7 +101,7 @@ impl SendReport {
             Err(refusal) => return Ok(Verdict::refused(refusal, record.clone())),
         };
         let payload = Payload {
-            manifest: self.signed_manifest.clone(),
+            manifest: self.manifest.clone(),
             sealed,
             pseudonym: None,
         };
@@ -122,7 +120,7 @@ impl SendReport {
             sent_millis: now.millis(),
             fetched_millis: None,
             was_read,
-            key_sha256: key_name(&self.manifest.sealing_key_sha256),
+            key_sha256: key_name(&self.manifest.paper().sealing_key_sha256),
         });
         // Whoever tells of a person holds something of theirs: a notice must reach it.
         mark_opened(room, tx, loaded).await?;
@@ -152,7 +150,7 @@ impl Command for SendReport {
         fingerprint
             .add(b"SendReport")
             .add(self.handover.bytes())
-            .add_labels(&labels_of(&self.manifest));
+            .add_labels(&labels_of(self.manifest.paper()));
         Some((self.request_id, fingerprint))
     }
 

@@ -459,13 +459,11 @@ impl Client {
             .outbox
             .identity
             .opening_key(&manifest.sealing_key_sha256)?;
-        let same = vault::digest::sha256(&sealed.encapsulation) == manifest.encapsulation_sha256;
-        let opener = same
-            .then(|| {
-                key.open(&sealed.encapsulation, &manifest.handover, stage)
-                    .ok()
-            })
-            .flatten();
+        let same = manifest.verify_encapsulation(&sealed.encapsulation);
+        let opener = same.ok().and_then(|()| {
+            key.open(&sealed.encapsulation, &manifest.handover, stage)
+                .ok()
+        });
         let mut seen = BTreeSet::new();
         let mut set = OpenedSet {
             fields: Vec::new(),
@@ -538,10 +536,7 @@ fn open_field(
     label: &Label,
     sealed: &[u8],
 ) -> Option<Secret<Vec<u8>>> {
-    let listed = manifest.fields.iter().find(|field| field.label == *label)?;
-    if vault::digest::sha256(sealed) != listed.sealed_sha256 {
-        return None;
-    }
+    manifest.verify_field(label, sealed).ok()?;
     opener?.field(label, sealed).ok()
 }
 

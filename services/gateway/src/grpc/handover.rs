@@ -136,7 +136,7 @@ impl HandoverService for Handovers {
         let (reply, promise) = call::serve(&self.counter, request).await?;
         Ok(Response::new(message::FetchOfferResponse {
             receipt: show::receipt(&reply.receipt, &promise),
-            manifest: Some(show::manifest(reply.payload.manifest)),
+            manifest: Some((&reply.payload.manifest).into()),
             summary: Some(show::fields(reply.payload.sealed)),
             sender: reply.sender.to_string(),
         }))
@@ -225,7 +225,7 @@ impl HandoverService for Handovers {
         let (reply, promise) = call::serve(&self.counter, request).await?;
         Ok(Response::new(message::FetchReportResponse {
             receipt: show::receipt(&reply.receipt, &promise),
-            manifest: Some(show::manifest(reply.payload.manifest)),
+            manifest: Some((&reply.payload.manifest).into()),
             report: Some(show::fields(reply.payload.sealed)),
             recipient: reply.recipient.to_string(),
         }))

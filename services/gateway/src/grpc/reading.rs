@@ -158,26 +158,28 @@ impl Reading {
         message
     }
 
-    /// A signed paper, decoded; its signature is for the counter to check.
+    /// A signed paper, decoded; its signature is for the broker to check.
+    pub fn signed<P: Form>(
+        &mut self,
+        field: &str,
+        paper: Result<Signed<P>, PaperError>,
+    ) -> Option<Signed<P>> {
+        let refused = |error: PaperError| {
+            let path = format!("{field}.{}", error.field);
+            self.refuse(Refusal::about(error.reason, path, error.wrong));
+        };
+        paper.map_err(refused).ok()
+    }
+
+    /// The same, as what it says and as it was signed.
     pub fn paper<P: Form>(
         &mut self,
         field: &str,
         paper: Result<Signed<P>, PaperError>,
     ) -> Option<(P, SignedPaper)> {
-        match paper {
-            Ok(signed) => {
-                let as_received = SignedPaper {
-                    bytes: signed.bytes().to_vec(),
-                    signature: signed.signature().bytes().to_vec(),
-                };
-                Some((signed.into_paper(), as_received))
-            }
-            Err(error) => {
-                let path = format!("{field}.{}", error.field);
-                self.refuse(Refusal::about(error.reason, path, error.wrong));
-                None
-            }
-        }
+        let signed = self.signed(field, paper)?;
+        let carried = signed.carried();
+        Some((signed.into_paper(), carried))
     }
 }
 

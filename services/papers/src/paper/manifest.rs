@@ -72,33 +72,56 @@ impl Manifest {
         self.fields.iter().map(|field| &field.label)
     }
 
-    /// Checks a sealed set against the digests and answers which labels of the manifest have no field
-    /// (they were dropped on the way, which the signature survives by design).
+    /// Checks that this is the encapsulation that the manifest names.
     ///
     /// # Errors
     ///
-    /// `MANIFEST_DIGEST_MISMATCH` when the encapsulation or a field is another one, or a field has a
-    /// label that the manifest has not; `LABEL_DOUBLED` when a label comes twice.
-    pub fn verify_fields(&self, sealed: &message::SealedFields) -> Result<Vec<Label>, PaperError> {
-        if vault::digest::sha256(&sealed.encapsulation) != self.encapsulation_sha256 {
-            return Err(mismatch("encapsulation", "is not the one in the manifest"));
+    /// `MANIFEST_DIGEST_MISMATCH` when it is another one.
+    pub fn verify_encapsulation(&self, encapsulation: &[u8]) -> Result<(), PaperError> {
+        if vault::digest::sha256(encapsulation) == self.encapsulation_sha256 {
+            Ok(())
+        } else {
+            Err(mismatch("encapsulation", "is not the one in the manifest"))
         }
-        let mut seen = BTreeSet::new();
-        for field in &sealed.fields {
-            let listed = self
-                .fields
-                .iter()
-                .find(|listed| listed.label.as_str() == field.label)
-                .ok_or_else(|| mismatch("fields.label", "is not in the manifest"))?;
-            if vault::digest::sha256(&field.sealed) != listed.sealed_sha256 {
-                return Err(mismatch("fields.sealed", "is not the one in the manifest"));
-            }
-            if !seen.insert(&listed.label) {
-                return Err(doubled("fields.label"));
-            }
+    }
+
+    /// Checks that the manifest names this sealed field under this label.
+    ///
+    /// # Errors
+    ///
+    /// `MANIFEST_DIGEST_MISMATCH` when it names another one, or none.
+    pub fn verify_field(&self, label: &Label, sealed: &[u8]) -> Result<(), PaperError> {
+        let listed = self.fields.iter().find(|listed| listed.label == *label);
+        let same =
+            listed.is_some_and(|listed| vault::digest::sha256(sealed) == listed.sealed_sha256);
+        if same {
+            Ok(())
+        } else {
+            Err(mismatch("fields", "have one that is not in the manifest"))
         }
-        let dropped = self.labels().filter(|label| !seen.contains(label));
-        Ok(dropped.cloned().collect())
+    }
+
+    /// Checks that these are the fields that the manifest names: all of them, in its order.
+    ///
+    /// # Errors
+    ///
+    /// `MANIFEST_DIGEST_MISMATCH` when one is missing, too many, another one or out of order.
+    pub fn verify_fields(&self, sealed: &[(Label, Vec<u8>)]) -> Result<(), PaperError> {
+        if !self.labels().eq(sealed.iter().map(|(label, _)| label)) {
+            return Err(mismatch("fields", "are not those in the manifest"));
+        }
+        sealed
+            .iter()
+            .try_for_each(|(label, sealed)| self.verify_field(label, sealed))
+    }
+
+    /// Labels that the dossier will have, which an offer says; of another stage none.
+    #[must_use]
+    pub fn dossier_labels(&self) -> &[Label] {
+        match &self.stage {
+            ManifestStage::Offer { dossier_labels } => dossier_labels,
+            ManifestStage::Release { .. } | ManifestStage::Report => &[],
+        }
     }
 
     /// Checks that a release names this source ciphertext.
@@ -271,6 +294,14 @@ pub struct SignedManifest {
     pub signed: Signed<Manifest>,
     /// The desk whose key signed.
     pub desk: DeskName,
+}
+
+impl SignedManifest {
+    /// What it says.
+    #[must_use]
+    pub const fn paper(&self) -> &Manifest {
+        self.signed.paper()
+    }
 }
 
 impl TryFrom<message::SignedManifest> for SignedManifest {

@@ -6,9 +6,8 @@ use crate::grpc::call::Incoming;
 use crate::grpc::reading::{Reading, page_rows};
 use broker::Call;
 use broker::handover::answer::{Act, Deed};
-use broker::handover::body::{SealedFields, SignedManifest};
+use broker::handover::body::SealedFields;
 use broker::handover::check::NumberOrder;
-use broker::handover::manifest::Manifest;
 use broker::handover::objection::{Object, Objection};
 use broker::handover::offer::{FetchOffer, Offer};
 use broker::handover::prepare::Prepare;
@@ -19,11 +18,10 @@ use broker::inbox::ListInbox;
 use broker::notice::{AckNotice, AnswerNotice, SendNotice};
 use broker::record::Record;
 use papers::paper;
-use papers::paper::SignedPaper;
+use papers::paper::{SignedManifest, SignedPaper};
 use rules::handover::{CancelCode, DeclineCode, MismatchKind, QuestionCode, ReturnCode};
 use rules::id::{GroupId, HandoverId, NoticeId, RequestId};
 use rules::notice::NoticeKind;
-use rules::policy::Stage;
 use wire::handover::v1 as message;
 use wire::pseudonym::v1::SignedVoucher;
 
@@ -83,13 +81,11 @@ impl Incoming for message::OfferRequest {
         let expected_revision = reading.revision(self.expected_revision);
         let manifest = manifest(reading, self.manifest);
         let summary = fields(reading, "summary", self.summary);
-        let (manifest, signed_manifest) = manifest?;
         Some(Offer {
             request_id: request_id?,
             handover: handover?,
             expected_revision: expected_revision?,
-            manifest,
-            signed_manifest,
+            manifest: manifest?,
             summary: summary?,
         })
     }
@@ -116,7 +112,6 @@ impl Incoming for message::ReleaseRequest {
         let manifest = manifest(reading, self.manifest);
         let dossier = fields(reading, "dossier", self.dossier);
         let (order, signed_order) = order?;
-        let (manifest, signed_manifest) = manifest?;
         Some(Release {
             request_id: request_id?,
             handover: handover?,
@@ -125,8 +120,7 @@ impl Incoming for message::ReleaseRequest {
             signed_order,
             ciphertext: ciphertext?,
             prepare_vouchers,
-            manifest,
-            signed_manifest,
+            manifest: manifest?,
             dossier: dossier?,
         })
     }
@@ -153,12 +147,10 @@ impl Incoming for message::SendReportRequest {
         let handover = handover_id(reading, &self.handover_id);
         let manifest = manifest(reading, self.manifest);
         let report = fields(reading, "report", self.report);
-        let (manifest, signed_manifest) = manifest?;
         Some(SendReport {
             request_id: request_id?,
             handover: handover?,
-            manifest,
-            signed_manifest,
+            manifest: manifest?,
             report: report?,
         })
     }
@@ -179,13 +171,11 @@ impl Incoming for message::ResealRequest {
         let expected_revision = reading.revision(self.expected_revision);
         let manifest = manifest(reading, self.manifest);
         let dossier = fields(reading, "dossier", self.dossier);
-        let (manifest, signed_manifest) = manifest?;
         Some(Reseal {
             request_id: request_id?,
             handover: handover?,
             expected_revision: expected_revision?,
-            manifest,
-            signed_manifest,
+            manifest: manifest?,
             dossier: dossier?,
         })
     }
@@ -484,38 +474,15 @@ fn handover_id(reading: &mut Reading, octets: &[u8]) -> Option<HandoverId> {
 fn manifest(
     reading: &mut Reading,
     sent: Option<message::SignedManifest>,
-) -> Option<(Manifest, SignedManifest)> {
+) -> Option<SignedManifest> {
     let sent = reading.present("manifest", sent)?;
     let desk = reading.name("manifest.desk", &sent.desk);
-    let signed = paper::Signed::<paper::Manifest>::receive(sent.manifest, &sent.signature);
-    let (manifest, as_received) = reading.paper("manifest", signed)?;
-    let (stage, dossier_labels, ciphertext_sha256) = match manifest.stage {
-        paper::ManifestStage::Offer { dossier_labels } => (Stage::Offer, dossier_labels, None),
-        paper::ManifestStage::Release { ciphertext_sha256 } => {
-            (Stage::Dossier, Vec::new(), Some(ciphertext_sha256))
-        }
-        paper::ManifestStage::Report => (Stage::Report, Vec::new(), None),
-    };
-    let manifest = Manifest {
-        handover: manifest.handover,
-        stage,
-        recipient: manifest.recipient,
-        purpose: manifest.purpose,
-        sealing_key_sha256: manifest.sealing_key_sha256,
-        encapsulation_sha256: manifest.encapsulation_sha256,
-        fields: manifest
-            .fields
-            .into_iter()
-            .map(|field| (field.label, field.sealed_sha256))
-            .collect(),
-        dossier_labels,
-        ciphertext_sha256,
-    };
-    let signed = SignedManifest {
-        paper: as_received,
+    let signed = paper::Signed::receive(sent.manifest, &sent.signature);
+    let signed = reading.signed("manifest", signed)?;
+    Some(SignedManifest {
+        signed,
         desk: desk?,
-    };
-    Some((manifest, signed))
+    })
 }
 
 fn fields(

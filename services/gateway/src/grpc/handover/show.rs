@@ -3,7 +3,7 @@
 //! Must never add anything that the counter did not say.
 
 use broker::handover::HandoverReceipt;
-use broker::handover::body::{SealedFields, SignedManifest};
+use broker::handover::body::SealedFields;
 use broker::handover::offer::ReadOut;
 use broker::handover::view::HandoverView;
 use broker::inbox::InboxItem;
@@ -37,15 +37,6 @@ pub(super) fn voucher(paper: SignedPaper) -> pseudonym::SignedVoucher {
     pseudonym::SignedVoucher {
         voucher: paper.bytes,
         signature: paper.signature,
-    }
-}
-
-/// A manifest as received.
-pub(super) fn manifest(manifest: SignedManifest) -> message::SignedManifest {
-    message::SignedManifest {
-        manifest: manifest.paper.bytes,
-        signature: manifest.paper.signature,
-        desk: manifest.desk.to_string(),
     }
 }
 
@@ -84,7 +75,7 @@ pub(super) fn dossier(receipt: Option<message::Receipt>, read: ReadOut) -> messa
         receipt,
         conversion,
         order,
-        manifest: Some(manifest(payload.manifest)),
+        manifest: Some((&payload.manifest).into()),
         dossier: Some(fields(payload.sealed)),
         sender: read.sender.to_string(),
         number_label: read
