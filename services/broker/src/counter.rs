@@ -7,7 +7,7 @@ use crate::Error;
 use crate::call::Caller;
 use crate::record::Written;
 use papers::directory::Waiting;
-use papers::paper::SignedPaper;
+use papers::paper::{ContextWalk, SignedPaper};
 use papers::promise::Promise;
 use papers::signed::Controller;
 use rules::calendar::Calendar;
@@ -51,28 +51,6 @@ pub struct Converted {
     pub ciphertexts: Vec<[u8; 64]>,
     /// Every holder's voucher, in walking order.
     pub vouchers: Vec<SignedPaper>,
-}
-
-/// One holder's share of a context key, sealed to its owner.
-#[derive(Clone, Debug)]
-pub struct SealedShare {
-    /// The holder.
-    pub holder: Oin,
-    /// The encapsulation.
-    pub encapsulation: Vec<u8>,
-    /// The sealed share with its proof.
-    pub sealed: Vec<u8>,
-    /// The holder's signature.
-    pub signature: Vec<u8>,
-}
-
-/// The walk along the holders that opened a context.
-#[derive(Clone, Debug)]
-pub struct ContextWalk {
-    /// Every holder's signed step, in walking order.
-    pub steps: Vec<SignedPaper>,
-    /// Every holder's sealed share.
-    pub shares: Vec<SealedShare>,
 }
 
 /// The key holders, as the broker reaches them. Implemented over mTLS by `gateway`.

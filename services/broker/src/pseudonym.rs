@@ -5,10 +5,10 @@
 
 use crate::Error;
 use crate::call::{Answer, Call};
-use crate::counter::{ContextWalk, ConversionRequest, Converted, Counter};
+use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
-use papers::paper::SignedPaper;
+use papers::paper::{ContextWalk, SignedPaper};
 use rules::id::{DeskName, Oin};
 use rules::limits::BATCH_ITEMS_MAX;
 use rules::pseudonym::{Context, Order, OrderKind};

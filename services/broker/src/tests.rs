@@ -9,10 +9,10 @@ use crate::Error;
 use crate::audit::SearchEntries;
 use crate::call::{Call, Caller};
 use crate::counter::{
-    Boxed, ContextWalk, ConversionRequest, Converted, Counter, InForce, KeyHolders, Keys, Settings,
+    Boxed, ConversionRequest, Converted, Counter, InForce, KeyHolders, Keys, Settings,
 };
 use papers::directory::verify_directory;
-use papers::paper::SignedPaper;
+use papers::paper::{ContextWalk, SignedPaper};
 use papers::signed::{Controller, ControllerSignature, PolicyFiles, Signed};
 use rules::audit::Trace;
 use rules::clock::{Clock, Timestamp};

@@ -6,14 +6,16 @@
 use crate::convert::{hop_number, need};
 use crate::own_directory::voucher_key;
 use crate::{Holder, HolderError};
-use papers::paper::{ContextRequest, ContextStep, Signed, SignedPaper, context_share_bytes};
+use papers::paper::{
+    ContextRequest, ContextStep, HolderKey, Signed, SignedPaper, context_share_bytes, verify_steps,
+};
 use rules::clock::Timestamp;
 use rules::directory::{Directory, Right};
 use rules::id::Oin;
 use rules::limits::{CLOCK_SKEW_MILLIS_MAX, ORDER_WINDOW_MILLIS_MAX};
 use rules::reason::{Outcome, Reason, Refusal};
 use std::collections::BTreeMap;
-use vault::context::{HolderCommitment, Step, first_point, verify_walk};
+use vault::context::{HolderCommitment, first_point, verify_walk};
 use vault::digest::sha256;
 use vault::pseudonym::ContextPoint;
 use vault::sealing::{SealedShare, SealingKey, seal_share};
@@ -203,26 +205,22 @@ fn check_walk(
     request: &ContextRequest,
     steps: &[Signed<ContextStep>],
 ) -> Result<ContextPoint, Reason> {
-    let mut walk = Vec::with_capacity(steps.len());
-    for (index, (received, walker)) in steps.iter().zip(directory.holders()).enumerate() {
-        let step = received.paper();
-        let fits = step.context == request.context
-            && step.hop == hop_number(index)
-            && step.holder == *walker;
-        let key = voucher_key(directory, walker).ok_or(Reason::ContextRequestInvalid)?;
-        need(
-            fits && received.verify(&key).is_ok(),
-            Reason::ContextRequestInvalid,
-        )?;
-        let commitment = pinned.get(walker).ok_or(Reason::ContextRequestInvalid)?;
-        let parse = |bytes: &[u8; 32]| ContextPoint::parse(bytes).map_err(|_| Reason::PointInvalid);
-        let step = Step {
-            previous: parse(&step.previous_point)?,
-            point: parse(&step.point)?,
-            share_commitment: step.share_commitment,
-            proof: step.proof.clone(),
-        };
-        walk.push((*commitment, step));
-    }
+    let walkers = directory.holders().iter().take(steps.len());
+    let walkers = walkers
+        .map(|oin| {
+            let key = HolderKey {
+                oin: oin.clone(),
+                key: voucher_key(directory, oin)?,
+            };
+            Some((key, *pinned.get(oin)?))
+        })
+        .collect::<Option<Vec<_>>>()
+        .ok_or(Reason::ContextRequestInvalid)?;
+    let read = verify_steps(&request.context, steps, &walkers).map_err(|error| error.reason)?;
+    let walk: Vec<_> = walkers
+        .iter()
+        .map(|(_, commitment)| *commitment)
+        .zip(read)
+        .collect();
     verify_walk(&walk).map_err(|_| Reason::ContextRequestInvalid)
 }

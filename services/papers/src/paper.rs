@@ -10,6 +10,7 @@ mod manifest;
 mod notice;
 mod order;
 mod voucher;
+mod walk;
 
 pub use chain::{
     Expectation, HolderKey, verify_final_keys, verify_link, verify_parent, verify_vouchers,
@@ -18,6 +19,7 @@ pub use context::{ContextRequest, ContextStep, context_share_bytes};
 pub use manifest::{Manifest, ManifestField, ManifestStage, SignedManifest};
 pub use notice::NoticeAnswer;
 pub use voucher::Voucher;
+pub use walk::{ContextWalk, SealedShare, Walker, verify_steps};
 
 pub use rules::pseudonym::Order;
 

@@ -9,19 +9,15 @@ use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError, from_status};
 use crate::person::PersonKey;
 use papers::paper::{
-    ContextRequest, ContextStep, Expectation, HolderKey, Order, Signed, context_share_bytes,
-    verify_final_keys, verify_vouchers,
+    ContextRequest, ContextWalk, Expectation, HolderKey, Order, Signed, Walker, verify_final_keys,
+    verify_vouchers,
 };
 use rules::id::RequestId;
 use rules::pseudonym::{Context, Domain, OrderKind};
 use rules::reason::Reason;
-use rules::secret::Secret;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use vault::context::{HolderCommitment, OpenedShare, Step, assemble};
-use vault::pseudonym::{Bsn, Ciphertext, ContextKey, ContextPoint, Pseudonym};
-use vault::sealing::{OpeningKey, SealedShare, open_share};
-use vault::sign::{Paper, Signature};
+use vault::pseudonym::{Bsn, Ciphertext, ContextKey, Pseudonym};
 use wire::pseudonym::v1 as message;
 use wire::pseudonym::v1::pseudonym_service_client::PseudonymServiceClient;
 
@@ -101,7 +97,7 @@ impl Client {
             message
         )?;
         let holders = self.holders(&directory)?;
-        let key = assemble_key(&context, &answer, &holders, opening)?;
+        let key = walk(answer)?.key(&context, &holders, opening)?;
         let store = Arc::clone(self.store());
         let label = context.clone();
         tokio::task::spawn_blocking(move || store.keep_context_key(&label, &key, now))
@@ -323,10 +319,7 @@ impl Client {
     }
 
     /// The holders in walking order, each with its key and its pinned commitment.
-    fn holders(
-        &self,
-        directory: &DirectoryCopy,
-    ) -> Result<Vec<(HolderKey, HolderCommitment)>, ClientError> {
+    fn holders(&self, directory: &DirectoryCopy) -> Result<Vec<Walker>, ClientError> {
         directory
             .holder_keys()?
             .into_iter()
@@ -382,80 +375,12 @@ pub(super) fn open_conversion(
     Ok(key.decrypt(&ciphertext).map_err(wrong)?)
 }
 
-/// Checks the whole walk and every share, and makes the key.
-fn assemble_key(
-    context: &Context,
-    answer: &message::OpenContextResponse,
-    holders: &[(HolderKey, HolderCommitment)],
-    opening: &OpeningKey,
-) -> Result<ContextKey, ClientError> {
-    let wrong = |what| ProtocolError::new("context walk", what);
-    if answer.steps.len() != holders.len() || answer.shares.len() != holders.len() {
-        return Err(wrong("does not have one step and one share for each holder").into());
-    }
-    let mut opened = Vec::new();
-    let walk = answer.steps.iter().zip(&answer.shares).zip(holders);
-    for (hop, ((step, share), (holder, commitment))) in (1_u32..).zip(walk) {
-        let step = read_step(step.clone(), context, hop, holder)?;
-        let share = read_share(share, context, holder, opening)?;
-        opened.push((commitment, step, share));
-    }
-    let opened: Vec<_> = opened
-        .iter()
-        .map(|(holder, step, share)| OpenedShare {
-            holder,
-            step,
-            share,
-        })
-        .collect();
-    Ok(assemble(&opened)
-        .map_err(|_| wrong("does not hold: a proof, a share or the final point"))?)
-}
-
-fn read_step(
-    step: message::SignedContextStep,
-    context: &Context,
-    hop: u32,
-    holder: &HolderKey,
-) -> Result<Step, ClientError> {
-    let signed = Signed::<ContextStep>::try_from(step)?;
-    signed.verify(&holder.key)?;
-    let paper = signed.into_paper();
-    if paper.context != *context || paper.hop != hop || paper.holder != holder.oin {
-        return Err(
-            ProtocolError::new("context step", "is of another context, hop or holder").into(),
-        );
-    }
-    let point = |bytes: &[u8; 32]| {
-        ContextPoint::parse(bytes)
-            .map_err(|_| ProtocolError::new("context step", "holds a point that is none"))
-    };
-    Ok(Step {
-        previous: point(&paper.previous_point)?,
-        point: point(&paper.point)?,
-        share_commitment: paper.share_commitment,
-        proof: paper.proof,
+/// What came back along the holders, read.
+fn walk(answer: message::OpenContextResponse) -> Result<ContextWalk, ClientError> {
+    let steps = answer.steps.into_iter().map(TryInto::try_into);
+    let shares = answer.shares.into_iter().map(TryInto::try_into);
+    Ok(ContextWalk {
+        steps: steps.collect::<Result<_, _>>()?,
+        shares: shares.collect::<Result<_, _>>()?,
     })
-}
-
-fn read_share(
-    share: &message::SealedShare,
-    context: &Context,
-    holder: &HolderKey,
-    opening: &OpeningKey,
-) -> Result<Secret<Vec<u8>>, ClientError> {
-    let wrong = |what| ProtocolError::new("context share", what);
-    let bytes = context_share_bytes(context, &share.encapsulation, &share.sealed);
-    let signed = share.holder_oin == holder.oin.as_str()
-        && Signature::from_slice(&share.signature)
-            .is_some_and(|signature| holder.key.verify(Paper::ContextShare, &bytes, &signature));
-    if !signed {
-        return Err(wrong("is not signed by its holder").into());
-    }
-    let sealed = SealedShare {
-        encapsulation: share.encapsulation.clone(),
-        sealed: share.sealed.clone(),
-    };
-    let opened = open_share(opening, &context.to_string(), &sealed);
-    Ok(opened.map_err(|_| wrong("does not open with this desk's newest key"))?)
 }

@@ -226,24 +226,8 @@ impl PseudonymService for Pseudonyms {
         })
         .await?;
         Ok(Response::new(message::OpenContextResponse {
-            steps: walk
-                .steps
-                .into_iter()
-                .map(|step| message::SignedContextStep {
-                    step: step.bytes,
-                    signature: step.signature,
-                })
-                .collect(),
-            shares: walk
-                .shares
-                .into_iter()
-                .map(|share| message::SealedShare {
-                    holder_oin: share.holder.to_string(),
-                    encapsulation: share.encapsulation,
-                    sealed: share.sealed,
-                    signature: share.signature,
-                })
-                .collect(),
+            steps: walk.steps.iter().map(Into::into).collect(),
+            shares: walk.shares.into_iter().map(Into::into).collect(),
             entry_id: promise.entry.bytes().to_vec(),
         }))
     }

@@ -5,12 +5,12 @@
 
 use super::context_keys::ContextKeys;
 use broker::Error;
-use broker::counter::{Boxed, ContextWalk, ConversionRequest, Converted, KeyHolders, SealedShare};
+use broker::counter::{Boxed, ConversionRequest, Converted, KeyHolders};
 use client::connection::Connection;
 use papers::paper::SignedPaper;
 use papers::paper::{
-    ContextRequest, ContextStep, Expectation, HolderKey, Order, Signed, Voucher, verify_final_keys,
-    verify_vouchers,
+    ContextRequest, ContextWalk, Expectation, HolderKey, Order, SealedShare, Signed, Voucher,
+    verify_final_keys, verify_vouchers,
 };
 use rules::clock::Timestamp;
 use rules::directory::Directory;
@@ -311,7 +311,10 @@ impl Chain {
         let directory = self.directory();
         let stops = self.stops(&directory)?;
         let mut steps: Vec<message::SignedContextStep> = Vec::with_capacity(stops.len());
-        let mut shares = Vec::with_capacity(stops.len());
+        let mut walk = ContextWalk {
+            steps: Vec::with_capacity(stops.len()),
+            shares: Vec::with_capacity(stops.len()),
+        };
         for stop in &stops {
             let step = message::StepContextRequest {
                 context_request: Some(sent.clone()),
@@ -325,22 +328,17 @@ impl Chain {
             let (Some(step), Some(share)) = (response.step, response.share) else {
                 return Err(dishonest(&stop.key.oin, Reason::ContextRequestInvalid));
             };
-            steps.push(step);
-            shares.push(SealedShare {
-                holder: stop.key.oin.clone(),
-                encapsulation: share.encapsulation,
-                sealed: share.sealed,
-                signature: share.signature,
-            });
+            steps.push(step.clone());
+            match (Signed::try_from(step), SealedShare::try_from(share)) {
+                (Ok(step), Ok(share)) => {
+                    walk.steps.push(step);
+                    walk.shares.push(share);
+                }
+                _ => return Err(dishonest(&stop.key.oin, Reason::ContextRequestInvalid)),
+            }
         }
-        let papers: Vec<SignedPaper> = steps
-            .iter()
-            .map(|step| SignedPaper {
-                bytes: step.step.clone(),
-                signature: step.signature.clone(),
-            })
-            .collect();
-        let public_key = final_point(&papers)?;
+        let last = walk.steps.last().map(|step| step.paper().point);
+        let public_key = last.ok_or(Error::HolderDishonest(Reason::ContextRequestInvalid))?;
         for stop in &stops {
             let close = message::CloseContextRequest {
                 context_request: Some(sent.clone()),
@@ -355,10 +353,7 @@ impl Chain {
                 return Err(dishonest(&stop.key.oin, Reason::KeyMismatch));
             }
         }
-        Ok(Outcome::Permitted(ContextWalk {
-            steps: papers,
-            shares,
-        }))
+        Ok(Outcome::Permitted(walk))
     }
 }
 
@@ -412,14 +407,6 @@ fn set_out(place: usize, request: ConversionRequest) -> Result<Traveller, Reason
         earlier: Vec::new(),
         parents: request.parents,
     })
-}
-
-/// The point after the last step: the context's public key.
-fn final_point(steps: &[SignedPaper]) -> Result<[u8; 32], Error> {
-    let wrong = || Error::HolderDishonest(Reason::ContextRequestInvalid);
-    let last = steps.last().cloned().ok_or_else(wrong)?;
-    let step = Signed::<ContextStep>::receive(last.bytes, &last.signature).map_err(|_| wrong())?;
-    Ok(step.paper().point)
 }
 
 fn stub(connection: &Connection) -> KeyHolderServiceClient<Channel> {

@@ -7,9 +7,7 @@
 use super::chain::Chain;
 use super::context_keys::{Find, Keep, row_label};
 use broker::Error;
-use broker::counter::{ContextWalk, SealedShare};
-use papers::paper::SignedPaper;
-use papers::paper::{ContextRequest, ContextStep, HolderKey, Signed};
+use papers::paper::{ContextRequest, ContextWalk, PaperError, Signed, SignedPaper};
 use rules::clock::{Clock, Timestamp};
 use rules::directory::{Directory, Right};
 use rules::id::{DeskName, Oin};
@@ -20,12 +18,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use store::Database;
 use store::pseudonym::ContextKeyRow;
-use vault::context::{HolderCommitment, OpenedShare, Step, assemble};
+use vault::context::HolderCommitment;
 use vault::keyfile::{KeyFile, SecretName};
-use vault::pseudonym::{ContextKey, ContextPoint};
+use vault::pseudonym::ContextKey;
 use vault::rest::{Crypter, IndexKey, Place};
-use vault::sealing::{self, OpeningKey, open_share};
-use vault::sign::{Paper, Signature, SigningKey};
+use vault::sealing::OpeningKey;
+use vault::sign::SigningKey;
 
 /// How long the broker waits before it asks the holders again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,9 +37,15 @@ pub enum OwnContextError {
     /// A holder said no.
     #[error("a key holder refused to open the broker's context: {}: {}", .0, .0.english())]
     Refused(Reason),
-    /// The walk or a share does not verify.
-    #[error("the opened context does not verify: {0}")]
+    /// What is kept, or configured, does not make a key.
+    #[error("the broker's context does not verify: {0}")]
     Wrong(&'static str),
+    /// The walk or a share does not verify.
+    #[error(
+        "what the key holders gave does not verify: {0}; compare `commitments` with what each holder's \
+         `sluis keys new` printed"
+    )]
+    Walk(#[from] PaperError),
     /// The database or a seal failed.
     #[error("the broker's context cannot be kept or read")]
     Fault(#[from] Error),
@@ -205,11 +209,7 @@ impl Opening<'_> {
             sealing_key_sha256: opening_key.public().sha256(),
             time: now,
         };
-        let signed = Signed::sign(request, &SigningKey::from_seed(seed));
-        Ok(SignedPaper {
-            bytes: signed.bytes().to_vec(),
-            signature: signed.signature().bytes().to_vec(),
-        })
+        Ok(Signed::sign(request, &SigningKey::from_seed(seed)).carried())
     }
 
     fn assemble(
@@ -218,94 +218,25 @@ impl Opening<'_> {
         opening_key: &OpeningKey,
         walk: &ContextWalk,
     ) -> Result<ContextKey, OwnContextError> {
-        let label = context.to_string();
-        let holders = self.directory.holders();
-        if walk.steps.len() != holders.len() || walk.shares.len() != holders.len() {
-            return Err(OwnContextError::Wrong(
-                "a holder's step or share is missing",
-            ));
-        }
-        let mut parts = Vec::with_capacity(holders.len());
-        for ((oin, step), share) in holders.iter().zip(&walk.steps).zip(&walk.shares) {
-            let holder = super::chain::holder_key(self.directory, oin)
-                .ok_or(OwnContextError::Wrong("a holder is not in the directory"))?;
-            let commitment = self
-                .commitments
-                .get(oin)
-                .map(|octets| HolderCommitment::parse(octets));
-            let Some(Ok(commitment)) = commitment else {
-                return Err(OwnContextError::Wrong(
-                    "a holder's commitment is not configured",
-                ));
-            };
-            let step = check_step(context, &holder, step)?;
-            let share = open_one(&label, &holder, opening_key, share)?;
-            parts.push((commitment, step, share));
-        }
-        let opened: Vec<OpenedShare<'_>> = parts
+        let walkers = self
+            .directory
+            .holders()
             .iter()
-            .map(|(holder, step, share)| OpenedShare {
-                holder,
-                step,
-                share,
+            .map(|oin| {
+                let holder = super::chain::holder_key(self.directory, oin)
+                    .ok_or(OwnContextError::Wrong("a holder is not in the directory"))?;
+                let pinned = self.commitments.get(oin);
+                let commitment = pinned.map(|octets| HolderCommitment::parse(octets));
+                let Some(Ok(commitment)) = commitment else {
+                    return Err(OwnContextError::Wrong(
+                        "a holder's commitment is not configured",
+                    ));
+                };
+                Ok((holder, commitment))
             })
-            .collect();
-        assemble(&opened).map_err(|_| {
-            OwnContextError::Wrong(
-                "what the key holders gave does not fit the configured commitments; compare `commitments` with \
-                 what each holder's `sluis keys new` printed",
-            )
-        })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(walk.key(context, &walkers, opening_key)?)
     }
-}
-
-fn check_step(
-    context: &Context,
-    holder: &HolderKey,
-    paper: &SignedPaper,
-) -> Result<Step, OwnContextError> {
-    let wrong =
-        OwnContextError::Wrong("a holder's step is malformed, forged or of another context");
-    let signed = Signed::<ContextStep>::receive(paper.bytes.clone(), &paper.signature);
-    let Ok(signed) = signed else {
-        return Err(wrong);
-    };
-    let step = signed.paper();
-    let own =
-        signed.verify(&holder.key).is_ok() && step.holder == holder.oin && step.context == *context;
-    let points = (
-        ContextPoint::parse(&step.previous_point),
-        ContextPoint::parse(&step.point),
-    );
-    match (own, points) {
-        (true, (Ok(previous), Ok(point))) => Ok(Step {
-            previous,
-            point,
-            share_commitment: step.share_commitment,
-            proof: step.proof.clone(),
-        }),
-        _ => Err(wrong),
-    }
-}
-
-fn open_one(
-    label: &str,
-    holder: &HolderKey,
-    opening_key: &OpeningKey,
-    share: &SealedShare,
-) -> Result<Secret<Vec<u8>>, OwnContextError> {
-    let wrong = OwnContextError::Wrong("a holder's share is forged or does not open");
-    let signed = [label.as_bytes(), b"\0", &share.encapsulation, &share.sealed].concat();
-    let genuine = Signature::from_slice(&share.signature)
-        .is_some_and(|signature| holder.key.verify(Paper::ContextShare, &signed, &signature));
-    if !genuine {
-        return Err(wrong);
-    }
-    let sealed = sealing::SealedShare {
-        encapsulation: share.encapsulation.clone(),
-        sealed: share.sealed.clone(),
-    };
-    open_share(opening_key, label, &sealed).map_err(|_| wrong)
 }
 
 /// Where the key lies sealed.
