@@ -7,7 +7,7 @@ use crate::Error;
 use crate::call::Caller;
 use crate::record::Written;
 use papers::directory::Waiting;
-use papers::paper::{ContextWalk, SignedPaper};
+use papers::paper::{ContextRequest, ContextWalk, Signed, SignedPaper};
 use papers::promise::Promise;
 use papers::signed::Controller;
 use rules::calendar::Calendar;
@@ -74,7 +74,10 @@ pub trait KeyHolders: Send + Sync {
     ///
     /// # Errors
     /// As [`KeyHolders::convert`].
-    fn open_context(&self, request: SignedPaper) -> Boxed<'_, Result<Outcome<ContextWalk>, Error>>;
+    fn open_context(
+        &self,
+        request: Signed<ContextRequest>,
+    ) -> Boxed<'_, Result<Outcome<ContextWalk>, Error>>;
 }
 
 /// The broker's keys. They live as long as the process.

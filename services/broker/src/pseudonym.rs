@@ -8,10 +8,9 @@ use crate::call::{Answer, Call};
 use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
-use papers::paper::{ContextWalk, SignedPaper};
-use rules::id::{DeskName, Oin};
+use papers::paper::{ContextRequest, ContextWalk, Signed, SignedPaper};
 use rules::limits::BATCH_ITEMS_MAX;
-use rules::pseudonym::{Context, Order, OrderKind};
+use rules::pseudonym::{Order, OrderKind};
 use rules::reason::{Outcome, Reason, Refusal};
 use store::Tx;
 
@@ -62,14 +61,8 @@ impl<T: Clone + Send + Sync> Command for Log<T> {
 /// Opens a context of the caller's realm.
 #[derive(Clone, Debug)]
 pub struct OpenContext {
-    /// The context that the signed request names.
-    pub context: Context,
-    /// The owner that it names.
-    pub owner: Oin,
-    /// The desk that it names.
-    pub desk: DeskName,
     /// The request as signed by the owner's desk.
-    pub signed: SignedPaper,
+    pub request: Signed<ContextRequest>,
 }
 
 impl Enrol {
@@ -171,11 +164,12 @@ impl Counter {
         request: OpenContext,
     ) -> Result<Answer<ContextWalk>, Error> {
         let caller = &call.caller;
-        let own = request.owner == caller.party.oin
-            && request.desk == caller.desk
-            && request.context.party == caller.party;
+        let asked = request.request.paper();
+        let own = asked.owner == caller.party.oin
+            && asked.desk == caller.desk
+            && asked.context.party == caller.party;
         let outcome = if own {
-            self.holders().open_context(request.signed).await?
+            self.holders().open_context(request.request).await?
         } else {
             Outcome::Refused(Refusal::new(Reason::ActingForAnother))
         };

@@ -12,7 +12,7 @@ use crate::counter::{
     Boxed, ConversionRequest, Converted, Counter, InForce, KeyHolders, Keys, Settings,
 };
 use papers::directory::verify_directory;
-use papers::paper::{ContextWalk, SignedPaper};
+use papers::paper::{self, ContextRequest, ContextWalk};
 use papers::signed::{Controller, ControllerSignature, PolicyFiles, Signed};
 use rules::audit::Trace;
 use rules::clock::{Clock, Timestamp};
@@ -73,7 +73,7 @@ impl KeyHolders for Away {
 
     fn open_context(
         &self,
-        _request: SignedPaper,
+        _request: paper::Signed<ContextRequest>,
     ) -> Boxed<'_, Result<Outcome<ContextWalk>, Error>> {
         Box::pin(async { Err(Error::HolderUnavailable) })
     }

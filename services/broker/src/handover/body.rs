@@ -342,7 +342,7 @@ fn take_released(reader: &mut FrameReader<'_>) -> Result<ReleasedPseudonym, Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use papers::paper::{Manifest, ManifestStage};
+    use papers::paper::{Manifest, ManifestField, ManifestStage};
     use rules::id::HandoverId;
     use vault::sign::SigningKey;
 
@@ -361,7 +361,10 @@ mod tests {
             purpose: "HANDOVER".parse().unwrap(),
             sealing_key_sha256: [1; 32],
             encapsulation_sha256: [2; 32],
-            fields: Vec::new(),
+            fields: vec![ManifestField {
+                label: "regio.pc4".parse().unwrap(),
+                sealed_sha256: [3; 32],
+            }],
             stage: ManifestStage::Report,
         };
         SignedManifest {

@@ -90,14 +90,9 @@ impl Incoming for message::OpenContextRequest {
         let request_id = reading.request_id(&self.request_id);
         let signed = reading.present("context_request", self.context_request)?;
         let request = Signed::<ContextRequest>::try_from(signed);
-        let (request, signed) = reading.paper("context_request", request)?;
+        let request = reading.signed("context_request", request)?;
         request_id?;
-        Some(OpenContext {
-            context: request.context,
-            owner: request.owner,
-            desk: request.desk,
-            signed,
-        })
+        Some(OpenContext { request })
     }
 }
 

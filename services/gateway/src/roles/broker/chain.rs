@@ -284,17 +284,11 @@ impl Chain {
     }
 
     /// Opens an owner's context and remembers where the walk ended.
-    async fn open(&self, signed: SignedPaper) -> Result<Outcome<ContextWalk>, Error> {
-        let request = Signed::<ContextRequest>::receive(signed.bytes.clone(), &signed.signature);
-        let context = match request {
-            Ok(request) => request.into_paper().context,
-            Err(error) => return Ok(Outcome::Refused(error.into())),
-        };
-        let walk = self.walk_context(signed).await?;
+    async fn open(&self, request: Signed<ContextRequest>) -> Result<Outcome<ContextWalk>, Error> {
+        let walk = self.walk_context(&request).await?;
         if let Outcome::Permitted(walk) = &walk {
-            self.context_keys
-                .keep(&context, final_point(&walk.steps)?)
-                .await?;
+            let context = &request.paper().context;
+            self.context_keys.keep(context, end_of(walk)?).await?;
         }
         Ok(walk)
     }
@@ -303,11 +297,11 @@ impl Chain {
     ///
     /// # Errors
     /// When a holder is away, or one answers something that does not add up.
-    pub async fn walk_context(&self, signed: SignedPaper) -> Result<Outcome<ContextWalk>, Error> {
-        let sent = message::SignedContextRequest {
-            request: signed.bytes,
-            signature: signed.signature,
-        };
+    pub async fn walk_context(
+        &self,
+        request: &Signed<ContextRequest>,
+    ) -> Result<Outcome<ContextWalk>, Error> {
+        let sent = message::SignedContextRequest::from(request);
         let directory = self.directory();
         let stops = self.stops(&directory)?;
         let mut steps: Vec<message::SignedContextStep> = Vec::with_capacity(stops.len());
@@ -337,8 +331,7 @@ impl Chain {
                 _ => return Err(dishonest(&stop.key.oin, Reason::ContextRequestInvalid)),
             }
         }
-        let last = walk.steps.last().map(|step| step.paper().point);
-        let public_key = last.ok_or(Error::HolderDishonest(Reason::ContextRequestInvalid))?;
+        let public_key = end_of(&walk)?;
         for stop in &stops {
             let close = message::CloseContextRequest {
                 context_request: Some(sent.clone()),
@@ -369,7 +362,10 @@ impl KeyHolders for Chain {
         Box::pin(async move { Ok(self.context_keys.public_key(context).await?.is_some()) })
     }
 
-    fn open_context(&self, request: SignedPaper) -> Boxed<'_, Result<Outcome<ContextWalk>, Error>> {
+    fn open_context(
+        &self,
+        request: Signed<ContextRequest>,
+    ) -> Boxed<'_, Result<Outcome<ContextWalk>, Error>> {
         Box::pin(self.open(request))
     }
 }
@@ -407,6 +403,12 @@ fn set_out(place: usize, request: ConversionRequest) -> Result<Traveller, Reason
         earlier: Vec::new(),
         parents: request.parents,
     })
+}
+
+/// The point after the last step: the context's public key.
+fn end_of(walk: &ContextWalk) -> Result<[u8; 32], Error> {
+    let last = walk.steps.last().map(|step| step.paper().point);
+    last.ok_or(Error::HolderDishonest(Reason::ContextRequestInvalid))
 }
 
 fn stub(connection: &Connection) -> KeyHolderServiceClient<Channel> {

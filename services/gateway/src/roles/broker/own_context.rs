@@ -7,7 +7,7 @@
 use super::chain::Chain;
 use super::context_keys::{Find, Keep, row_label};
 use broker::Error;
-use papers::paper::{ContextRequest, ContextWalk, PaperError, Signed, SignedPaper};
+use papers::paper::{ContextRequest, ContextWalk, PaperError, Signed};
 use rules::clock::{Clock, Timestamp};
 use rules::directory::{Directory, Right};
 use rules::id::{DeskName, Oin};
@@ -164,7 +164,7 @@ impl Opening<'_> {
         let mut waited = false;
         let walk = loop {
             let request = self.request(context, &opening_key, self.clock.now())?;
-            match self.chain.walk_context(request).await {
+            match self.chain.walk_context(&request).await {
                 Ok(Outcome::Permitted(walk)) => break walk,
                 Ok(Outcome::Refused(refusal)) => {
                     return Err(OwnContextError::Refused(refusal.reason));
@@ -188,7 +188,7 @@ impl Opening<'_> {
         context: &Context,
         opening_key: &OpeningKey,
         now: Timestamp,
-    ) -> Result<SignedPaper, OwnContextError> {
+    ) -> Result<Signed<ContextRequest>, OwnContextError> {
         let member = self
             .directory
             .member(&context.party.oin, self.desk)
@@ -209,7 +209,7 @@ impl Opening<'_> {
             sealing_key_sha256: opening_key.public().sha256(),
             time: now,
         };
-        Ok(Signed::sign(request, &SigningKey::from_seed(seed)).carried())
+        Ok(Signed::sign(request, &SigningKey::from_seed(seed)))
     }
 
     fn assemble(
