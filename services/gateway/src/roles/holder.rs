@@ -73,7 +73,7 @@ pub async fn run(
         ));
     let looking = tokio::spawn(look_round(holder.clone()));
     let looked = holder.clone();
-    let look = move |tell: &dyn Fn(&Directory)| tell(&looked.directory());
+    let look = move |tell: &mut dyn FnMut(&Directory)| tell(&looked.directory());
     let telling = tokio::spawn(ending::watch(look, stopping.clone()));
     let stored = Arc::new(holder.clone());
     let served = serving::serve(
