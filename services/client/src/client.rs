@@ -15,7 +15,7 @@ mod report;
 mod sender;
 
 pub use consent::{RegisteredConsent, StandingConsent};
-pub use draft::{Draft, Values};
+pub use draft::{Draft, Values, WaitingDraft};
 pub use enrol::{ENROL_BATCH_MAX, Enrolled};
 pub use inbox::{Inbox, InboxEvent, Watch};
 pub use officer::PolicyFile;

@@ -246,6 +246,9 @@ pub enum Verb {
         /// The group of offers of this one person, of which at most one is released: `grp_…`, or `new`.
         #[arg(long)]
         group: Option<String>,
+        /// A second handover, although the very same offer was typed before and waits here.
+        #[arg(long)]
+        again: bool,
     },
     /// Finishes what was left in the outbox by a fault or a crash.
     #[command(after_help = "Example: sluis --as uwv resume")]

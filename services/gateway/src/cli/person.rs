@@ -114,7 +114,7 @@ async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError>
                 valid_until_millis: end_of(until)?,
                 secrecy_waived: *waive_secrecy,
                 language: lang.clone(),
-                ..asked(&portal, exchange)
+                ..asked(&portal, exchange)?
             };
             give(&mut portal, person, request).await
         }
@@ -126,7 +126,7 @@ async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError>
             let request = message::GiveConsentRequest {
                 refused: true,
                 language: lang.clone(),
-                ..asked(&portal, exchange)
+                ..asked(&portal, exchange)?
             };
             give(&mut portal, person, request).await
         }
@@ -211,14 +211,14 @@ async fn stop_by_code(portal: &mut Portal, code: &str) -> Result<Answer, CliErro
     ))
 }
 
-fn asked(portal: &Portal, exchange: &Exchange) -> message::GiveConsentRequest {
-    message::GiveConsentRequest {
+fn asked(portal: &Portal, exchange: &Exchange) -> Result<message::GiveConsentRequest, CliError> {
+    Ok(message::GiveConsentRequest {
         request_id: request_id(),
-        sender: portal.party(&exchange.from),
-        recipient: portal.party(&exchange.to),
+        sender: portal.party(&exchange.from)?,
+        recipient: portal.party(&exchange.to)?,
         purpose: exchange.purpose.clone(),
         ..message::GiveConsentRequest::default()
-    }
+    })
 }
 
 async fn give(
@@ -464,9 +464,10 @@ async fn object(
 
 async fn link(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
     let mut portal = Portal::open(sandbox)?;
+    let oin = portal.oin(text)?;
     let request = message::MakeLinkCodeRequest {
         session: portal.login(&digits(&person.bsn)?).await?,
-        oin: portal.oin(text),
+        oin,
     };
     let answer = ask!(portal, make_link_code, "MakeLinkCode", request)?;
     Ok(Answer::new(

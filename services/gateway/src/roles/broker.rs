@@ -424,7 +424,7 @@ async fn trust_level(
     }
 }
 
-fn connections(
+pub(super) fn connections(
     credentials: &Arc<LiveCredentials>,
     settings: &BrokerSettings,
 ) -> Result<BTreeMap<Oin, Connection>, StartError> {

@@ -163,7 +163,7 @@ fn parts(
     })
 }
 
-fn holder_keys(key_file: &KeyFile) -> Result<HolderKeys, StartError> {
+pub(super) fn holder_keys(key_file: &KeyFile) -> Result<HolderKeys, StartError> {
     let copy = |name| -> Result<Secret<[u8; 32]>, StartError> {
         Ok(Secret::new(*key_file.require(name)?.expose()))
     };

@@ -305,8 +305,23 @@ fn first_directory(
     Ok(Arc::new(copy))
 }
 
+/// Looks over what a start needs besides its files and its database, and changes nothing.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(super) fn look(
+    settings: &PortalSettings,
+    own: &OwnFiles,
+    credentials: &Arc<LiveCredentials>,
+) -> Result<(), StartError> {
+    own_desk(own)?;
+    let (name, address) = (&settings.broker_server_name, &settings.broker_address);
+    Connection::new(credentials, name, address)?;
+    Ok(Store::look(&settings.store)?)
+}
+
 /// The portal's own desk, as the directory knows its certificate.
-pub(super) fn own_desk(own: &OwnFiles) -> Result<Caller, StartError> {
+fn own_desk(own: &OwnFiles) -> Result<Caller, StartError> {
     let caller = caller_of(&own.signed.directory, &own.certificate).map_err(|reason| {
         StartError::Disagreement(format!(
             "the directory does not know the own certificate: {reason}"
