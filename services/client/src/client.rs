@@ -14,7 +14,7 @@ mod recipient;
 mod report;
 mod sender;
 
-pub use consent::{RegisteredConsent, StandingConsent};
+pub use consent::{RegisteredConsent, StandingConsent, open_statement};
 pub use draft::{Draft, Values, WaitingDraft};
 pub use enrol::{ENROL_BATCH_MAX, Enrolled};
 pub use inbox::{Inbox, InboxEvent, Watch};

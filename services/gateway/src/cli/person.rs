@@ -2,7 +2,7 @@
 //!
 //! Must never keep or print a number: it goes to the portal's login and nowhere else.
 
-use super::arguments::{ConsentVerb, Exchange, Page, Person, Verb};
+use super::arguments::{ConsentVerb, Exchange, Page, Person, StatementVerb, Verb};
 use super::day::{end_of, last_day, moment};
 use super::error::CliError;
 use super::output::{Answer, facts, quoted};
@@ -10,7 +10,7 @@ use super::people::digits;
 use super::portal::{Portal, ask, request_id};
 use super::session::HANDOVER;
 use super::short::{self, Kind};
-use super::statement::Kept;
+use super::statement::{Kept, show};
 use rules::consent::ConsentState;
 use rules::id::{ConsentId, HandoverId};
 use serde_json::{Value, json};
@@ -136,6 +136,7 @@ async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError>
             categories,
             until,
         } => narrow(&mut portal, person, consent, (categories, until)).await,
+        ConsentVerb::Statement(StatementVerb::Show { file }) => show(sandbox, file),
         ConsentVerb::Stop { person, consent } => stop(&mut portal, person, consent).await,
         ConsentVerb::StopByCode { code } => stop_by_code(&mut portal, code).await,
         ConsentVerb::List { person, page } => {
