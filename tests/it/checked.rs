@@ -164,6 +164,19 @@ async fn a_database_that_is_not_made_yet_is_still_to_be_done_and_no_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_said_and_no_fault() {
+    let laid = Laid::lay_files();
+    laid.migrate("portal");
+    let taken = std::net::TcpListener::bind(laid.connection("portal").address()).unwrap();
+    let said = laid.say("portal", &["config", "check"]).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("is taken"), "{}", said.out);
+    drop(taken);
+    let said = laid.say("portal", &["config", "check"]).await;
+    assert!(!said.out.contains("to do"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policies_folder_that_is_not_what_is_in_force_is_told_of_at_the_start() {
     let told = "the policies folder holds another set than the one in force";
     let mut laid = Laid::open().await;

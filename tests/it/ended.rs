@@ -68,6 +68,16 @@ async fn what_ends_or_answers_goes_on(
         .unwrap();
 }
 
+/// Past the end nothing is asked for that would be shared.
+#[track_caller]
+fn refuses_by_itself<T: std::fmt::Debug>(answer: Result<T, ClientError>) {
+    let ended = matches!(
+        answer,
+        Err(ClientError::Directory(DirectoryError::Ended { .. }))
+    );
+    assert!(ended, "{answer:?}");
+}
+
 const ALL: &[&str] = &["broker", "holder-1", "holder-2", "portal"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,15 +120,18 @@ async fn past_the_directorys_end_what_stops_works_and_what_shares_does_not() {
         uwv.refresh_directory().await.unwrap().directory().version(),
         2
     );
-    let refused = uwv.prepare(who, &preparation(&to, None)).await;
-    let ended = matches!(
-        refused,
-        Err(ClientError::Directory(DirectoryError::Ended {
-            version: 2,
-            ..
-        }))
-    );
-    assert!(ended, "{refused:?}");
+    refuses_by_itself(uwv.prepare(who, &preparation(&to, None)).await);
+    desk.refresh_directory().await.unwrap();
+    let told = "the directory has ended";
+    let silent = |name: &&&str| !laid.log(name).contains(told);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let silent: Vec<_> = ALL.iter().filter(silent).collect();
+    assert!(silent.is_empty(), "at the moment itself: {silent:?}");
+    refuses_by_itself(desk.fetch_offer(declined).await);
+    refuses_by_itself(desk.fetch(released).await);
+    refuses_by_itself(desk.send_report(released, &values(DOSSIER)).await);
+    refuses_by_itself(uwv.fetch_report(released).await);
+    refuses_by_itself(uwv.reseal(released, &values(DOSSIER)).await);
 
     what_ends_or_answers_goes_on(&laid, &desk, (declined, objected)).await;
     let (code, found) = crate::doctor::examine(&laid, "broker").await;

@@ -377,7 +377,7 @@ async fn the_command_that_activates_says_why_not_and_takes_what_was_missed() {
     let first = policy_files(&house);
     let second = following(&first, &with_guard(&first, "prepare"));
     let third = following(&second, &first);
-    for (name, files) in [("second", &second), ("third", &third)] {
+    for (name, files) in [("first", &first), ("second", &second), ("third", &third)] {
         let signatures = controllers.sign_policies(files);
         lay(&house.path().join(name), files, &signatures);
     }
@@ -401,11 +401,12 @@ async fn the_command_that_activates_says_why_not_and_takes_what_was_missed() {
             .arg("--issuer")
             .arg(&operator.issuer);
         let done = command.output().unwrap();
-        (
-            done.status.success(),
-            String::from_utf8(done.stderr).unwrap(),
-        )
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.success(), String::from_utf8(text).unwrap())
     };
+    let already = "already in force; nothing was done";
+    let (done, told) = activate(&["first"]);
+    assert!(done && told.contains(already), "{told}");
     for (sets, expected) in [
         (&["unsigned"][..], Reason::PolicyUnsigned),
         (&["third"], Reason::PolicyPredecessorDiffers),
@@ -413,9 +414,13 @@ async fn the_command_that_activates_says_why_not_and_takes_what_was_missed() {
         let (done, told) = activate(sets);
         assert!(!done && told.contains(expected.english()), "{told}");
     }
-    let (done, told) = activate(&["second", "third"]);
-    assert!(done, "{told}");
-    let (done, told) = activate(&["third"]);
+    let (done, told) = activate(&["first", "second", "third"]);
+    assert!(done && told.contains("were already"), "{told}");
+    for again in [&["third"][..], &["first", "second", "third"]] {
+        let (done, told) = activate(again);
+        assert!(done && told.contains(already), "{told}");
+    }
+    let (done, told) = activate(&["second"]);
     assert!(!done && told.contains("in force is version 3"), "{told}");
 }
 

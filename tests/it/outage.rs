@@ -193,7 +193,7 @@ async fn what_was_typed_is_offered_when_the_holder_is_back() {
     );
     let gone = uwv.release_draft(&handover).await.unwrap_err();
     assert!(
-        gone.to_string().contains("no dossier"),
+        gone.to_string().contains("released from here already"),
         "it is kept no longer: {gone}"
     );
 }

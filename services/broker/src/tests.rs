@@ -113,7 +113,7 @@ fn directory_file() -> DirectoryFile {
     DirectoryFile {
         version: 1,
         issued_at_millis: NEW_YEARS_EVE - 1_000,
-        valid_until_millis: NEW_YEARS_EVE + 400 * DAY_MILLIS,
+        valid_until_millis: NEW_YEARS_EVE + 399 * DAY_MILLIS,
         portal_epoch: 1,
         relation_epoch: 1,
         holders: vec![PEERS[2].0.to_owned()],

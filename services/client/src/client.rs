@@ -14,8 +14,8 @@ mod recipient;
 mod report;
 mod sender;
 
-pub use consent::{RegisteredConsent, StandingConsent};
-pub use draft::{Draft, Values};
+pub use consent::{RegisteredConsent, StandingConsent, open_statement};
+pub use draft::{Draft, Values, WaitingDraft};
 pub use enrol::{ENROL_BATCH_MAX, Enrolled};
 pub use inbox::{Inbox, InboxEvent, Watch};
 pub use officer::PolicyFile;
@@ -27,7 +27,7 @@ pub use report::Report;
 pub use sender::Preparation;
 
 use crate::connection::{Connection, stub, with_deadline};
-use crate::directory::{DirectoryCopy, DirectoryError, listed, verify_aside};
+use crate::directory::{DirectoryCopy, DirectoryError, Lasting, listed, verify_aside};
 use crate::error::{ClientError, ProtocolError, from_status};
 use crate::identity::{Identity, Trust};
 use crate::mutation::{Mutation, resume};
@@ -284,14 +284,18 @@ impl Client {
     }
 
     /// The directory for what shares or converts something: one past its end is asked after at once, and will not do.
-    pub(crate) async fn directory_not_ended(&self) -> Result<Arc<DirectoryCopy>, ClientError> {
-        let now = self.outbox.clock.now();
-        let mut copy = self.directory().await?;
-        if copy.check_end(now).is_err() {
-            copy = self.refresh_directory().await?;
+    pub(crate) async fn directory_not_ended(&self) -> Result<Lasting, ClientError> {
+        let copy = self.directory().await?;
+        match Lasting::at(copy, self.outbox.clock.now()) {
+            Ok(lasting) => Ok(lasting),
+            Err(_) => self.newest_not_ended().await,
         }
-        copy.check_end(now)?;
-        Ok(copy)
+    }
+
+    /// The same, asked after in any case.
+    pub(crate) async fn newest_not_ended(&self) -> Result<Lasting, ClientError> {
+        let copy = self.refresh_directory().await?;
+        Ok(Lasting::at(copy, self.outbox.clock.now())?)
     }
 
     /// Asks for a newer directory, verifies it, keeps it and puts it in force here.

@@ -5,6 +5,7 @@
 
 use crate::error::ProtocolError;
 use papers::paper::HolderKey;
+use rules::calendar::wall_clock;
 use rules::clock::Timestamp;
 use rules::directory::{
     Directory, Head, Member, PART_LINE, Paper as InnerPaper, Right, head, sealing_key_bytes,
@@ -63,8 +64,9 @@ pub enum DirectoryError {
     },
     /// It is past the end that the controllers gave it.
     #[error(
-        "the directory, version {version}, ended on {end}: nothing is shared under it; the controllers sign a new one and \
-         the gateway's operator imports it"
+        "the directory, version {version}, ended on {}: nothing is shared under it; the controllers sign a new one and \
+         the gateway's operator imports it",
+        wall_clock(*end)
     )]
     Ended {
         /// Its version.
@@ -108,6 +110,27 @@ pub struct DirectoryCopy {
 impl std::fmt::Debug for DirectoryCopy {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "DirectoryCopy(version {})", self.directory.version())
+    }
+}
+
+/// A copy that was not past its end when it was asked for. What seals, opens, or has somebody converted takes this and no
+/// other copy, so that no call that shares something can forget to look.
+#[derive(Clone)]
+pub(crate) struct Lasting(Arc<DirectoryCopy>);
+
+impl Lasting {
+    /// This copy, if it is not past its end.
+    pub(crate) fn at(copy: Arc<DirectoryCopy>, now: Timestamp) -> Result<Self, DirectoryError> {
+        copy.check_end(now)?;
+        Ok(Self(copy))
+    }
+}
+
+impl std::ops::Deref for Lasting {
+    type Target = Arc<DirectoryCopy>;
+
+    fn deref(&self) -> &Arc<DirectoryCopy> {
+        &self.0
     }
 }
 

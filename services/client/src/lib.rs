@@ -26,7 +26,8 @@ pub use check::{ConnectCheckError, Step};
 pub use client::{
     Client, ClientParts, Draft, ENROL_BATCH_MAX, EncryptedPerson, Enrolled, FeedLine, Fetched,
     Inbox, InboxEvent, PolicyFile, PortalCopy, PortalPseudonyms, Preparation, Proof,
-    RegisteredConsent, Report, StandingConsent, Summary, Values, Watch,
+    RegisteredConsent, Report, StandingConsent, Summary, Values, WaitingDraft, Watch,
+    open_statement,
 };
 pub use connection::{Connection, ConnectionError};
 pub use credentials::{CredentialError, Credentials, LiveCredentials, TlsFiles};

@@ -43,7 +43,7 @@ pub(crate) struct Settling<'a> {
 type Settlement = Result<(Settled, Vec<Change>), ClientError>;
 
 /// A changing call.
-pub(crate) trait Mutation: Message + Default + Clone + 'static {
+pub(crate) trait Mutation: About + Message + Default + Clone + 'static {
     type Answer: Send;
     /// The call in the store.
     const NUMBER: u32;
@@ -66,6 +66,14 @@ pub(crate) trait Mutation: Message + Default + Clone + 'static {
 /// ObjectToHandover, RestrictHandover, NarrowConsent, WithdrawConsent and InvalidateConsent.
 pub(crate) const fn stops(call: u32) -> bool {
     matches!(call, 17 | 18 | 25 | 26 | 28)
+}
+
+/// Whom a call is about.
+pub(crate) trait About {
+    /// The handover; none where it is about none, or none yet.
+    fn handover(&self) -> Option<HandoverId> {
+        None
+    }
 }
 
 /// How an answer is settled.
@@ -127,17 +135,18 @@ macro_rules! mutations {
             directory: &Arc<DirectoryCopy>,
         ) -> Resumed {
             let unreadable = StoreError::Unreadable { kind: "outbox" };
-            let (call, outcome) = match row.call {
-                $( $number => {
-                    let outcome = match <$request>::decode(row.message.as_slice()) {
-                        Ok(message) => outbox.deliver(&request, message, row, directory).await,
-                        Err(_) => Err(unreadable.into()),
-                    };
-                    ($name, outcome)
+            let (call, handover, outcome) = match row.call {
+                $( $number => match <$request>::decode(row.message.as_slice()) {
+                    Ok(message) => {
+                        let handover = message.handover();
+                        let outcome = outbox.deliver(&request, message, row, directory).await;
+                        ($name, handover, outcome)
+                    }
+                    Err(_) => ($name, None, Err(unreadable.into())),
                 } )*
-                _ => ("unknown", Err(unreadable.into())),
+                _ => ("unknown", None, Err(unreadable.into())),
             };
-            Resumed { request, call, outcome }
+            Resumed { request, call, handover, outcome }
         }
     };
 }
@@ -176,6 +185,12 @@ mutations! {
 /// Answers that hold a receipt, and those that tell of dropped labels besides.
 macro_rules! receipts {
     ($( $question:ident -> $answer:ident $(, $dropped:ident)?; )*) => {$(
+        impl About for handover::$question {
+            fn handover(&self) -> Option<HandoverId> {
+                HandoverId::from_slice(&self.handover_id)
+            }
+        }
+
         impl Settle<handover::$question> for handover::$answer {
             fn settle(self, question: &handover::$question, settling: &Settling<'_>) -> Settlement {
                 let handover = HandoverId::from_slice(&question.handover_id);
@@ -210,6 +225,17 @@ receipts! {
     RestrictHandoverRequest -> RestrictHandoverResponse;
     DecideObjectionRequest -> DecideObjectionResponse;
 }
+
+impl About for handover::PrepareRequest {}
+impl About for handover::SendNoticeRequest {}
+impl About for handover::AckNoticeRequest {}
+impl About for handover::AnswerNoticeRequest {}
+impl About for ImportDirectoryRequest {}
+impl About for ActivatePolicySetRequest {}
+impl About for consent::NarrowConsentRequest {}
+impl About for consent::WithdrawConsentRequest {}
+impl About for consent::RequestConsentRequest {}
+impl About for consent::InvalidateConsentRequest {}
 
 fn changed(receipt: Receipt) -> (Settled, Vec<Change>) {
     let revision = revision_change(&receipt.handover, receipt.revision);

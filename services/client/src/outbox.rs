@@ -14,7 +14,7 @@ use crate::store::{Change, DraftRow, OutboxRow, Store, StoreError, Table, put, r
 use papers::paper::{Order, Signed};
 use prost::Message as _;
 use rules::clock::{Clock, Random};
-use rules::id::RequestId;
+use rules::id::{HandoverId, RequestId};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use wire::handover::v1::ObjectToHandoverRequest;
@@ -42,6 +42,8 @@ pub struct Resumed {
     pub request: RequestId,
     /// The call, for example `Offer`.
     pub call: &'static str,
+    /// The handover that it is about; none where it is about none, or none yet.
+    pub handover: Option<HandoverId>,
     /// What came of it. [`ClientError::Waiting`] means that it still waits.
     pub outcome: Result<Settled, ClientError>,
 }

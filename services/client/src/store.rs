@@ -86,6 +86,16 @@ impl Store {
         })
     }
 
+    /// That a store can be opened at this path, as far as that is seen without its key: one is there, or there is the
+    /// folder in which it is made. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When neither is.
+    pub fn look(path: &Path) -> Result<(), StoreError> {
+        journal::look(path)
+    }
+
     /// Whether the key of this context is here.
     #[must_use]
     pub fn has_context(&self, context: &Context) -> bool {

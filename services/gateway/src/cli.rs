@@ -19,6 +19,8 @@ mod people;
 mod person;
 pub(crate) mod portal;
 mod prompt;
+mod resume;
+mod rights;
 mod search;
 mod session;
 mod short;
@@ -37,7 +39,10 @@ use wire::policy::v1::ExplainDecisionRequest;
 /// Does one verb as one identity. Exit codes: 0 done, 1 refused, 2 wrong use, 3 not reachable, 4 done but
 /// the answer not written.
 pub async fn run(who: &Who, verb: &Verb) -> ExitCode {
-    match answer(who, verb).await {
+    match answer(who, verb)
+        .await
+        .map_err(|error| rights::named(who, verb, error))
+    {
         Ok(answer) => end(print(&answer, who.json), ExitCode::SUCCESS),
         Err(error) => {
             if who.json && line(&error.json().to_string()).is_ok() {

@@ -12,6 +12,7 @@ mod tests;
 pub use database::DatabaseSettings;
 pub use fields::Mistake;
 
+use crate::cli::near::meant;
 use crate::door::budgets::Budgets;
 use crate::files::{toml_fault, toml_line};
 use broker::Limits;
@@ -366,8 +367,16 @@ fn read(table: toml::Table, folder: &Path) -> Result<Configuration, Vec<Mistake>
     }
 }
 
+/// The roles, as in the file.
+const ROLES: [&str; 3] = ["broker", "holder", "portal"];
+
 fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
-    match fields.text("role")?.as_str() {
+    let role = fields.text("role");
+    if !role.as_deref().is_some_and(|role| ROLES.contains(&role)) {
+        // Which fields belong to it cannot be told: one mistake, and not one more for each of them.
+        fields.cannot_know_all();
+    }
+    match role?.as_str() {
         "broker" => {
             let database = fields.table("database", database::read);
             let day_keys = fields.path("day_keys");
@@ -412,8 +421,9 @@ fn read_role(fields: &mut Fields<'_>) -> Option<Role> {
                 without_copies: usize::try_from(without_copies).unwrap_or(usize::MAX),
             }))
         }
-        _ => {
-            fields.mistake("role", "is not one of broker, holder, portal");
+        other => {
+            let meant = meant(other, ROLES);
+            fields.mistake("role", format!("is no role; {meant}"));
             None
         }
     }

@@ -6,11 +6,12 @@
 use crate::clock::SystemClock;
 use crate::files::{self, FileError};
 use crate::grpc::status::causes;
+use crate::roles::ending::{self, Ending};
 use client::directory::{DirectoryError, parts_to_send, read};
 use client::error::from_status;
 use client::{Connection, ConnectionError, ProtocolError};
-use rules::calendar::Day;
-use rules::clock::Timestamp;
+use rules::calendar::{Day, wall_clock};
+use rules::clock::{Clock as _, Timestamp};
 use rules::directory::{Directory, head};
 use rules::id::RequestId;
 use rules::reason::Violation;
@@ -33,6 +34,18 @@ pub enum DirectoryCommandError {
     /// A signature inside it is wrong.
     #[error("{}", causes(.0))]
     Directory(DirectoryError),
+    /// It is past its end: signing or importing it helps nobody.
+    #[error(
+        "directory {version} ended on {}: nothing is shared or converted under it; {}",
+        wall_clock(*end),
+        ending::REMEDY
+    )]
+    Ended {
+        /// Its version.
+        version: u64,
+        /// Its end.
+        end: Timestamp,
+    },
     /// The way to the broker cannot be made.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -73,19 +86,59 @@ pub struct Summary {
     pub parts: usize,
     /// The last day of the edge that ends first, of those that have not ended, in Amsterdam.
     pub first_edge_ends: Option<String>,
+    /// Its own end.
+    #[serde(flatten)]
+    pub end: End,
+}
+
+/// Until when a directory holds that has not ended.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct End {
+    /// The moment, in milliseconds since 1970 UTC.
+    pub valid_until_millis: i64,
+    /// Whether it is so near that a new one should be signed.
+    pub ends_soon: bool,
+}
+
+impl End {
+    /// # Errors
+    /// When it has ended.
+    fn of(directory: &Directory, now: Timestamp) -> Result<Self, DirectoryCommandError> {
+        let (version, end) = (directory.version(), directory.valid_until());
+        match Ending::of(directory, now) {
+            Ending::Past => Err(DirectoryCommandError::Ended { version, end }),
+            ending => Ok(Self {
+                valid_until_millis: end.millis(),
+                ends_soon: ending == Ending::Soon,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    /// The day and the hour in Amsterdam, and what to do when they are near.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = wall_clock(Timestamp::from_millis(self.valid_until_millis));
+        write!(out, "it holds until {end}")?;
+        if self.ends_soon {
+            write!(out, ", which is soon: {}", ending::REMEDY)?;
+        }
+        Ok(())
+    }
 }
 
 impl Summary {
-    fn of(directory: &Directory, now: Timestamp) -> Self {
+    fn of(directory: &Directory, now: Timestamp) -> Result<Self, DirectoryCommandError> {
         let ends = directory.edges().map(|edge| edge.valid_until);
         let first = ends.filter(|end| *end > now).min();
-        Self {
+        Ok(Self {
             version: directory.version(),
             organisations: directory.peers().count(),
             edges: directory.edges().count(),
             parts: directory.parts().len(),
             first_edge_ends: first.and_then(Day::at).map(|day| day.to_string()),
-        }
+            end: End::of(directory, now)?,
+        })
     }
 }
 
@@ -101,9 +154,10 @@ impl fmt::Display for Summary {
             write!(out, ", {} parts", self.parts)?;
         }
         match &self.first_edge_ends {
-            Some(day) => write!(out, "; the first edge ends on {day}"),
-            None => write!(out, "; every edge has ended"),
+            Some(day) => write!(out, "; the first edge ends on {day}")?,
+            None => write!(out, "; every edge has ended")?,
         }
+        write!(out, "; {}", self.end)
     }
 }
 
@@ -111,42 +165,43 @@ impl fmt::Display for Summary {
 /// configuration of a role says, which has their keys: `sluis config check`.
 ///
 /// # Errors
-/// With every mistake in its shape, or the first wrong signature.
+/// With every mistake in its shape, or the first wrong signature; when it is past its end.
 pub fn check(file: &Path, now: Timestamp) -> Result<Summary, DirectoryCommandError> {
     let directory = read(&files::read(file)?, None)?;
-    Ok(Summary::of(&directory, now))
+    Summary::of(&directory, now)
 }
 
 /// Adds a controller's signature over a directory's head to a signature file, in the place of an earlier one by the
-/// same controller. Gives the directory's version.
+/// same controller. Gives the directory's version and its end.
 ///
 /// # Errors
-/// When the directory has mistakes, the key cannot be read, or the file cannot be written.
+/// When the directory has mistakes or is past its end, the key cannot be read, or the file cannot be written.
 pub fn sign(
     file: &Path,
     key: &Path,
     controller: &str,
     out: &Path,
-) -> Result<u64, DirectoryCommandError> {
+) -> Result<(u64, End), DirectoryCommandError> {
     let content = files::read(file)?;
     let directory = read(&content, None)?;
+    let end = End::of(&directory, SystemClock.now())?;
     let key = files::controller_key(key)?;
     files::add_signature(out, controller, &key.sign(Paper::Directory, head(&content)))?;
-    Ok(directory.version())
+    Ok((directory.version(), end))
 }
 
 /// Sends a directory with its signatures to the broker, to be put in force: its head, and the parts that the broker asks
-/// for. Gives the version that is in force then.
+/// for. Gives the version that is in force then, and its end.
 ///
 /// # Errors
-/// When a file cannot be read, or the broker says no.
+/// When a file cannot be read, the directory is past its end, or the broker says no.
 pub async fn import(
     connection: &Connection,
     file: &Path,
     signatures: &Path,
-) -> Result<i64, DirectoryCommandError> {
+) -> Result<(i64, End), DirectoryCommandError> {
     let content = files::read(file)?;
-    read(&content, None)?;
+    let end = End::of(&read(&content, None)?, SystemClock.now())?;
     let given = files::signatures(signatures)?;
     let signatures = given
         .into_iter()
@@ -171,7 +226,7 @@ pub async fn import(
         })?;
         let answer = answer.into_inner();
         if answer.missing_parts.is_empty() {
-            return Ok(answer.version);
+            return Ok((answer.version, end));
         }
         request.parts = parts_to_send(&content, &answer.missing_parts)?;
     }

@@ -234,10 +234,14 @@ async fn directory(verb: DirectoryVerb) -> Result<Answer, DirectoryCommandError>
             controller,
             out,
         } => {
-            let version = directories::sign(&file, &key, &controller, &out)?;
+            let (version, end) = directories::sign(&file, &key, &controller, &out)?;
             let place = out.display();
-            let text = format!("{controller} signed directory {version} in {place}");
-            let value = json!({ "directory_version": version, "controller": controller });
+            let text = format!("{controller} signed directory {version} in {place}; {end}");
+            let value = json!({
+                "directory_version": version,
+                "controller": controller,
+                "valid_until_millis": end.valid_until_millis,
+            });
             Ok(Answer::new(text, value))
         }
         DirectoryVerb::Import {
@@ -245,9 +249,14 @@ async fn directory(verb: DirectoryVerb) -> Result<Answer, DirectoryCommandError>
             signatures,
             desk,
         } => {
-            let version = directories::import(&connection(&desk)?, &file, &signatures).await?;
-            let text = format!("directory {version} is in force");
-            Ok(Answer::new(text, json!({ "directory_version": version })))
+            let connection = connection(&desk)?;
+            let (version, end) = directories::import(&connection, &file, &signatures).await?;
+            let text = format!("directory {version} is in force; {end}");
+            let value = json!({
+                "directory_version": version,
+                "valid_until_millis": end.valid_until_millis,
+            });
+            Ok(Answer::new(text, value))
         }
     }
 }
@@ -318,10 +327,17 @@ async fn activated(arguments: ActivateArguments) -> Result<Answer, PolicyCommand
         return Err(PolicyCommandError::Uneven(folders.len(), signatures.len()));
     }
     let connection = connection(&arguments.desk)?;
-    let mut hash = String::new();
-    for (folder, signatures) in folders.iter().zip(signatures) {
+    let chain: Vec<_> = folders.iter().zip(signatures).collect();
+    let (mut hash, taken) = policies::in_force(&connection, folders).await?;
+    let left = chain.get(taken..).unwrap_or_default();
+    for (folder, signatures) in left {
         hash = policies::activate(&connection, folder, signatures).await?;
     }
-    let text = format!("policy set {hash} is in force");
-    Ok(Answer::new(text, json!({ "policy_set": hash })))
+    let text = match (taken, left.len()) {
+        (_, 0) => format!("policy set {hash} is already in force; nothing was done"),
+        (0, _) => format!("policy set {hash} is in force"),
+        (_, _) => format!("policy set {hash} is in force; the folders before it were already"),
+    };
+    let value = json!({ "policy_set": hash, "already": left.is_empty() });
+    Ok(Answer::new(text, value))
 }

@@ -14,10 +14,12 @@ use rules::policy::{
     Action, AssumedConsent, BundleError, Case, ConsentState, Explanation, PolicyBundle, Question,
     Surplus, explain, matrix,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use vault::chance::SystemChance;
 use vault::digest::sha256;
 use vault::sign::Paper;
+use wire::directory::v1::GetStatusRequest;
+use wire::directory::v1::directory_service_client::DirectoryServiceClient;
 use wire::policy::v1::policy_service_client::PolicyServiceClient;
 
 /// Folder of the cases, inside the policies folder.
@@ -239,6 +241,31 @@ pub fn sign(
     let signature = key.sign(Paper::PolicyBundle, bundle.signed_text());
     files::add_signature(out, controller, &signature)?;
     Ok(hex::encode(&bundle.hash()))
+}
+
+/// Which set is in force at the broker, in hexadecimal, and how many of these folders, from the first on, it has taken: those
+/// up to the one with the set that is in force.
+///
+/// # Errors
+/// When a set has mistakes, or the broker does not say.
+pub async fn in_force(
+    connection: &Connection,
+    folders: &[PathBuf],
+) -> Result<(String, usize), PolicyCommandError> {
+    let sets: Vec<PolicyBundle> = folders
+        .iter()
+        .map(|one| load(one))
+        .collect::<Result<_, _>>()?;
+    let status = DirectoryServiceClient::new(connection.channel())
+        .get_status(GetStatusRequest {})
+        .await
+        .map_err(|status| {
+            PolicyCommandError::Broker(from_status("GetStatus", &status).to_string())
+        })?;
+    let present = status.into_inner().policy_set_sha256;
+    let place = sets.iter().position(|set| set.hash() == *present);
+    let taken = place.map_or(0, |place| place.saturating_add(1));
+    Ok((hex::encode(&present), taken))
 }
 
 /// Sends a policies folder with its signatures to the broker, to be put in force. Gives the name of the

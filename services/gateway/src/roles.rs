@@ -16,9 +16,10 @@ use crate::grpc::status::causes;
 use crate::policies::PolicyCommandError;
 use crate::serving::ServeError;
 use client::connection::ConnectionError;
-use client::credentials::CredentialError;
+use client::credentials::{CredentialError, LiveCredentials};
 use rules::id::Oin;
 use rules::reason::{Reason, Refusal};
+use std::net::SocketAddr;
 use vault::keyfile::KeyFileError;
 
 /// Why a role does not start, or stops.
@@ -135,12 +136,20 @@ impl StartError {
 }
 
 /// Looks everything over that keeps a role from starting and needs no other process, by what a start looks at. Gives what
-/// is still to be done before it, if there is something.
+/// is still to be done before it.
 ///
 /// # Errors
 /// Everything that is wrong with the files, or the first thing beyond them.
-pub async fn check(configuration: &Configuration) -> Result<Option<String>, StartError> {
+pub async fn check(configuration: &Configuration) -> Result<Vec<String>, StartError> {
     let own = own_files::read(configuration)?;
+    let credentials = LiveCredentials::checked(&configuration.tls, |_| Ok(()))?;
+    match &configuration.role {
+        Role::Broker(settings) => drop(broker::connections(&credentials, settings)?),
+        Role::Holder(_) => {}
+        Role::Portal(settings) => portal::look(settings, &own, &credentials)?,
+    }
+    let mut to_do = Vec::new();
+    to_do.extend(port(configuration.listen)?);
     let database = match store::Database::open(&own.database, configuration.role.of_store()).await {
         Ok(database) => database,
         Err(store::Error::Open {
@@ -149,18 +158,30 @@ pub async fn check(configuration: &Configuration) -> Result<Option<String>, Star
             ..
         }) => {
             let place = configuration.database();
-            return Ok(Some(format!(
+            to_do.push(format!(
                 "{place} is not of this program yet: run `sluis migrate`"
-            )));
+            ));
+            return Ok(to_do);
         }
         Err(error) => return Err(error.into()),
     };
     match &configuration.role {
         Role::Broker(settings) => drop(broker::look(configuration, settings, own, database).await?),
         Role::Holder(settings) => holder::look(configuration, settings, own, database).await?,
-        Role::Portal(_) => drop(portal::own_desk(&own)?),
+        Role::Portal(_) => {}
     }
-    Ok(None)
+    Ok(to_do)
+}
+
+/// Whether the role can listen at this address; what is to be done when somebody does already.
+fn port(address: SocketAddr) -> Result<Option<String>, StartError> {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(Some(format!(
+            "{address} is taken: if this role does not run there now, stop what does, or name another port in `listen`"
+        ))),
+        Err(source) => Err(ServeError::Listen { address, source }.into()),
+    }
 }
 
 fn listed(refusal: &Refusal) -> String {

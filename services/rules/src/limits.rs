@@ -31,6 +31,8 @@ pub const DIRECTORY_HEAD_BYTES_MAX: usize = 256 * 1024;
 /// Largest directory, all its parts together, in bytes: half as much again as the whole country's, and less than one
 /// record of a partner's store.
 pub const DIRECTORY_BYTES_MAX: usize = 14 * 1024 * 1024;
+/// How long after it was issued a directory may end, at most, in days: a year, and room to renew it.
+pub const DIRECTORY_DAYS_MAX: i64 = 400;
 /// How long before the end of a directory its people are told to have a new one signed, in milliseconds: seven days.
 pub const DIRECTORY_END_MILLIS_WARNING: i64 = 7 * DAY_MILLIS;
 /// What a message about directories holds beside head and parts, in bytes: signatures, digests, lengths.

@@ -275,8 +275,8 @@ reasons! {
         "The day's quota of this kind of order has been used up for your organisation, or too many of its orders were refused in this minute. Go on after a minute, or tomorrow; nothing was done.",
         "Het dagquotum voor dit soort opdrachten is voor uw organisatie op, of er zijn in deze minuut te veel van haar opdrachten geweigerd. Ga na een minuut verder, of morgen; er is niets gebeurd.";
     HolderUnavailable, "HOLDER_UNAVAILABLE", 63, Unavailable,
-        "A key holder cannot be reached. Nothing was done; repeat with a fresh order and the same request id.",
-        "Een sleutelhouder is niet bereikbaar. Er is niets gebeurd; herhaal met een nieuwe opdracht en hetzelfde verzoeknummer.";
+        "A key holder cannot be reached, so nothing was converted and nothing was done. It is the turn of that holder's operator. What waits in the outbox goes out by `resume` once the holder is back; whatever does not wait there, ask again then.",
+        "Een sleutelhouder is niet bereikbaar, dus er is niets omgezet en er is niets gebeurd. De beheerder van die sleutelhouder is aan zet. Wat in de outbox wacht, gaat met `resume` uit zodra de sleutelhouder terug is; wat daar niet wacht, vraagt u dan opnieuw.";
     // governance
     DirectoryInvalid, "DIRECTORY_INVALID", 64, InvalidArgument,
         "The directory file cannot be accepted; the details name every mistake. Correct them, raise the version and have it signed anew.",

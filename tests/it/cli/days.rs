@@ -54,7 +54,35 @@ fn told_back(terminal: &Terminal) {
         assert_eq!(one.unwrap()["valid_until_millis"], end, "{listed}");
         let text = terminal.text("consent list", NUMBER);
         assert!(text.contains(&format!("{day}, the whole day")), "{text}");
+        in_words(terminal, &given, &day);
     }
+}
+
+/// The statement that is kept says in words what the person agreed to, and how to stop; a changed one says nothing.
+fn in_words(terminal: &Terminal, given: &serde_json::Value, day: &str) {
+    let file = text_of(given, "statement_file");
+    let words = terminal.text(&format!("consent statement show {file}"), "");
+    let code = text_of(given, "stop_code");
+    let id = text_of(given, "consent_id");
+    for told in [
+        code.as_str(),
+        id.as_str(),
+        day,
+        "IDENTITY",
+        "toestemming gegeven",
+        "gecontroleerd",
+    ] {
+        assert!(words.contains(told), "{told}: {words}");
+    }
+    let beside = file.replace(".jws", ".txt");
+    let kept = std::fs::read_to_string(&beside).unwrap();
+    assert_eq!(kept.trim(), words.trim());
+    let changed = format!("{file}.changed");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&changed, text.replacen('.', ".A", 1)).unwrap();
+    let (code, text, _) = terminal.refused(&format!("consent statement show {changed}"), "");
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("no statement to rely on"), "{text}");
 }
 
 /// A search through today finds what happened today, and one through yesterday does not.

@@ -342,14 +342,17 @@ fn relation_of(record: &ConsentRecord) -> Relation {
     }
 }
 
-/// Verifies a record with its statement.
-fn read_standing(
+/// Opens a statement as a person keeps it: signed by the desk that it names.
+///
+/// # Errors
+///
+/// When it is not, or is no statement.
+pub fn open_statement(
     directory: &DirectoryCopy,
-    asked: &ConsentId,
-    answer: message::GetConsentResponse,
-) -> Result<StandingConsent, ProtocolError> {
+    statement_jws: &str,
+) -> Result<Statement, ProtocolError> {
     let wrong = |what| ProtocolError::new("consent statement", what);
-    let opened = vault::statement::open(&answer.statement_jws, |kid| signer(directory, kid))
+    let opened = vault::statement::open(statement_jws, |kid| signer(directory, kid))
         .map_err(|_| wrong("is not signed by the desk that it names"))?;
     let statement =
         Statement::parse(&opened.payload).map_err(|_| wrong("is not one of this gateway"))?;
@@ -359,6 +362,17 @@ fn read_standing(
             "is signed by another desk than the one that wrote it",
         ));
     }
+    Ok(statement)
+}
+
+/// Verifies a record with its statement.
+fn read_standing(
+    directory: &DirectoryCopy,
+    asked: &ConsentId,
+    answer: message::GetConsentResponse,
+) -> Result<StandingConsent, ProtocolError> {
+    let wrong = |what| ProtocolError::new("consent statement", what);
+    let statement = open_statement(directory, &answer.statement_jws)?;
     if statement.record.id != *asked {
         return Err(wrong("is about another record"));
     }

@@ -31,6 +31,15 @@ pub struct Draft {
     pub dossier: Values,
 }
 
+/// How far something typed has come that has not gone out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitingDraft {
+    /// Its Prepare has no answer yet.
+    Asked(RequestId),
+    /// Its handover is prepared and not offered yet.
+    Prepared(HandoverId),
+}
+
 impl Client {
     /// Prepares and offers in one. The draft is kept here, sealed, before anything is sent: what stops half-way is
     /// finished by [`Client::resume`], also after a restart, and [`Client::release_draft`] releases the dossier.
@@ -67,18 +76,101 @@ impl Client {
         Ok((prepared, receipt))
     }
 
+    /// Where the very same offer waits that was typed before and has not gone out: same person, recipient, purpose and
+    /// values. Whoever types it again makes a second handover.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn waiting_draft(
+        &self,
+        person: &PersonKey,
+        preparation: &super::Preparation,
+        draft: &Draft,
+    ) -> Result<Option<WaitingDraft>, ClientError> {
+        let (summary, dossier) = (rows(&draft.summary), rows(&draft.dossier));
+        let recipient = preparation.recipient.to_string();
+        let same = |key: &[u8], whose: &str, to: &str, purpose: &str| {
+            let kept = self.outbox.draft(key)?;
+            let is_same = kept.is_some_and(|kept| {
+                whose == person.expose()
+                    && to == recipient
+                    && purpose == preparation.purpose.as_str()
+                    && (&kept.summary, &kept.dossier) == (&summary, &dossier)
+            });
+            Ok::<_, StoreError>(is_same)
+        };
+        for request in self.store().waiting() {
+            let row = self
+                .store()
+                .row::<OutboxRow>(Table::Outbox, request.bytes(), "outbox")?;
+            let Some(row) = row.filter(|row| row.call == message::PrepareRequest::NUMBER) else {
+                continue;
+            };
+            if let Ok(asked) = message::PrepareRequest::decode(row.message.as_slice())
+                && same(
+                    request.bytes(),
+                    &row.person,
+                    &asked.recipient,
+                    &asked.purpose,
+                )?
+            {
+                return Ok(Some(WaitingDraft::Asked(request)));
+            }
+        }
+        for handover in self.store().drafts() {
+            if let Ok(row) = self.prepared_row(&handover)
+                && same(handover.bytes(), &row.person, &row.recipient, &row.purpose)?
+            {
+                return Ok(Some(WaitingDraft::Prepared(handover)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Releases the dossier that was kept when the handover was offered.
     ///
     /// # Errors
     ///
-    /// As [`Client::release`]; [`ClientError::Input`] when none is kept here.
+    /// As [`Client::release`]; [`ClientError::Input`] when none is kept here, be it because it was released.
     pub async fn release_draft(&self, handover: &HandoverId) -> Result<Receipt, ClientError> {
+        let is_release = |row: &OutboxRow| {
+            row.call == message::ReleaseRequest::NUMBER && ending_call(row) == Some(*handover)
+        };
+        if self.waits(is_release)? {
+            return Err(ClientError::Input {
+                what: "the release of this handover was asked for before and waits in the outbox",
+                remedy: "`sluis resume` as the same desk finishes it; don't make the call anew",
+            });
+        }
         let draft = self.outbox.draft(handover.bytes())?;
-        let draft = draft.ok_or(ClientError::Input {
-            what: "no dossier for this handover is kept here",
-            remedy: "release it as the identity that offered it",
-        })?;
+        let Some(draft) = draft else {
+            return Err(self.no_draft(handover));
+        };
         self.release(handover, &values(draft.dossier)?).await
+    }
+
+    /// Why no dossier of a handover is kept: this store knows whether it was its own, and released.
+    fn no_draft(&self, handover: &HandoverId) -> ClientError {
+        let released = match self.prepared_row(handover) {
+            Ok(row) => Some(!row.ciphertext_sha256.is_empty()),
+            Err(_) => None,
+        };
+        let (what, remedy) = match released {
+            Some(true) => (
+                "the dossier of this handover was released from here already, and is not kept after that",
+                "it is the recipient's turn, who fetches it; `sluis show` says how it stands",
+            ),
+            Some(false) => (
+                "this handover was prepared here, and its dossier is kept here no more: it was called off, or not offered",
+                "look with `sluis show`; to hand over after all, offer anew",
+            ),
+            None => (
+                "this handover was not offered from here, so no dossier of it is kept here",
+                "only the desk that offered it releases it; `sluis show` says whose turn it is",
+            ),
+        };
+        ClientError::Input { what, remedy }
     }
 
     /// Offers what was prepared and not offered, because the process ended between the two or because the Prepare
@@ -93,7 +185,8 @@ impl Client {
                 continue;
             };
             let is_prepared = self.prepared_row(&handover).is_ok();
-            if draft.summary.is_empty() || !is_prepared || self.offer_waits(&handover)? {
+            let is_offer = |row: &OutboxRow| offered_in(row) == Some(handover);
+            if draft.summary.is_empty() || !is_prepared || self.waits(is_offer)? {
                 continue;
             }
             let request = RequestId::draw(&*self.outbox.clock, &*self.outbox.random);
@@ -104,19 +197,20 @@ impl Client {
             resumed.push(Resumed {
                 request,
                 call: message::OfferRequest::NAME,
+                handover: Some(handover),
                 outcome: outcome.map(Settled::Handover),
             });
         }
         Ok(resumed)
     }
 
-    /// Whether the offer is in the outbox already.
-    fn offer_waits(&self, handover: &HandoverId) -> Result<bool, StoreError> {
+    /// Whether such a call is in the outbox.
+    fn waits(&self, is_such: impl Fn(&OutboxRow) -> bool) -> Result<bool, StoreError> {
         for request in self.store().waiting() {
             let row = self
                 .store()
                 .row::<OutboxRow>(Table::Outbox, request.bytes(), "outbox")?;
-            if row.is_some_and(|row| offered_in(&row).as_ref() == Some(handover)) {
+            if row.is_some_and(|row| is_such(&row)) {
                 return Ok(true);
             }
         }

@@ -5,7 +5,7 @@
 
 use super::{Client, ask};
 use crate::connection::{stub, with_deadline};
-use crate::directory::DirectoryCopy;
+use crate::directory::{DirectoryCopy, Lasting};
 use crate::error::{ClientError, ProtocolError, from_status};
 use crate::person::PersonKey;
 use papers::paper::{
@@ -164,7 +164,7 @@ impl Client {
     async fn enrol_batch(
         &self,
         batch: &[(PersonKey, Bsn)],
-        directory: &DirectoryCopy,
+        directory: &Lasting,
     ) -> Result<Vec<Enrolled>, ClientError> {
         let (_, key) = self.own_context(directory)?;
         let mut places: Vec<usize> = (0..batch.len()).collect();
@@ -200,7 +200,7 @@ impl Client {
     async fn enrol_once(
         &self,
         left: &[Left<'_>],
-        directory: &DirectoryCopy,
+        directory: &Lasting,
         key: &ContextKey,
     ) -> Result<Vec<Enrolled>, ClientError> {
         let domain = self.own_domain(directory)?;

@@ -6,7 +6,7 @@
 use super::proof::{Evidence, Proof};
 use super::{Client, ask, enrol::open_conversion};
 use crate::connection::{stub, with_deadline};
-use crate::directory::DirectoryCopy;
+use crate::directory::{DirectoryCopy, Lasting};
 use crate::error::{ClientError, ProtocolError, from_status};
 use crate::person::PersonKey;
 use crate::receipt::{NoticeReceipt, Receipt};
@@ -93,7 +93,7 @@ impl Client {
     ///
     /// A refusal, a fault, or a [`ProtocolError`] when the manifest is not the sender's.
     pub async fn fetch_offer(&self, handover: &HandoverId) -> Result<Summary, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let question = message::FetchOfferRequest {
             handover_id: handover.bytes().to_vec(),
         };
@@ -110,7 +110,7 @@ impl Client {
             return Err(ProtocolError::new("manifest", "is not that of an offer").into());
         };
         let sealed = answer.summary.ok_or(NO_FIELDS)?;
-        let set = self.open_set(&manifest, Stage::Offer, &sealed)?;
+        let set = self.open_set(&directory, &manifest, (Stage::Offer, &sealed))?;
         let row = self.opened_row(&sender, &manifest, None, &set);
         let changes = vec![
             put(Table::Opened, &opened_key(handover, Stage::Offer), &row),
@@ -219,7 +219,7 @@ impl Client {
         let vouchers = conversion.vouchers.clone();
         let pseudonym = open_conversion(conversion, &order, 0, &holders, &key)?;
         let sealed = answer.dossier.ok_or(NO_FIELDS)?;
-        let set = self.open_set(&manifest, Stage::Release, &sealed)?;
+        let set = self.open_set(&directory, &manifest, (Stage::Release, &sealed))?;
         let evidence = Evidence {
             directory: &directory,
             handover,
@@ -448,12 +448,12 @@ impl Client {
         }
     }
 
-    /// Opens every field that equals the manifest; the rest is a mismatch.
+    /// Opens every field that equals the manifest, under a directory that still holds; the rest is a mismatch.
     pub(super) fn open_set(
         &self,
+        _: &Lasting,
         manifest: &Manifest,
-        stage: Stage,
-        sealed: &message::SealedFields,
+        (stage, sealed): (Stage, &message::SealedFields),
     ) -> Result<OpenedSet, ClientError> {
         let key = self
             .outbox

@@ -47,7 +47,7 @@ impl Client {
         values: super::sender::Values<'_>,
     ) -> Result<Receipt, ClientError> {
         self.look_at(values)?;
-        let directory = self.refresh_directory().await?;
+        let directory = self.newest_not_ended().await?;
         let opened = self.store().opened(handover)?.ok_or(ClientError::Input {
             what: "nothing of this handover was opened from this store",
             remedy: "send the report where the dossier was fetched",
@@ -61,8 +61,13 @@ impl Client {
             })?;
         let values: Vec<_> = values.iter().collect();
         let to = (opened.sender, opened.purpose);
-        let (manifest, report) =
-            self.seal_to(handover, to, &key, &values, ManifestStage::Report)?;
+        let (manifest, report) = self.seal_to(
+            handover,
+            to,
+            (&directory, &key),
+            &values,
+            ManifestStage::Report,
+        )?;
         let message = message::SendReportRequest {
             request_id: Vec::new(),
             handover_id: handover.bytes().to_vec(),
@@ -79,7 +84,7 @@ impl Client {
     ///
     /// A refusal, a fault, or a [`ProtocolError`] when anything does not verify; nothing is kept then.
     pub async fn fetch_report(&self, handover: &HandoverId) -> Result<Report, ClientError> {
-        let directory = self.directory().await?;
+        let directory = self.directory_not_ended().await?;
         let question = message::FetchReportRequest {
             handover_id: handover.bytes().to_vec(),
         };
@@ -106,7 +111,7 @@ impl Client {
             );
         }
         let sealed = answer.report.ok_or(NO_FIELDS)?;
-        let set = self.open_set(&manifest, Stage::Report, &sealed)?;
+        let set = self.open_set(&directory, &manifest, (Stage::Report, &sealed))?;
         if !set.mismatched.is_empty() || set.fields.is_empty() {
             let wrong =
                 ProtocolError::new("report", "does not equal its manifest, or does not open");

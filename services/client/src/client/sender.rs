@@ -4,7 +4,7 @@
 //! recipient did not sign.
 
 use super::{Client, context_label};
-use crate::directory::DirectoryCopy;
+use crate::directory::{DirectoryCopy, Lasting};
 use crate::error::ClientError;
 use crate::outbox::Beside;
 use crate::person::PersonKey;
@@ -229,8 +229,7 @@ impl Client {
         handover: &HandoverId,
         values: Values<'_>,
     ) -> Result<Receipt, ClientError> {
-        let directory = self.refresh_directory().await?;
-        directory.check_end(self.outbox.clock.now())?;
+        let directory = self.newest_not_ended().await?;
         let prepared = self.prepared_row(handover)?;
         let ciphertext_sha256 = <[u8; 32]>::try_from(prepared.ciphertext_sha256.as_slice())
             .map_err(|_| ClientError::Input {
@@ -333,7 +332,7 @@ impl Client {
     /// The order's template and the source ciphertext: the person's pseudonym, encrypted afresh.
     pub(super) fn order_about(
         &self,
-        directory: &DirectoryCopy,
+        directory: &Lasting,
         person: &PersonKey,
         kind: OrderKind,
     ) -> Result<(OrderMessage, Ciphertext), ClientError> {
@@ -371,7 +370,7 @@ impl Client {
         &self,
         handover: &HandoverId,
         prepared: &PreparedRow,
-        directory: &DirectoryCopy,
+        directory: &Lasting,
         values: Values<'_>,
         stage: ManifestStage,
     ) -> Result<SealedSet, ClientError> {
@@ -391,7 +390,8 @@ impl Client {
         }
         let key = sealing_key(prepared, directory, &recipient, self.outbox.clock.now())?;
         let to = (recipient, purpose);
-        let (manifest, fields) = self.seal_to(handover, to, &key, &sealable, stage)?;
+        let sealed = self.seal_to(handover, to, (directory, &key), &sealable, stage)?;
+        let (manifest, fields) = sealed;
         Ok(SealedSet {
             manifest,
             fields,
@@ -402,12 +402,12 @@ impl Client {
         })
     }
 
-    /// Seals values of one stage to somebody's key, with the manifest of that.
+    /// Seals values of one stage to somebody's key, with the manifest of that: under a directory that still holds.
     pub(super) fn seal_to(
         &self,
         handover: &HandoverId,
         (recipient, purpose): (Party, Purpose),
-        key: &SealingKey,
+        (_, key): (&Lasting, &SealingKey),
         values: &[&(Label, Secret<Vec<u8>>)],
         stage: ManifestStage,
     ) -> Result<(message::SignedManifest, message::SealedFields), ClientError> {

@@ -412,6 +412,24 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// That a journal is at `path`, or can be made there.
+pub(super) fn look(path: &Path) -> Result<(), StoreError> {
+    let io = |source| StoreError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if path.exists() {
+        let mut file = open_private(path).map_err(io)?;
+        return read_header(path, &mut file).map(drop);
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            std::fs::read_dir(folder).map(drop).map_err(io)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// For reading and writing by this user alone.
 fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();

@@ -134,4 +134,5 @@ fn a_directory_past_its_end_says_so() {
     let error = copy.check_end(NOW.plus_millis(2)).unwrap_err();
     assert_eq!(error.reason(), Reason::DirectoryExpired);
     assert!(error.to_string().contains("version 4"), "{error}");
+    assert!(error.to_string().contains("CET"), "{error}");
 }

@@ -184,6 +184,9 @@ pub enum ConsentVerb {
         /// The code; hyphens and capitals don't matter.
         code: String,
     },
+    /// A statement as the person keeps it.
+    #[command(subcommand)]
+    Statement(StatementVerb),
     /// Lists the person's consents.
     #[command(after_help = "Example: echo 999990019 | sluis consent list")]
     List {
@@ -191,6 +194,20 @@ pub enum ConsentVerb {
         person: Person,
         #[command(flatten)]
         page: Page,
+    },
+}
+
+/// What can be done with a statement.
+#[derive(Subcommand, Clone, Debug)]
+pub enum StatementVerb {
+    /// Says in words what stands in a statement, after looking whether it is signed by the desk that it names. Sends
+    /// nothing.
+    #[command(
+        after_help = "Example: sluis consent statement show sluis-sandbox/statements/cns_….jws"
+    )]
+    Show {
+        /// The file.
+        file: PathBuf,
     },
 }
 
@@ -246,6 +263,9 @@ pub enum Verb {
         /// The group of offers of this one person, of which at most one is released: `grp_…`, or `new`.
         #[arg(long)]
         group: Option<String>,
+        /// A second handover, although the very same offer was typed before and waits here.
+        #[arg(long)]
+        again: bool,
     },
     /// Finishes what was left in the outbox by a fault or a crash.
     #[command(after_help = "Example: sluis --as uwv resume")]

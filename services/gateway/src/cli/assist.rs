@@ -6,6 +6,7 @@ use super::arguments::AssistedChoice;
 use super::day::end_of;
 use super::error::CliError;
 use super::identity::Identity;
+use super::near::unknown;
 use super::output::Answer;
 use super::people::person_key;
 use super::person::chosen;
@@ -16,8 +17,9 @@ use client::Client;
 use papers::author::{Author, Choice, Place};
 use rules::clock::{Clock as _, Random as _, Timestamp};
 use rules::consent::{AuthenticationLevel, Language, Statement, StopCode};
-use rules::id::ConsentId;
+use rules::id::{Category, ConsentId, Purpose};
 use rules::register::Register;
+use std::collections::BTreeSet;
 use std::path::Path;
 use vault::chance::SystemChance;
 
@@ -109,19 +111,14 @@ impl Draft<'_> {
 
 /// The choice in words, as what it stands for.
 fn read(session: &Session, choice: &AssistedChoice) -> Result<Choice, CliError> {
-    let wrong = |what: &str| {
-        CliError::usage(
-            format!("that is no {what}"),
-            "see policies/register.toml for purposes and categories",
-        )
-    };
+    let register = register(&session.sandbox)?;
     let categories = choice.categories.iter();
     Ok(Choice {
         sender: session.client.party().clone(),
         recipient: session.party(&choice.to)?,
-        purpose: choice.purpose.parse().map_err(|_| wrong("purpose"))?,
+        purpose: purpose_of(&register, &choice.purpose)?,
         categories: categories
-            .map(|text| text.parse().map_err(|_| wrong("category")))
+            .map(|text| category_of(&register, text))
             .collect::<Result<_, _>>()?,
         valid_until: match &choice.until {
             Some(day) => Timestamp::from_millis(end_of(day)?),
@@ -133,6 +130,34 @@ fn read(session: &Session, choice: &AssistedChoice) -> Result<Choice, CliError> 
             CliError::usage(format!("`{}` is no language", choice.lang), "use nl or en")
         })?,
     })
+}
+
+/// A purpose of the register.
+///
+/// # Errors
+///
+/// When it has none of that name: with those that are near, or all there are.
+pub(super) fn purpose_of(register: &Register, text: &str) -> Result<Purpose, CliError> {
+    let known: BTreeSet<&Purpose> = register.entries().map(|entry| &entry.purpose).collect();
+    let found = known.iter().find(|purpose| purpose.as_str() == text);
+    let names = known.iter().map(|purpose| purpose.as_str());
+    found
+        .map(|purpose| (**purpose).clone())
+        .ok_or_else(|| unknown("purpose", text, names))
+}
+
+/// A category of the register.
+///
+/// # Errors
+///
+/// As [`purpose_of`].
+pub(super) fn category_of(register: &Register, text: &str) -> Result<Category, CliError> {
+    let known = register.categories();
+    let found = known.keys().find(|category| category.as_str() == text);
+    let names = known.keys().map(|category| category.as_str());
+    found
+        .map(|category| (**category).clone())
+        .ok_or_else(|| unknown("category", text, names))
 }
 
 /// The register as this desk has it; the broker decides on its own.

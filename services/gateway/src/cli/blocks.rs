@@ -28,7 +28,7 @@ pub(super) async fn run(sandbox: &Path, verb: &Verb) -> Option<Result<Answer, Cl
 
 async fn block(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
     let mut portal = Portal::open(sandbox)?;
-    let party = portal.party(text);
+    let party = portal.party(text)?;
     let request = message::BlockOrganisationRequest {
         session: portal.login(&digits(&person.bsn)?).await?,
         request_id: request_id(),
@@ -119,7 +119,7 @@ async fn unblock(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, 
     let block_id = match typed {
         Some(id) => Some(id),
         None => {
-            let party = portal.party(text);
+            let party = portal.party(text)?;
             find(&mut portal, &session, &party).await?
         }
     };

@@ -4,7 +4,9 @@
 
 use super::near::meant;
 use super::output::{quoted, without_numbers};
+use client::error::Refused;
 use client::{ClientError, ConnectCheckError, ConnectionError};
+use rules::id::RequestId;
 use rules::reason::{Reason, Refusal, Violation};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -51,11 +53,21 @@ pub enum CliError {
         message: String,
     },
     /// The key holders refused this person; the call itself succeeded.
-    #[error("the key holders refused: {}", .0.english())]
-    Person(Reason),
+    #[error("the key holders refused: {}", .0.reason.english())]
+    Person(Refusal),
     /// What was typed or chosen may not be; nothing was sent.
     #[error("nothing was sent: {}", .0.reason.english())]
     NotAllowed(Refusal),
+    /// Something that waited is still not done; all that was looked at.
+    #[error("{text}")]
+    Undone {
+        /// For people.
+        text: String,
+        /// For programs.
+        value: Value,
+        /// Whether all of it waits, and none was refused.
+        only_waits: bool,
+    },
     /// What was typed is wrong.
     #[error("{what}; {remedy}")]
     Usage {
@@ -91,10 +103,15 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Person(_) | Self::Client(ClientError::Refused(_) | ClientError::Protocol(_)) => {
-                EXIT_REFUSED
-            }
+            Self::Person(_)
+            | Self::Client(ClientError::Refused(_) | ClientError::Protocol(_))
+            | Self::Undone {
+                only_waits: false, ..
+            } => EXIT_REFUSED,
             Self::Client(ClientError::Transport(_) | ClientError::Waiting { .. })
+            | Self::Undone {
+                only_waits: true, ..
+            }
             | Self::Check(_) => EXIT_UNREACHABLE,
             Self::Unwritten(_) => EXIT_UNWRITTEN,
             _ => EXIT_USAGE,
@@ -104,45 +121,36 @@ impl CliError {
     /// For people: reason code, what, where and what to do, in English and in Dutch.
     #[must_use]
     pub fn text(&self) -> String {
-        if let Self::Person(reason) = self {
-            return said(*reason);
+        if let Self::Undone { text, .. } = self {
+            return text.clone();
         }
-        if let Some(refusal) = self.not_sent() {
+        if let Some(refusal) = self.own_refusal() {
             let fields: String = refusal.violations.iter().map(field).collect();
-            return format!("{}{fields}\n  nothing was sent", said(refusal.reason));
+            let end = match self {
+                Self::Person(_) => "",
+                _ => "\n  nothing was sent",
+            };
+            return format!("{}{fields}{end}", said(refusal.reason));
         }
-        let Self::Client(ClientError::Refused(refused)) = self else {
-            return format!("error: {}", quoted(&self.to_string()));
-        };
-        let mut lines = vec![match refused.reason {
-            Some(reason) => said(reason),
-            None => format!("refused: {}", quoted(&refused.message)),
-        }];
-        lines.extend(
-            refused
-                .violations
-                .iter()
-                .map(|one| field(one).trim_start_matches('\n').to_owned()),
-        );
-        if let Some(entry) = refused.entry_id {
-            lines.push(format!("  log entry: {entry}"));
+        match self.refused() {
+            Some((refused, None)) => told(refused),
+            Some((refused, Some(request))) => format!("{}\n  {}", told(refused), waiting(request)),
+            None => format!("error: {}", quoted(&self.to_string())),
         }
-        if !refused.request_id.is_empty() {
-            lines.push(format!("  request: {}", refused.request_id));
-        }
-        lines.join("\n")
     }
 
     /// For programs: the same as one object.
     #[must_use]
     pub fn json(&self) -> Value {
-        if let Self::Person(reason) = self {
-            return json!({ "error": {
-                "kind": self.kind(), "reason": reason.code(),
-                "text": reason.english(), "text_nl": reason.dutch(),
-            } });
+        if let Self::Undone { text, value, .. } = self {
+            let mut whole = value.clone();
+            if let Some(object) = whole.as_object_mut() {
+                let error = json!({ "kind": self.kind(), "text": without_numbers(text) });
+                object.insert("error".to_owned(), error);
+            }
+            return whole;
         }
-        if let Some(Refusal { reason, violations }) = self.not_sent() {
+        if let Some(Refusal { reason, violations }) = self.own_refusal() {
             let fields = violations.iter();
             let fields: Vec<_> = fields
                 .map(|one| json!({ "field": one.field, "description": one.description }))
@@ -152,7 +160,7 @@ impl CliError {
                 "text": reason.english(), "text_nl": reason.dutch(), "violations": fields,
             } });
         }
-        let Self::Client(ClientError::Refused(refused)) = self else {
+        let Some((refused, waits_as)) = self.refused() else {
             return json!({ "error": {
                 "kind": self.kind(), "text": without_numbers(&self.to_string()),
             } });
@@ -170,13 +178,26 @@ impl CliError {
             "violations": violations,
             "entry_id": refused.entry_id.map(|id| id.to_string()),
             "request_id": refused.request_id,
+            "waits_as": waits_as.map(ToString::to_string),
         } })
     }
 
-    /// What this side itself refused.
-    fn not_sent(&self) -> Option<&Refusal> {
+    /// What the gateway refused, and as which request it waits here all the same.
+    fn refused(&self) -> Option<(&Refused, Option<&RequestId>)> {
         match self {
-            Self::NotAllowed(refusal) => Some(refusal),
+            Self::Client(ClientError::Refused(refused)) => Some((refused, None)),
+            Self::Client(ClientError::Waiting { request, cause }) => match &**cause {
+                ClientError::Refused(refused) => Some((refused, Some(request))),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What this side itself refused, or the key holders about one person.
+    fn own_refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Person(refusal) | Self::NotAllowed(refusal) => Some(refusal),
             Self::Client(ClientError::NotSent(refusal)) => Some(refusal),
             _ => None,
         }
@@ -185,6 +206,7 @@ impl CliError {
     const fn kind(&self) -> &'static str {
         match self {
             Self::Person(_) | Self::Client(ClientError::Refused(_)) => "refused",
+            Self::Undone { .. } => "undone",
             Self::Client(ClientError::Protocol(_)) => "does-not-verify",
             Self::Client(ClientError::Transport(_) | ClientError::Waiting { .. })
             | Self::Check(_) => "unreachable",
@@ -192,6 +214,30 @@ impl CliError {
             _ => "usage",
         }
     }
+}
+
+/// A refusal for people: the reason, what is wrong, and where it is in the log.
+fn told(refused: &Refused) -> String {
+    let mut lines = vec![match refused.reason {
+        Some(reason) => said(reason),
+        None => format!("refused: {}", quoted(&refused.message)),
+    }];
+    let violations = refused.violations.iter();
+    lines.extend(violations.map(|one| field(one).trim_start_matches('\n').to_owned()));
+    if let Some(entry) = refused.entry_id {
+        lines.push(format!("  log entry: {entry}"));
+    }
+    if !refused.request_id.is_empty() {
+        lines.push(format!("  request: {}", refused.request_id));
+    }
+    lines.join("\n")
+}
+
+/// What is said of a request that is kept.
+fn waiting(request: &RequestId) -> String {
+    format!(
+        "it waits in the outbox as {request}: `sluis resume` as the same desk finishes it, so don't make the call anew"
+    )
 }
 
 /// One wrong field, on a line of its own.

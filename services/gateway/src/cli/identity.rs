@@ -4,10 +4,10 @@
 
 use super::error::CliError;
 use crate::clock::SystemClock;
-use crate::files::toml_fault;
+use crate::files::{signatures, toml_fault};
 use client::{
-    Client, ClientError, ClientParts, Connection, ConnectionError, Controller, RetryPolicy, Store,
-    Trust,
+    Client, ClientError, ClientParts, Connection, ConnectionError, Controller, DirectoryCopy,
+    RetryPolicy, Store, Trust,
 };
 use rules::hex;
 use rules::id::{DeskName, Label, Oin, Party, PeerKind};
@@ -21,6 +21,7 @@ use vault::context::HolderCommitment;
 use vault::keyfile::{KeyFile, Role};
 use vault::rest::Crypter;
 use vault::sign::VerifyingKey;
+use wire::directory::v1::ControllerSignature;
 
 /// The client settings of one identity (`<sandbox>/identities/<name>.toml`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -182,6 +183,30 @@ impl Identity {
             retry: RetryPolicy::default(),
             number_labels: self.number_labels()?,
         })?)
+    }
+
+    /// The directory that lies in the sandbox, verified with this identity's controllers.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or does not verify.
+    pub(crate) fn directory(&self, sandbox: &Path) -> Result<DirectoryCopy, CliError> {
+        let path = sandbox.join("directory.toml");
+        let file = std::fs::read(&path).map_err(|source| CliError::File { path, source })?;
+        let path = sandbox.join("directory.signatures.toml");
+        let lines = signatures(&path).map_err(|error| CliError::Toml {
+            message: error.to_string(),
+            path,
+        })?;
+        let signed = lines
+            .into_iter()
+            .map(|(controller, signature)| ControllerSignature {
+                controller,
+                signature,
+            });
+        let trust = self.trust()?;
+        let copy = DirectoryCopy::verify(file, signed.collect(), &trust.controllers, None);
+        Ok(copy.map_err(ClientError::from)?)
     }
 
     /// Seals what this identity keeps beside its store.

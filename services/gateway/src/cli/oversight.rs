@@ -11,6 +11,7 @@ use super::search::{entry_id, search, summary_json};
 use super::session::Session;
 use rules::hex;
 use rules::id::{ConsentId, EntryId};
+use rules::reason::Reason;
 use serde_json::{Value, json};
 use wire::audit::v1::GetEntryResponse;
 use wire::policy::v1::ExplainDecisionRequest;
@@ -120,6 +121,29 @@ pub(crate) async fn invalidate(session: &Session, consent: &str) -> Result<Answe
     ))
 }
 
+/// What a code of a reason says.
+fn words(code: &str) -> String {
+    let reason = Reason::from_code(code);
+    reason.map_or_else(String::new, |reason| {
+        format!("{} | {}", reason.english(), reason.dutch())
+    })
+}
+
+/// The other codes of an answer, each in words.
+fn also(whole: &Value) -> String {
+    let codes = whole.pointer("/context/codes").and_then(Value::as_array);
+    let codes = codes
+        .into_iter()
+        .flatten()
+        .skip(1)
+        .filter_map(Value::as_str);
+    let told = codes.map(|code| match Reason::from_code(code) {
+        Some(reason) => format!("{code}: {}", reason.english()),
+        None => code.to_owned(),
+    });
+    told.collect::<Vec<_>>().join(" | ")
+}
+
 /// `explain`.
 pub(crate) async fn explain(
     session: &Session,
@@ -140,6 +164,8 @@ pub(crate) async fn explain(
                 .to_owned()
             ),
             ("code", answer.code.clone()),
+            ("in words", words(&answer.code)),
+            ("also", also(&whole)),
             ("labels", answer.permitted_labels.join(", ")),
         ]),
         serde_json::to_string_pretty(&whole).unwrap_or_default()

@@ -2,6 +2,7 @@
 //!
 //! Must never keep, print or repeat a number: it is hashed and encrypted by the client library.
 
+use super::assist::{category_of, purpose_of, register};
 use super::error::CliError;
 use super::output::{Answer, quoted, sentences};
 use super::prompt;
@@ -44,7 +45,7 @@ pub(super) async fn enrol(
         return Err(CliError::usage("the gateway answered nothing", "try again"));
     };
     if let Some(reason) = one.refused {
-        return Err(CliError::Person(reason));
+        return Err(CliError::Person(reason.into()));
     }
     let also = one.also.as_ref().map(PersonKey::expose);
     let mut text = format!(
@@ -134,18 +135,11 @@ pub(super) async fn ask_consent(
     (purpose, categories): (&str, &[String]),
 ) -> Result<Answer, CliError> {
     let key = person_key(person)?;
-    let wrong = |what: &str| {
-        CliError::usage(
-            format!("that is no {what}"),
-            "see policies/register.toml for purposes and categories",
-        )
-    };
     let recipient = session.party(to)?;
-    let purpose = purpose.parse().map_err(|_| wrong("purpose"))?;
-    let categories = categories
-        .iter()
-        .map(|text| text.parse().map_err(|_| wrong("category")))
-        .collect::<Result<Vec<_>, _>>()?;
+    let register = register(&session.sandbox)?;
+    let purpose = purpose_of(&register, purpose)?;
+    let categories = categories.iter().map(|text| category_of(&register, text));
+    let categories = categories.collect::<Result<Vec<_>, _>>()?;
     let asked = session
         .client
         .request_consent(&key, &recipient, &purpose, &categories)

@@ -2,7 +2,7 @@
 //!
 //! Must never keep or print a number: it goes to the portal's login and nowhere else.
 
-use super::arguments::{ConsentVerb, Exchange, Page, Person, Verb};
+use super::arguments::{ConsentVerb, Exchange, Page, Person, StatementVerb, Verb};
 use super::day::{end_of, last_day, moment};
 use super::error::CliError;
 use super::output::{Answer, facts, quoted};
@@ -10,7 +10,7 @@ use super::people::digits;
 use super::portal::{Portal, ask, request_id};
 use super::session::HANDOVER;
 use super::short::{self, Kind};
-use super::statement::Kept;
+use super::statement::{Kept, show};
 use rules::consent::ConsentState;
 use rules::id::{ConsentId, HandoverId};
 use serde_json::{Value, json};
@@ -114,7 +114,7 @@ async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError>
                 valid_until_millis: end_of(until)?,
                 secrecy_waived: *waive_secrecy,
                 language: lang.clone(),
-                ..asked(&portal, exchange)
+                ..asked(&portal, exchange)?
             };
             give(&mut portal, person, request).await
         }
@@ -126,7 +126,7 @@ async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError>
             let request = message::GiveConsentRequest {
                 refused: true,
                 language: lang.clone(),
-                ..asked(&portal, exchange)
+                ..asked(&portal, exchange)?
             };
             give(&mut portal, person, request).await
         }
@@ -136,6 +136,7 @@ async fn consent(sandbox: &Path, verb: &ConsentVerb) -> Result<Answer, CliError>
             categories,
             until,
         } => narrow(&mut portal, person, consent, (categories, until)).await,
+        ConsentVerb::Statement(StatementVerb::Show { file }) => show(sandbox, file),
         ConsentVerb::Stop { person, consent } => stop(&mut portal, person, consent).await,
         ConsentVerb::StopByCode { code } => stop_by_code(&mut portal, code).await,
         ConsentVerb::List { person, page } => {
@@ -211,14 +212,14 @@ async fn stop_by_code(portal: &mut Portal, code: &str) -> Result<Answer, CliErro
     ))
 }
 
-fn asked(portal: &Portal, exchange: &Exchange) -> message::GiveConsentRequest {
-    message::GiveConsentRequest {
+fn asked(portal: &Portal, exchange: &Exchange) -> Result<message::GiveConsentRequest, CliError> {
+    Ok(message::GiveConsentRequest {
         request_id: request_id(),
-        sender: portal.party(&exchange.from),
-        recipient: portal.party(&exchange.to),
+        sender: portal.party(&exchange.from)?,
+        recipient: portal.party(&exchange.to)?,
         purpose: exchange.purpose.clone(),
         ..message::GiveConsentRequest::default()
-    }
+    })
 }
 
 async fn give(
@@ -464,9 +465,10 @@ async fn object(
 
 async fn link(sandbox: &Path, person: &Person, text: &str) -> Result<Answer, CliError> {
     let mut portal = Portal::open(sandbox)?;
+    let oin = portal.oin(text)?;
     let request = message::MakeLinkCodeRequest {
         session: portal.login(&digits(&person.bsn)?).await?,
-        oin: portal.oin(text),
+        oin,
     };
     let answer = ask!(portal, make_link_code, "MakeLinkCode", request)?;
     Ok(Answer::new(

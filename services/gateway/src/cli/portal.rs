@@ -4,7 +4,10 @@
 
 use super::error::CliError;
 use super::identity::{Identity, everybody};
+use super::near::meant;
+use super::output::quoted;
 use super::statement::{Kept, keep};
+use rules::id::{Oin, Party};
 use rules::secret::Secret;
 use std::path::{Path, PathBuf};
 use tonic::transport::Channel;
@@ -72,15 +75,40 @@ impl Portal {
     }
 
     /// `<OIN>/<realm>` of a name, or the text itself.
-    pub(crate) fn party(&self, text: &str) -> String {
-        self.named(text)
-            .map_or_else(|| text.to_owned(), Identity::party)
+    ///
+    /// # Errors
+    ///
+    /// When it is neither.
+    pub(crate) fn party(&self, text: &str) -> Result<String, CliError> {
+        let is_party = text.parse::<Party>().is_ok();
+        match self.named(text) {
+            Some(identity) => Ok(identity.party()),
+            None if is_party => Ok(text.to_owned()),
+            None => Err(self.nobody(text, "<OIN>/<realm>")),
+        }
     }
 
     /// The OIN of a name, or the text itself.
-    pub(crate) fn oin(&self, text: &str) -> String {
-        self.named(text)
-            .map_or_else(|| text.to_owned(), |identity| identity.oin.clone())
+    ///
+    /// # Errors
+    ///
+    /// When it is neither.
+    pub(crate) fn oin(&self, text: &str) -> Result<String, CliError> {
+        let is_oin = text.parse::<Oin>().is_ok();
+        match self.named(text) {
+            Some(identity) => Ok(identity.oin.clone()),
+            None if is_oin => Ok(text.to_owned()),
+            None => Err(self.nobody(text, "its OIN")),
+        }
+    }
+
+    fn nobody(&self, text: &str, form: &str) -> CliError {
+        let names = self.everybody.iter().map(|identity| identity.name.as_str());
+        let meant = meant(text, names);
+        CliError::usage(
+            format!("`{}` is nobody here", quoted(text)),
+            format!("use {form}, or a name; {meant}"),
+        )
     }
 
     /// What a realm is called.

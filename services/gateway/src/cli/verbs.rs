@@ -12,6 +12,7 @@ use super::offer_file::OfferFile;
 use super::outcome::OutcomeCode;
 use super::output::{Answer, facts, table};
 use super::people::{ask_consent, enrol, person_key, redeem_link};
+use super::resume::{resume, typed_before};
 use super::session::Session;
 use crate::clock::{SystemClock, today};
 use client::{Draft, NoticeReceipt, PersonKey, Preparation, Proof, Receipt, Values};
@@ -54,7 +55,8 @@ pub(crate) async fn run(session: &Session, verb: &Verb) -> Result<Answer, CliErr
             to,
             file,
             group,
-        } => offer(session, person, to, (file, group.as_deref())).await,
+            again,
+        } => offer(session, (person, to, *again), (file, group.as_deref())).await,
         Verb::FetchOffer(which) => fetch_offer(session, &which.handover).await,
         Verb::Release(which) => release(session, &which.handover).await,
         Verb::Fetch(which) => fetch(session, &which.handover).await,
@@ -193,45 +195,15 @@ async fn sender_step(session: &Session, verb: &Verb) -> Result<Answer, CliError>
     Ok(changed(done, &receipt))
 }
 
-/// What waited in the outbox, and what became of each.
-async fn resume(session: &Session) -> Result<Answer, CliError> {
-    let resumed = session.client.resume().await?;
-    let became = |one: &client::Resumed| match &one.outcome {
-        Ok(_) => "done".to_owned(),
-        Err(client::ClientError::Waiting { .. }) => "still waits".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let rows: Vec<_> = resumed
-        .iter()
-        .map(|one| vec![one.request.to_string(), one.call.to_owned(), became(one)])
-        .collect();
-    let values: Vec<_> = resumed
-        .iter()
-        .map(|one| {
-            json!({
-                "request_id": one.request.to_string(), "call": one.call,
-                "done": one.outcome.is_ok(), "text": became(one),
-            })
-        })
-        .collect();
-    let text = match rows.is_empty() {
-        true => "nothing waits in the outbox".to_owned(),
-        false => table(&["request", "call", "what became of it"], &rows),
-    };
-    Ok(Answer::new(text, json!({ "resumed": values })))
-}
-
 async fn offer(
     session: &Session,
-    person: &str,
-    to: &str,
+    (person, to, again): (&str, &str, bool),
     (file, group): (&Path, Option<&str>),
 ) -> Result<Answer, CliError> {
     let file = OfferFile::read(file)?;
     let group = group.map(self::group).transpose()?;
     let key = person_key(person)?;
     let recipient = session.party(to)?;
-    session.client.open_context().await?;
     let preparation = Preparation {
         recipient,
         purpose: file.purpose,
@@ -244,6 +216,11 @@ async fn offer(
         summary: values(file.summary),
         dossier: values(file.dossier),
     };
+    let waiting = session.client.waiting_draft(&key, &preparation, &draft)?;
+    if let (Some(place), false) = (waiting, again) {
+        return Err(typed_before(place));
+    }
+    session.client.open_context().await?;
     let offered = session.client.offer_draft(&key, &preparation, &draft);
     let (prepared, receipt) = offered.await?;
     let id = prepared.receipt.handover;

@@ -32,6 +32,8 @@ pub(super) struct Fields<'a> {
     path: String,
     folder: &'a Path,
     mistakes: Vec<Mistake>,
+    /// Whether what is left at the end is unknown.
+    knows_all: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -42,7 +44,13 @@ impl<'a> Fields<'a> {
             path: String::new(),
             folder,
             mistakes: Vec::new(),
+            knows_all: true,
         }
+    }
+
+    /// What is left at the end may be right: it cannot be told what belongs here.
+    pub(super) fn cannot_know_all(&mut self) {
+        self.knows_all = false;
     }
 
     /// Notes a mistake in `field`.
@@ -219,6 +227,7 @@ impl<'a> Fields<'a> {
             path: self.name(field),
             folder: self.folder,
             mistakes: Vec::new(),
+            knows_all: true,
         };
         let value = read(&mut nested);
         nested.note_unknown();
@@ -227,6 +236,9 @@ impl<'a> Fields<'a> {
     }
 
     fn note_unknown(&mut self) {
+        if !self.knows_all {
+            return;
+        }
         let unknown: Vec<String> = self.table.keys().cloned().collect();
         for field in unknown {
             self.mistake(&field, "is unknown here; an unknown field is never ignored");

@@ -10,6 +10,7 @@ use crate::door::certificate::{PeerCertificate, server_name, validity as dates};
 use crate::grpc::status::causes;
 use crate::roles::ending::{self, Ending};
 use client::credentials::Credentials;
+use rules::calendar::wall_clock;
 use rules::clock::Timestamp;
 use rules::directory::Directory;
 use rules::id::PeerKind;
@@ -125,8 +126,9 @@ pub(super) fn directory_end(directory: Option<&Directory>, now: Timestamp) -> Ch
     let Some(directory) = directory else {
         return Check::not_applicable(name, "not looked at: there is no directory");
     };
-    let (version, end) = (directory.version(), directory.valid_until());
+    let end = directory.valid_until();
     let left = age(end.millis_since(now).abs());
+    let (version, end) = (directory.version(), wall_clock(end));
     match Ending::of(directory, now) {
         Ending::Far => Check::ok(
             name,

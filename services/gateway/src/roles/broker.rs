@@ -104,7 +104,7 @@ pub async fn run(
         own_work::run(&worker, &mut own, &chain, &days, told).await;
     });
     let looked = Arc::clone(&counter);
-    let look = move |tell: &dyn Fn(&Directory)| tell(&looked.in_force().directory);
+    let look = move |tell: &mut dyn FnMut(&Directory)| tell(&looked.in_force().directory);
     let telling = tokio::spawn(ending::watch(look, stopping.clone()));
     let stored = Arc::<Counter>::clone(&counter);
     let served = serving::serve(
@@ -425,7 +425,7 @@ async fn trust_level(
     }
 }
 
-fn connections(
+pub(super) fn connections(
     credentials: &Arc<LiveCredentials>,
     settings: &BrokerSettings,
 ) -> Result<BTreeMap<Oin, Connection>, StartError> {

@@ -73,7 +73,7 @@ pub async fn run(
         ));
     let looking = tokio::spawn(look_round(holder.clone()));
     let looked = holder.clone();
-    let look = move |tell: &dyn Fn(&Directory)| tell(&looked.directory());
+    let look = move |tell: &mut dyn FnMut(&Directory)| tell(&looked.directory());
     let telling = tokio::spawn(ending::watch(look, stopping.clone()));
     let stored = Arc::new(holder.clone());
     let served = serving::serve(
@@ -162,7 +162,7 @@ fn parts(
     })
 }
 
-fn holder_keys(key_file: &KeyFile) -> Result<HolderKeys, StartError> {
+pub(super) fn holder_keys(key_file: &KeyFile) -> Result<HolderKeys, StartError> {
     let copy = |name| -> Result<Secret<[u8; 32]>, StartError> {
         Ok(Secret::new(*key_file.require(name)?.expose()))
     };

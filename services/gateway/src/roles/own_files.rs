@@ -5,6 +5,7 @@
 use super::StartError;
 use super::broker::controllers;
 use super::broker::day_keys::DayKeyFolder;
+use super::holder::holder_keys;
 use crate::clock::SystemClock;
 use crate::configuration::{Configuration, Role, SignedPath};
 use crate::door::certificate::PeerCertificate;
@@ -62,6 +63,9 @@ pub fn read(configuration: &Configuration) -> Result<OwnFiles, StartError> {
     );
     match looked {
         (Ok(certificate), Ok(key_file), Ok(database), Ok(pinned), Ok(signed), Ok(())) => {
+            if let Role::Holder(_) = &configuration.role {
+                own_commitment(&key_file, &certificate, &pinned)?;
+            }
             Ok(OwnFiles {
                 key_file,
                 database,
@@ -117,6 +121,22 @@ fn pinned(configuration: &Configuration) -> Result<Pinned, StartError> {
         Ok(pinned)
     } else {
         Err(StartError::all(wrong))
+    }
+}
+
+/// A key holder's own commitment is that of its key file: of two that stand in each other's place, one is its own.
+fn own_commitment(
+    key_file: &KeyFile,
+    certificate: &PeerCertificate,
+    pinned: &Pinned,
+) -> Result<(), StartError> {
+    let own = certificate.oin.as_ref().and_then(|oin| pinned.get(oin));
+    let keys = holder_keys(key_file)?;
+    match own {
+        Some(own) if *own != keys.commitment() => {
+            Err(counter::holder::StartError::CommitmentDiffers.into())
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

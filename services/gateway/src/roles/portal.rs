@@ -36,6 +36,7 @@ use rules::hex;
 use rules::id::{Oin, PeerKind, RequestId};
 use rules::policy::PolicyBundle;
 use rules::reason::{Reason, Refusal, Violation};
+use std::cmp::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use store::Database;
@@ -91,7 +92,7 @@ pub async fn run(
     }
     let newest = newer(first, client.directory().await?);
     let status = client.status().await?;
-    tell_difference(&status.policy_set_sha256, &policy);
+    tell_difference((&status.policy_set_sha256, status.policy_version), &policy);
     let broker = Arc::new(RemoteBroker::new(client.clone(), &newest));
     let others = (
         Arc::<RemoteBroker>::clone(&broker) as Arc<dyn Broker>,
@@ -140,7 +141,7 @@ async fn serve(
             Portals::new(portal.clone(), standing.operator.party.oin.clone())
         ));
     let looked = Arc::clone(&standing);
-    let look = move |tell: &dyn Fn(&Directory)| tell(looked.copy().directory());
+    let look = move |tell: &mut dyn FnMut(&Directory)| tell(looked.copy().directory());
     let errands = |need| tokio::spawn(errands::follow(portal.clone(), need, stopping.clone()));
     let tasks = [
         errands(Need::Broker),
@@ -194,17 +195,26 @@ async fn assemble(
     .await?)
 }
 
-/// Says that the policies folder holds another set than the broker has in force.
-fn tell_difference(in_force: &[u8], folder: &PolicyBundle) {
-    if in_force != folder.hash() {
-        tracing::warn!(
-            in_force = hex::encode(in_force),
-            in_folder = hex::encode(&folder.hash()),
-            version_in_folder = folder.version(),
-            to_do = "put the files of the set in force into the folder, and start the portal again",
-            "the policies folder holds another set than the one in force at the broker"
-        );
+/// Says that the policies folder holds another set than the broker has in force: persons read its titles, not that one's.
+fn tell_difference((in_force, version): (&[u8], i64), folder: &PolicyBundle) {
+    if in_force == folder.hash() {
+        return;
     }
+    let of_folder = i64::try_from(folder.version()).unwrap_or(i64::MAX);
+    let age = match of_folder.cmp(&version) {
+        Ordering::Less => "older",
+        Ordering::Equal => "of the same version",
+        Ordering::Greater => "newer",
+    };
+    tracing::warn!(
+        in_force = hex::encode(in_force),
+        version,
+        in_folder = hex::encode(&folder.hash()),
+        version_in_folder = of_folder,
+        the_folders_is = age,
+        to_do = "put the files of the set in force into the folder, and start the portal again",
+        "the policies folder holds another set than the one in force at the broker: persons read its titles"
+    );
 }
 
 /// Takes over the feed, sends what still waits, and ends old sessions, every second; a broker that is away or
@@ -296,8 +306,23 @@ fn first_directory(
     Ok(Arc::new(copy))
 }
 
+/// Looks over what a start needs besides its files and its database, and changes nothing.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(super) fn look(
+    settings: &PortalSettings,
+    own: &OwnFiles,
+    credentials: &Arc<LiveCredentials>,
+) -> Result<(), StartError> {
+    own_desk(own)?;
+    let (name, address) = (&settings.broker_server_name, &settings.broker_address);
+    Connection::new(credentials, name, address)?;
+    Ok(Store::look(&settings.store)?)
+}
+
 /// The portal's own desk, as the directory knows its certificate.
-pub(super) fn own_desk(own: &OwnFiles) -> Result<Caller, StartError> {
+fn own_desk(own: &OwnFiles) -> Result<Caller, StartError> {
     let caller = caller_of(&own.signed.directory, &own.certificate).map_err(|reason| {
         StartError::Disagreement(format!(
             "the directory does not know the own certificate: {reason}"

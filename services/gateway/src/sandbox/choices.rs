@@ -115,7 +115,7 @@ impl<'a> AtPortal<'a> {
     async fn link(&mut self, union: &Client, who: &PersonKey) -> Result<(), SandboxError> {
         let request = message::MakeLinkCodeRequest {
             session: self.session.clone(),
-            oin: self.portal.oin("vakbond"),
+            oin: self.portal.oin("vakbond")?,
         };
         let answer = ask!(self.portal, make_link_code, "MakeLinkCode", request)?;
         self.codes
@@ -140,8 +140,8 @@ impl<'a> AtPortal<'a> {
         let request = message::GiveConsentRequest {
             session: self.session.clone(),
             request_id: request_id(),
-            sender: self.portal.party(from),
-            recipient: self.portal.party(to),
+            sender: self.portal.party(from)?,
+            recipient: self.portal.party(to)?,
             purpose: purpose.to_owned(),
             categories: categories.iter().map(ToString::to_string).collect(),
             valid_until_millis: until_millis,

@@ -8,7 +8,7 @@ use super::cast::{self, Agreement, DeskRole, Organisation, REGION, TEAM_REALM, T
 use rules::clock::Timestamp;
 use rules::directory::{DeskFile, DirectoryFile, EdgeFile, PeerFile, RealmFile};
 use rules::hex;
-use rules::limits::DAY_MILLIS;
+use rules::limits::{DAY_MILLIS, DIRECTORY_DAYS_MAX};
 use std::collections::BTreeMap;
 use vault::keyfile::{KeyFile, SecretName};
 use vault::sealing::OpeningKey;
@@ -16,8 +16,8 @@ use vault::sign::{Paper, SigningKey};
 
 /// Days for which edges and sealing keys of the sandbox hold.
 const VALID_DAYS: i64 = 30;
-/// Days for which the sandbox's directory itself holds: longer than anybody keeps one.
-const DIRECTORY_DAYS: i64 = 3_660;
+/// Days for which the sandbox's directory itself holds: as long as one may.
+const DIRECTORY_DAYS: i64 = DIRECTORY_DAYS_MAX;
 
 /// What a desk brings into the directory.
 pub(crate) struct DeskKeys {

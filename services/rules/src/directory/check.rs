@@ -12,7 +12,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::hex;
 use crate::id::{DeskName, Oin, Party, PeerKind, RealmName, Region};
-use crate::limits::{DAY_MILLIS, HOLDERS_MAX, PARENT_VOUCHER_MILLIS_MAX};
+use crate::limits::{DAY_MILLIS, DIRECTORY_DAYS_MAX, HOLDERS_MAX, PARENT_VOUCHER_MILLIS_MAX};
 use crate::pseudonym::Relation;
 use crate::reason::Violation;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -80,6 +80,11 @@ impl Check {
         }
         if file.valid_until_millis <= file.issued_at_millis {
             self.wrong("", "valid_until_millis", "not after the file was issued");
+        }
+        let longest = DIRECTORY_DAYS_MAX.saturating_mul(DAY_MILLIS);
+        if file.valid_until_millis > file.issued_at_millis.saturating_add(longest) {
+            let text = format!("more than {DIRECTORY_DAYS_MAX} days after the file was issued");
+            self.wrong("", "valid_until_millis", &text);
         }
         for (field, epoch) in [
             ("portal_epoch", file.portal_epoch),

@@ -100,7 +100,12 @@ fn text(bundle: &PolicyBundle, request: &DecisionRequest<'_>, decision: &Decisio
         }
     }
     for more in decision.codes.iter().skip(1) {
-        let _ = writeln!(text, "also: {more}");
+        let _ = writeln!(
+            text,
+            "also: {more}\n  {}\n  {}",
+            more.english(),
+            more.dutch()
+        );
     }
     for one in &decision.determining {
         let _ = writeln!(

@@ -61,13 +61,20 @@ impl DayKeyFolder {
         Ok(keys)
     }
 
-    /// That every key that is there can be read.
+    /// That every key that is there can be read; where the folder is not there, that it can be made.
     ///
     /// # Errors
     /// When one cannot.
     pub(crate) fn check(&self) -> Result<(), FileError> {
         if !self.0.exists() {
-            return Ok(());
+            let above = self.0.ancestors().find(|folder| folder.exists());
+            return match above {
+                Some(above) if !above.is_dir() => Err(FileError::Io {
+                    path: self.0.clone(),
+                    source: std::io::ErrorKind::NotADirectory.into(),
+                }),
+                Some(_) | None => Ok(()),
+            };
         }
         for day in self.days()? {
             files::seed(&self.path(day))?;

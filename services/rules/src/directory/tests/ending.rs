@@ -3,7 +3,12 @@
 //! Must never leave a moment that belongs to neither side of it.
 
 use super::{NOW, check, directory, file};
-use crate::limits::DAY_MILLIS;
+use crate::limits::{DAY_MILLIS, DIRECTORY_DAYS_MAX};
+
+/// The last moment at which a directory that is issued now may end.
+fn longest() -> i64 {
+    NOW.plus_millis(DIRECTORY_DAYS_MAX * DAY_MILLIS).millis()
+}
 
 #[test]
 fn a_directory_ends_when_it_says() {
@@ -11,6 +16,9 @@ fn a_directory_ends_when_it_says() {
     check(|file| file.valid_until_millis = NOW.millis() + 1, &[]);
     check(|file| file.valid_until_millis = NOW.millis(), &[at]);
     check(|file| file.valid_until_millis = -1, &[at]);
+    check(|file| file.valid_until_millis = longest(), &[]);
+    check(|file| file.valid_until_millis = longest() + 1, &[at]);
+    check(|file| file.valid_until_millis = i64::MAX, &[at]);
     let mut week = file();
     week.valid_until_millis = NOW.plus_millis(8 * DAY_MILLIS).millis();
     let directory = directory(&week);
