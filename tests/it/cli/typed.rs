@@ -67,33 +67,6 @@ async fn a_number_is_not_taken_from_the_command_line() {
         };
         assert!(text.contains(why), "{text}");
     }
-    // Nor is it repeated where it has no place at all, however it is written.
-    for (words, is_usage) in [
-        (format!("overview {NUMBER}"), true),
-        (format!("--as uwv whoami {NUMBER}"), true),
-        ("--as uwv whoami 9999.90.019".to_owned(), true),
-        (format!("--as uwv offer --persoon={NUMBER}"), true),
-        (format!("--{NUMBER} whoami"), true),
-        (format!("bsn{NUMBER}"), true),
-        (format!("--as uwv inbox --limit {NUMBER}x"), true),
-        (format!("--as uwv accept {NUMBER}"), false),
-        (format!("--as {NUMBER} whoami"), false),
-        (format!("block {NUMBER}"), false),
-        (
-            format!("--as uwv ask-consent --person k --to {NUMBER} --category WORK"),
-            false,
-        ),
-    ] {
-        let (code, text, value) = terminal.refused(&words, NUMBER);
-        assert_eq!(code, 2, "{words}: {text}");
-        for said in [&text, &value.to_string()] {
-            let repeats = [NUMBER, "9999.90.019"]
-                .iter()
-                .any(|typed| said.contains(typed));
-            assert!(!repeats && said.contains("xxxxxxxxx"), "{words}: {said}");
-            assert_eq!(said.contains("give `--bsn -`"), is_usage, "{words}: {said}");
-        }
-    }
     assert_eq!(count(&terminal, "Enrol"), 0);
 
     // Typed at a terminal it is asked for, and not seen.
@@ -131,6 +104,36 @@ async fn a_number_is_not_taken_from_the_command_line() {
     let seen = String::from_utf8_lossy(&seen);
     assert!(!seen.contains(NUMBER), "{seen:?}");
     assert_eq!(count(&terminal, "Enrol"), 1);
+}
+
+#[tokio::test]
+async fn a_number_that_was_typed_where_it_has_no_place_is_not_repeated() {
+    let terminal = Terminal::open().await;
+    for (words, is_usage) in [
+        (format!("overview {NUMBER}"), true),
+        (format!("--as uwv whoami {NUMBER}"), true),
+        ("--as uwv whoami 9999.90.019".to_owned(), true),
+        (format!("--{NUMBER} whoami"), true),
+        (format!("bsn{NUMBER}"), true),
+        (format!("--as uwv inbox --limit {NUMBER}x"), true),
+        (format!("--as uwv accept {NUMBER}"), false),
+        (format!("--as {NUMBER} whoami"), false),
+        (format!("block {NUMBER}"), false),
+        (
+            format!("--as uwv ask-consent --person k --to {NUMBER} --category WORK"),
+            false,
+        ),
+    ] {
+        let (code, text, value) = terminal.refused(&words, NUMBER);
+        assert_eq!(code, 2, "{words}: {text}");
+        for said in [&text, &value.to_string()] {
+            let repeats = [NUMBER, "9999.90.019"]
+                .iter()
+                .any(|typed| said.contains(typed));
+            assert!(!repeats && said.contains("xxxxxxxxx"), "{words}: {said}");
+            assert_eq!(said.contains("give `--bsn -`"), is_usage, "{words}: {said}");
+        }
+    }
 }
 
 /// A terminal without a screen: the end at which somebody sits, and the end of the program.
