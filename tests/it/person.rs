@@ -3,12 +3,13 @@
 //!
 //! Must never let the recipient's library be told what to find: it finds it itself, over the real wire.
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Fields, prepare_request};
 use crate::house::{
     DOSSIER, House, NUMBER, SUMMARY, decisions, digits, enrol, lines, nobody, offer, person,
     preparation, reason, reason_of, today, values,
 };
 use crate::laid::Laid;
+use client::paper::{Manifest, ManifestStage};
 use client::{Client, ClientError, Proof};
 use rules::handover::{ReturnCode, State};
 use rules::id::{HandoverId, Label};
@@ -17,6 +18,7 @@ use rules::reason::Reason;
 use rules::secret::Secret;
 use std::time::Duration;
 use tonic::transport::Channel;
+use vault::digest::sha256;
 use wire::handover::v1 as message;
 use wire::handover::v1::handover_service_client::HandoverServiceClient;
 use wire::portal::v1 as portal_message;
@@ -279,8 +281,11 @@ async fn the_number_goes_along_where_both_use_it_and_never_to_the_neutral_team()
     without.dossier_labels.retain(|label| *label != number);
     let mut with = preparation(&team, None);
     with.dossier_labels.push(number.clone());
+    let mut in_summary = without.clone();
+    in_summary.summary_labels.push(number.clone());
     for (asked, expected) in [
         (without, Reason::NumberMissing),
+        (in_summary, Reason::NumberMissing),
         (with, Reason::BsnNotAllowed),
     ] {
         let refused = uwv.prepare(&who, &asked).await.unwrap_err();
@@ -294,8 +299,104 @@ async fn the_number_goes_along_where_both_use_it_and_never_to_the_neutral_team()
     uwv.show(&handover).await.unwrap();
     let refused = uwv.release(&handover, &values(DOSSIER)).await;
     assert_eq!(reason(refused), Reason::NumberMissing);
+    // What is no number is not sent at all: the recipient could only report it.
+    for (digits, why) in [
+        ("999990018", "eleven-test"),
+        ("12", "eight or nine digits"),
+        ("BSN 999990019", "eight or nine digits"),
+    ] {
+        let mut wrong = values(DOSSIER);
+        wrong.extend(values(&[(NUMBER, digits)]));
+        let refused = uwv.release(&handover, &wrong).await.unwrap_err();
+        assert_eq!(refused.reason(), Some(Reason::NumberInvalid));
+        let said = refused.to_string();
+        assert!(said.contains(NUMBER) && said.contains(why), "{said}");
+        assert!(!said.contains(digits), "{said}");
+    }
     let whole = uwv.release(&handover, &dossier(5)).await.unwrap();
     assert_eq!(whole.state, State::Released);
+}
+
+/// A dossier whose number was sealed so that it does not open, under a manifest that fits, as no library would make it.
+async fn released_unreadable(house: &House, town: &Client) -> HandoverId {
+    let desk = Desk::of(house, "uwv").await;
+    let to = house.identity("regio");
+    let who = enrol(&desk.client, "klant", 8).await;
+    let asked = preparation(&to, None);
+    let mut stub = HandoverServiceClient::new(desk.connection.channel());
+    let (order, ciphertext) = desk.prepare_order(&who, &asked).await;
+    let parent = order.id;
+    let request = prepare_request(&asked, desk.signed(order), &ciphertext);
+    let prepared = stub.prepare(request).await.unwrap().into_inner();
+    let receipt = prepared.receipt.unwrap();
+    let handover = HandoverId::from_slice(&receipt.handover_id).unwrap();
+    let summary = values(SUMMARY);
+    let request = desk.offer_request(handover, receipt.revision, &to, &summary);
+    stub.offer(request.await).await.unwrap();
+    let revision = town.accept(&handover).await.unwrap().revision;
+
+    let (order, ciphertext) = desk.handover_order(&who, &asked, parent).await;
+    let order = (desk.signed(order), &ciphertext);
+    let whole = dossier(8);
+    let request = desk.release_request((handover, revision), &to, order, prepared.vouchers, &whole);
+    let mut request = request.await;
+    let mut sealed = request.dossier.take().unwrap();
+    for field in &mut sealed.fields {
+        if field.label == NUMBER {
+            field.sealed[0] ^= 1;
+        }
+    }
+    let fields: Fields = sealed
+        .fields
+        .iter()
+        .map(|field| (field.label.parse().unwrap(), field.sealed.clone()))
+        .collect();
+    let manifest = Manifest {
+        stage: ManifestStage::Release {
+            ciphertext_sha256: sha256(ciphertext.bytes()),
+        },
+        ..desk
+            .manifest(handover, &to, &sealed.encapsulation, &fields)
+            .await
+    };
+    request.manifest = Some(desk.signed_manifest(manifest));
+    request.dossier = Some(sealed);
+    stub.release(request).await.unwrap();
+    handover
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_does_not_open_is_the_senders_turn_and_not_a_matter_of_waiting() {
+    let house = House::start().await;
+    let town = house.client("regio").await;
+    let handover = released_unreadable(&house, &town).await;
+    for _ in 0..2 {
+        let fetched = town.fetch(&handover).await.unwrap();
+        assert_eq!(fetched.proof, Proof::Unreadable);
+        assert!(fetched.person.is_none());
+        assert_eq!(fetched.fields.len(), DOSSIER.len(), "the rest can be read");
+        let lost = fetched.mismatched_labels.iter();
+        let lost: Vec<_> = lost.chain(&fetched.dropped_labels).collect();
+        assert_eq!(lost, [&NUMBER.parse::<Label>().unwrap()]);
+        let refused = town.complete(&handover, &today()).await;
+        assert_eq!(reason(refused), Reason::NumberUnreadable);
+    }
+    let returned = town.return_handover(&handover, ReturnCode::ALL[0]).await;
+    assert_eq!(returned.unwrap().state, State::Returned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_completed_without_being_fetched_is_fetched_first() {
+    let house = House::start().await;
+    let (uwv, team) = (house.client("uwv").await, house.client("neutraal").await);
+    let who = enrol(&uwv, "klant", 9).await;
+    let handover = offer(&uwv, &who, &house.identity("neutraal")).await;
+    team.accept(&handover).await.unwrap();
+    crate::house::release(&uwv, &handover).await.unwrap();
+    let completed = team.complete(&handover, &today()).await.unwrap();
+    assert_eq!(completed.state, State::Completed);
+    let kept = team.store().opened(&handover).unwrap().unwrap();
+    assert!(kept.person.is_some() && kept.fields.len() == DOSSIER.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,6 +91,7 @@ pub struct Client {
     trust: Arc<Trust>,
     directory: Arc<RwLock<Option<AtHand>>>,
     number_labels: Arc<BTreeSet<Label>>,
+    lookalike_labels: Arc<BTreeSet<Label>>,
     replaces: bool,
 }
 
@@ -110,9 +111,10 @@ pub struct ClientParts {
     pub random: Arc<dyn Random>,
     /// How often and how fast to repeat.
     pub retry: RetryPolicy,
-    /// Labels under which something may stand that looks like a citizen service number: the register's own, and each
-    /// that this desk answers for.
+    /// The register's labels of the person's number: under these a citizen service number stands, and nothing else.
     pub number_labels: BTreeSet<Label>,
+    /// Labels under which something else may stand that looks like one; this desk answers for it.
+    pub lookalike_labels: BTreeSet<Label>,
 }
 
 impl std::fmt::Debug for Client {
@@ -159,6 +161,7 @@ impl Client {
             trust: Arc::new(parts.trust),
             directory: Arc::new(RwLock::new(directory)),
             number_labels: Arc::new(parts.number_labels),
+            lookalike_labels: Arc::new(parts.lookalike_labels),
             replaces: false,
         })
     }

@@ -21,6 +21,7 @@ pub mod receipt;
 mod resend;
 mod retry;
 pub mod store;
+mod unseen;
 
 pub use check::{ConnectCheckError, Step};
 pub use client::{
@@ -34,6 +35,7 @@ pub use credentials::{CredentialError, Credentials, LiveCredentials, TlsFiles};
 pub use directory::{Controller, DirectoryCopy, DirectoryError};
 pub use error::{ClientError, ProtocolError, Refused, TransportError};
 pub use identity::{Identity, Trust};
+pub use number::mask_bsn;
 pub use outbox::Resumed;
 pub use papers::promise::Promise;
 pub use person::{PersonKey, PersonKeyError};

@@ -4,6 +4,7 @@
 //! number itself.
 
 use crate::number;
+use crate::unseen::is_unseen;
 use rules::clock::Random;
 use std::fmt;
 use unicode_normalization::UnicodeNormalization as _;
@@ -21,9 +22,18 @@ pub enum PersonKeyError {
     /// It is empty or too long.
     #[error("a person key has 1 to {PERSON_KEY_BYTES_MAX} bytes")]
     Length,
-    /// It has a character that nobody sees.
-    #[error("a person key has no control characters and no other signs that nobody sees")]
-    Unseen,
+    /// It has a character that nobody sees, or a blank that only looks like the plain one.
+    #[error(
+        "a person key has plain blanks and signs that are seen, so that no two look alike: its character {at} is \
+         U+{:04X}",
+        u32::from(*character)
+    )]
+    Unseen {
+        /// At which character it stands, from 1.
+        at: usize,
+        /// Which it is.
+        character: char,
+    },
     /// It begins or ends with a blank.
     #[error("a person key does not begin or end with a blank")]
     Blank,
@@ -43,19 +53,21 @@ impl PersonKey {
     /// Takes a key of 1 to 128 octets, in Unicode's normal form C: one name is one person, however it was typed.
     ///
     /// # Errors
-    /// When it has another length, signs that nobody sees, blanks at its ends, or a citizen service number.
+    /// When it has another length, signs that nobody sees, blanks at its ends or other ones than the plain, or a citizen
+    /// service number. A place is told as in the text that was given.
     pub fn new(text: &str) -> Result<Self, PersonKeyError> {
         let key: String = text.nfc().collect();
         if key.is_empty() || key.len() > PERSON_KEY_BYTES_MAX {
             return Err(PersonKeyError::Length);
         }
-        if key.chars().any(is_unseen) {
-            return Err(PersonKeyError::Unseen);
+        if let Some((before, character)) = text.chars().enumerate().find(|(_, c)| is_odd(*c)) {
+            let at = before.saturating_add(1);
+            return Err(PersonKeyError::Unseen { at, character });
         }
         if key.trim() != key {
             return Err(PersonKeyError::Blank);
         }
-        match number::find(&key).filter(|_| !is_drawn(&key)) {
+        match number::find(text).filter(|_| !is_drawn(&key)) {
             Some(at) => Err(PersonKeyError::Bsn { at }),
             None => Ok(Self(key)),
         }
@@ -81,10 +93,9 @@ impl PersonKey {
     }
 }
 
-/// Control characters, and marks without width by which two keys would look the same.
-fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+/// What nobody tells from nothing, or from a plain blank.
+fn is_odd(character: char) -> bool {
+    is_unseen(character) || (character.is_whitespace() && character != ' ')
 }
 
 /// Whether a key was made up here: nine digits in a row are chance then.
@@ -117,23 +128,53 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_and_what_is_a_number_is_no_key() {
+    fn no_two_keys_look_alike_by_what_nobody_sees() {
+        for code in [
+            0x07, 0x1b, 0x7f, 0x85, 0xa0, 0xad, 0x34f, 0x61c, 0x115f, 0x180e, 0x2003, 0x200b,
+            0x200c, 0x200d, 0x200e, 0x200f, 0x2028, 0x202a, 0x202e, 0x202f, 0x205f, 0x2060, 0x2064,
+            0x2066, 0x206a, 0x2800, 0x3000, 0x3164, 0xfe0f, 0xfeff, 0xffa0, 0xfff9, 0x1d173,
+            0xe0001, 0xe0020, 0xe0100,
+        ] {
+            let character = char::from_u32(code).unwrap();
+            for (text, at) in [
+                ("klant-1\u{0}", 8),
+                ("kl\u{0}ant-1", 3),
+                ("\u{0}klant-1", 1),
+            ] {
+                let text = text.replace('\u{0}', &character.to_string());
+                let refused = PersonKey::new(&text).unwrap_err();
+                assert_eq!(refused, PersonKeyError::Unseen { at, character });
+                let said = refused.to_string();
+                let wanted = format!("character {at} is U+{code:04X}");
+                assert!(said.ends_with(&wanted) && !said.contains("ant"), "{said}");
+            }
+        }
+        for seen in ["klant 1", "Zoë-1", "मरीज-1", "顧客-1", "a+b_c/d"] {
+            assert!(PersonKey::new(seen).is_ok(), "{seen}");
+        }
+    }
+
+    #[test]
+    fn what_is_a_number_or_has_no_plain_ends_is_no_key() {
         for (text, expected) in [
             ("", PersonKeyError::Length),
             (
                 &"x".repeat(PERSON_KEY_BYTES_MAX + 1),
                 PersonKeyError::Length,
             ),
-            ("a\u{7}b", PersonKeyError::Unseen),
-            ("a\u{200b}", PersonKeyError::Unseen),
             (" klant", PersonKeyError::Blank),
-            ("klant\u{a0}", PersonKeyError::Blank),
+            ("klant ", PersonKeyError::Blank),
             ("999990019", PersonKeyError::Bsn { at: 1 }),
             ("klant 9999.90.019", PersonKeyError::Bsn { at: 7 }),
             ("new-999990019", PersonKeyError::Bsn { at: 5 }),
         ] {
             assert_eq!(PersonKey::new(text), Err(expected), "{text:?}");
         }
+        // The place counts in what was typed, not in what comes of it.
+        assert_eq!(
+            PersonKey::new("e\u{301}e\u{301} 999990019"),
+            Err(PersonKeyError::Bsn { at: 6 })
+        );
         // One that was made up here is typed again as it was printed.
         let drawn = format!("new-{}", "a999990019b".repeat(3).split_at(32).0);
         assert_eq!(PersonKey::new(&drawn).unwrap().expose(), drawn);

@@ -265,6 +265,17 @@ impl Store {
         Ok(None)
     }
 
+    /// Whether the dossier of a handover was opened here.
+    ///
+    /// # Errors
+    ///
+    /// When the stored value cannot be read.
+    pub(crate) fn has_dossier(&self, handover: &HandoverId) -> Result<bool, StoreError> {
+        let key = opened_key(handover, vault::sealing::Stage::Release);
+        let row = self.row::<OpenedRow>(Table::Opened, &key, "opened record")?;
+        Ok(row.is_some())
+    }
+
     /// Forgets what was opened of a handover, for example after a notice of erasure. The journal holds
     /// the sealed octets until it is rewritten, which this does at once.
     ///

@@ -31,7 +31,9 @@ mod waiting;
 pub use arguments::{Verb, Who};
 
 use error::CliError;
-use output::{Answer, end, line, note, print, sentences, without_numbers};
+use output::{
+    Answer, end, line, note, print, sentences, unrepeated, unrepeated_json, without_numbers,
+};
 use session::Session;
 use std::process::ExitCode;
 use wire::policy::v1::ExplainDecisionRequest;
@@ -45,10 +47,10 @@ pub async fn run(who: &Who, verb: &Verb) -> ExitCode {
     {
         Ok(answer) => end(print(&answer, who.json), ExitCode::SUCCESS),
         Err(error) => {
-            if who.json && line(&error.json().to_string()).is_ok() {
+            if who.json && line(&unrepeated_json(error.json()).to_string()).is_ok() {
                 return error.exit_code();
             }
-            note(sentences(&without_numbers(&error.text())).trim_end());
+            note(sentences(&without_numbers(&unrepeated(&error.text()))).trim_end());
             error.exit_code()
         }
     }

@@ -17,6 +17,12 @@ const USAGE: u8 = 2;
 const USAGE_TITLE: &str = "Usage: ";
 /// Where a command goes on in the next line.
 const INDENT: &str = "    ";
+/// What is said besides where a BSN was typed.
+const NOT_HERE: &str = "
+A BSN is not taken from the command line: the shell's history and the list of
+processes keep it. Where a command needs one, give `--bsn -`: it is asked for
+and typed unseen, or read from standard input. Remove it from the history.
+";
 /// Columns that help has at most.
 const COLUMNS: usize = 80;
 
@@ -68,7 +74,11 @@ pub async fn run() -> ExitCode {
 
 /// Says why what was typed is no command, to people and programs.
 fn not_a_command(told: &clap::Error) -> ExitCode {
-    let text = told.render().to_string();
+    let said = told.render().to_string();
+    let mut text = output::unrepeated(&said);
+    if text != said {
+        text.push_str(NOT_HERE);
+    }
     let value = json!({ "error": { "kind": "usage", "text": text } });
     // What was typed cannot be read as a whole; whether a program typed it can.
     let as_json = std::env::args_os().any(|argument| argument == "--json");

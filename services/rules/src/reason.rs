@@ -371,8 +371,14 @@ reasons! {
         "Nog niet bewezen is dat het dossier over de overgedragen persoon gaat: een sleutelhouder was er niet, of de controles van vandaag zijn op. U kunt het dossier lezen. Rond later af, of morgen als de controles op zijn: de controle gaat dan vanzelf.";
     // the partner's own side
     BsnInText, "BSN_IN_TEXT", 95, InvalidArgument,
-        "Something that looks like a BSN stands where none may stand; the details name the place. Nothing was sent. Take it out. Is it another number, then list that label under `number_labels` in this desk's settings.",
-        "Er staat iets dat op een BSN lijkt waar er geen mag staan; de details noemen de plaats. Er is niets verstuurd. Haal het weg. Is het een ander nummer, zet dat label dan onder `number_labels` in de instellingen van dit loket.";
+        "Something that looks like a BSN stands where none may stand; the details name the place. Nothing was sent. Take it out. Is it another number, then list that label under `lookalike_labels` in this desk's settings.",
+        "Er staat iets dat op een BSN lijkt waar er geen mag staan; de details noemen de plaats. Er is niets verstuurd. Haal het weg. Is het een ander nummer, zet dat label dan onder `lookalike_labels` in de instellingen van dit loket.";
+    NumberInvalid, "NUMBER_INVALID", 102, InvalidArgument,
+        "What stands under the label of the person's number is no BSN; the details name the label and what is wrong. The recipient could not check by it whom the dossier is about. Nothing was sent. Look the number up and correct it.",
+        "Wat onder het label van het nummer van de persoon staat is geen BSN; de details noemen het label en wat er niet klopt. De ontvanger kan daarmee niet controleren over wie het dossier gaat. Er is niets verstuurd. Zoek het nummer op en verbeter het.";
+    NumberUnreadable, "NUMBER_UNREADABLE", 103, FailedPrecondition,
+        "The number in the dossier can't be read: it was dropped on the way, or does not equal what the sender signed. So it can't be proven that the dossier is about the person handed over, and trying again does not help. It is the sender's turn: return the handover, and the sender begins a new one.",
+        "Het nummer in het dossier is niet te lezen: het is onderweg weggelaten, of is niet wat de verstrekker ondertekende. Daarom is niet te bewijzen dat het dossier over de overgedragen persoon gaat, en opnieuw proberen helpt niet. De verstrekker is aan zet: geef de overdracht terug, dan begint die een nieuwe.";
     PersonKeyTaken, "PERSON_KEY_TAKEN", 96, AlreadyExists,
         "This person key stands for another number already, and still does. Check the key and the number. Choose another key, or say that it is to be replaced (`--replace`): offers of the earlier person can then no longer be released.",
         "Deze persoonssleutel hoort al bij een ander nummer, en dat is zo gebleven. Controleer de sleutel en het nummer. Kies een andere sleutel, of zeg dat hij vervangen moet worden (`--replace`): aanbiedingen van de eerdere persoon kunt u dan niet meer vrijgeven.";

@@ -106,6 +106,36 @@ async fn a_number_is_not_taken_from_the_command_line() {
     assert_eq!(count(&terminal, "Enrol"), 1);
 }
 
+#[tokio::test]
+async fn a_number_that_was_typed_where_it_has_no_place_is_not_repeated() {
+    let terminal = Terminal::open().await;
+    for (words, is_usage) in [
+        (format!("overview {NUMBER}"), true),
+        (format!("--as uwv whoami {NUMBER}"), true),
+        ("--as uwv whoami 9999.90.019".to_owned(), true),
+        (format!("--{NUMBER} whoami"), true),
+        (format!("bsn{NUMBER}"), true),
+        (format!("--as uwv inbox --limit {NUMBER}x"), true),
+        (format!("--as uwv accept {NUMBER}"), false),
+        (format!("--as {NUMBER} whoami"), false),
+        (format!("block {NUMBER}"), false),
+        (
+            format!("--as uwv ask-consent --person k --to {NUMBER} --category WORK"),
+            false,
+        ),
+    ] {
+        let (code, text, value) = terminal.refused(&words, NUMBER);
+        assert_eq!(code, 2, "{words}: {text}");
+        for said in [&text, &value.to_string()] {
+            let repeats = [NUMBER, "9999.90.019"]
+                .iter()
+                .any(|typed| said.contains(typed));
+            assert!(!repeats && said.contains("xxxxxxxxx"), "{words}: {said}");
+            assert_eq!(said.contains("give `--bsn -`"), is_usage, "{words}: {said}");
+        }
+    }
+}
+
 /// A terminal without a screen: the end at which somebody sits, and the end of the program.
 fn pseudo_terminal() -> (File, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -210,8 +240,10 @@ async fn what_may_not_be_sent_is_refused_where_it_is_typed() {
     let text = std::fs::read_to_string(&settings).unwrap();
     let own = "number_labels = [\"identiteit.bsn\"]";
     assert!(text.contains(own), "{text}");
-    let wider = "number_labels = [\"identiteit.bsn\", \"hulpvraag.tekst\"]";
-    std::fs::write(&settings, text.replace(own, wider)).unwrap();
+    let none = "lookalike_labels = []";
+    assert!(text.contains(none), "{text}");
+    let wider = "lookalike_labels = [\"hulpvraag.tekst\"]";
+    std::fs::write(&settings, text.replace(none, wider)).unwrap();
     let offered = offer(&terminal, &format!("RSIN {NUMBER}"));
     assert_eq!(offered.code, 0, "{}", offered.err);
     let id = offered

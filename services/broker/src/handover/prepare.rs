@@ -134,12 +134,21 @@ impl Prepare {
         in_force.check_labels("summary_labels", &self.summary_labels)?;
         in_force.check_labels("dossier_labels", &self.dossier_labels)?;
         let facts = Facts::favourable(call.now, follows_completed);
-        match in_force
-            .decide(&self.asked(call), &self.wanted(), &facts)?
-            .outcome
-        {
-            Outcome::Permitted(_) => Ok(()),
-            Outcome::Refused(refusal) => Err(self.name_number(caller, in_force, refusal)),
+        let decide = |labels: &BTreeSet<Label>| in_force.decide(&self.asked(call), labels, &facts);
+        if let Outcome::Refused(refusal) = decide(&self.wanted())?.outcome {
+            return Err(self.name_number(caller, in_force, refusal));
+        }
+        // A number in the summary alone is none in the dossier: what Release would refuse is refused now.
+        let in_summary = in_force.number_label(&self.summary_labels);
+        let dossier: BTreeSet<Label> = self.dossier_labels.iter().cloned().collect();
+        if in_summary.is_none_or(|label| dossier.contains(label)) {
+            return Ok(());
+        }
+        match decide(&dossier)?.outcome {
+            Outcome::Refused(refusal) if refusal.reason == Reason::NumberMissing => {
+                Err(self.name_number(caller, in_force, refusal))
+            }
+            Outcome::Refused(_) | Outcome::Permitted(_) => Ok(()),
         }
     }
 

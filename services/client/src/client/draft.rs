@@ -16,6 +16,7 @@ use rules::limits::{DOSSIER_BYTES_MAX, FIELD_BYTES_MAX, MANIFEST_LABELS_MAX};
 use rules::reason::{Reason, Refusal, Violation};
 use rules::secret::Secret;
 use std::collections::BTreeSet;
+use vault::pseudonym::Bsn;
 use vault::sealing::sealed_bytes;
 use wire::handover::v1 as message;
 
@@ -217,8 +218,8 @@ impl Client {
         Ok(false)
     }
 
-    /// Looks at values before anything is sealed or sent. Answers the labels in which something stands that looks
-    /// like a citizen service number, as the settings allow.
+    /// Looks at values before anything is sealed or sent. Answers the labels in which a citizen service number stands, or
+    /// what looks like one, as the settings allow.
     ///
     /// # Errors
     ///
@@ -258,21 +259,56 @@ impl Client {
             let text = format!("have {whole} bytes when sealed, and {DOSSIER_BYTES_MAX} may be");
             refused(Reason::MessageTooLarge, about(text))?;
         }
-        let mut violations = Vec::new();
-        let mut numbers = Vec::new();
+        let numbers = Numbers::read(values, &self.number_labels, &self.lookalike_labels);
+        refused(Reason::BsnInText, numbers.misplaced)?;
+        refused(Reason::NumberInvalid, numbers.invalid)?;
+        Ok(numbers.labels)
+    }
+}
+
+/// The numbers that stand in values, by where they may.
+struct Numbers {
+    /// Labels with one that may have it.
+    labels: Vec<Label>,
+    /// What looks like one, where none may stand.
+    misplaced: Vec<Violation>,
+    /// What is none, where one must stand: the recipient reads it as the person's number.
+    invalid: Vec<Violation>,
+}
+
+impl Numbers {
+    fn read(
+        values: &[(Label, Secret<Vec<u8>>)],
+        number_labels: &BTreeSet<Label>,
+        lookalike_labels: &BTreeSet<Label>,
+    ) -> Self {
+        let mut numbers = Self {
+            labels: Vec::new(),
+            misplaced: Vec::new(),
+            invalid: Vec::new(),
+        };
         for (label, value) in values {
-            let Some(at) = number::find(&String::from_utf8_lossy(value.expose())) else {
+            let text = String::from_utf8_lossy(value.expose());
+            if number_labels.contains(label) {
+                match text.trim().parse::<Bsn>() {
+                    Ok(_) => numbers.labels.push(label.clone()),
+                    Err(error) => {
+                        let wrong = Violation::new(label.as_str(), format!("is {error}"));
+                        numbers.invalid.push(wrong);
+                    }
+                }
                 continue;
-            };
-            if self.number_labels.contains(label) {
-                numbers.push(label.clone());
-            } else {
-                let text = format!("looks like a BSN from character {at} on");
-                violations.push(Violation::new(label.as_str(), text));
+            }
+            match number::find(&text) {
+                Some(_) if lookalike_labels.contains(label) => numbers.labels.push(label.clone()),
+                Some(at) => {
+                    let text = format!("looks like a BSN from character {at} on");
+                    numbers.misplaced.push(Violation::new(label.as_str(), text));
+                }
+                None => {}
             }
         }
-        refused(Reason::BsnInText, violations)?;
-        Ok(numbers)
+        numbers
     }
 }
 

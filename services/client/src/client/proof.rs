@@ -10,11 +10,12 @@ use crate::directory::DirectoryCopy;
 use crate::error::{ClientError, ProtocolError, Refused, from_status};
 use crate::mutation::revision_change;
 use crate::store::{Change, ProofRow, Table, put};
-use papers::paper::{Manifest, Order, Signed};
+use papers::paper::{Manifest, ManifestField, Order, Signed};
 use rules::handover::MismatchKind;
 use rules::id::{HandoverId, Label};
 use rules::pseudonym::{Domain, OrderKind, TargetDomain};
 use rules::reason::Reason;
+use std::collections::BTreeSet;
 use vault::pseudonym::{Bsn, Ciphertext, ContextKey, Pseudonym};
 use vault::sealing::OpenedField;
 use wire::handover::v1 as message;
@@ -31,6 +32,9 @@ pub enum Proof {
     /// Not known yet, and why as far as there is a reason: a key holder is away, or the day's checks are used up. The
     /// dossier can be read; nothing of it is kept, and it can't be completed.
     NotYet(Option<Reason>),
+    /// It can't be known: the number's field was dropped on the way or does not open. The dossier can be read; nothing of
+    /// it is kept, and it can't be completed. It is the sender's turn.
+    Unreadable,
     /// It is not: the number is of another person. Reported; it can only be returned.
     Unequal,
 }
@@ -56,7 +60,7 @@ pub(super) struct Evidence<'a> {
     pub(super) directory: &'a DirectoryCopy,
     pub(super) handover: &'a HandoverId,
     pub(super) manifest: &'a Manifest,
-    /// By the register, as the gateway says it.
+    /// By the register, as the gateway says it; what this realm's own settings say goes before it.
     pub(super) number_label: &'a str,
     pub(super) fields: &'a [OpenedField],
     /// The realm's own pseudonym that the release gave.
@@ -103,7 +107,7 @@ impl Client {
         if !evidence.directory.directory().has_bsn(self.party()) {
             return Ok((Proof::NoNumber, vec![read]));
         }
-        let Some(number) = number(evidence)? else {
+        let Some(number) = number(evidence, &self.number_labels)? else {
             let standing = standing_change(handover, Standing::NoNumber, &[]);
             return Ok((Proof::NoNumber, vec![read, standing]));
         };
@@ -118,7 +122,9 @@ impl Client {
             }
         };
         let (now, read) = match (proof, standing) {
-            (Proof::NoNumber | Proof::NotYet(_), _) => (Standing::Waiting, Some(read)),
+            (Proof::NoNumber | Proof::NotYet(_) | Proof::Unreadable, _) => {
+                (Standing::Waiting, Some(read))
+            }
             (Proof::Proven, _) => (Standing::Proven, Some(read)),
             (Proof::Unequal, Some(Standing::Told)) => (Standing::Told, Some(read)),
             (Proof::Unequal, Some(Standing::Unequal)) => {
@@ -142,7 +148,7 @@ impl Client {
     ) -> Result<Proof, ClientError> {
         // A field that does not open says nothing about whom it is; that it does not open is reported apart.
         if !number.opened {
-            return Ok(Proof::NotYet(None));
+            return Ok(Proof::Unreadable);
         }
         let Some(bsn) = &number.bsn else {
             return Ok(Proof::Unequal);
@@ -236,10 +242,13 @@ impl Client {
     }
 
     /// Refuses to complete what is not proven. Where nothing was fetched here, or the check waits, it is fetched and
-    /// compared now.
+    /// compared now: after Complete nobody can fetch the dossier any more.
     pub(super) async fn need_proof(&self, handover: &HandoverId) -> Result<(), ClientError> {
         let directory = self.directory().await?;
         if !directory.directory().has_bsn(self.party()) {
+            if !self.store().has_dossier(handover)? {
+                self.fetch(handover).await?;
+            }
             return Ok(());
         }
         let standing = self.proof_row(handover)?.map(|row| row.standing());
@@ -251,6 +260,7 @@ impl Client {
         match proof {
             Proof::NoNumber | Proof::Proven => Ok(()),
             Proof::NotYet(_) => Err(Refused::here(Reason::PersonNotProven).into()),
+            Proof::Unreadable => Err(Refused::here(Reason::NumberUnreadable).into()),
             Proof::Unequal => Err(Refused::here(Reason::PersonUnequal).into()),
         }
     }
@@ -272,26 +282,44 @@ impl Client {
 }
 
 /// The number in the dossier, where it has one. A number whose field does not open proves nothing.
-fn number(evidence: &Evidence<'_>) -> Result<Option<Number>, ClientError> {
-    if evidence.number_label.is_empty() {
+fn number(
+    evidence: &Evidence<'_>,
+    number_labels: &BTreeSet<Label>,
+) -> Result<Option<Number>, ClientError> {
+    let field = number_field(evidence.manifest, evidence.number_label, number_labels)?;
+    let Some((label, sealed_sha256)) = field else {
         return Ok(None);
-    }
-    let wrong = |_| ProtocolError::new("number label", "is not a label");
-    let label: Label = evidence.number_label.parse().map_err(wrong)?;
-    let listed = evidence
-        .manifest
-        .fields
-        .iter()
-        .find(|field| field.label == label)
-        .ok_or(ProtocolError::new("number label", "is not in the manifest"))?;
+    };
     let opened = evidence.fields.iter().find(|field| field.label == label);
     let text = opened.and_then(|field| std::str::from_utf8(field.value.expose()).ok());
     Ok(Some(Number {
-        sealed_sha256: listed.sealed_sha256,
+        sealed_sha256,
         opened: opened.is_some(),
         bsn: text.and_then(|text| text.trim().parse().ok()),
         label,
     }))
+}
+
+/// Which field of the dossier has the number: its label and the digest of what is sealed under it.
+///
+/// What the sender signed under one of this realm's own `number_labels` is the number, whatever the gateway names: it may
+/// name none, or another, so that nothing or the wrong thing is compared.
+fn number_field(
+    manifest: &Manifest,
+    named: &str,
+    number_labels: &BTreeSet<Label>,
+) -> Result<Option<(Label, [u8; 32])>, ProtocolError> {
+    let mut fields = manifest.fields.iter();
+    let found = |field: &ManifestField| (field.label.clone(), field.sealed_sha256);
+    let own = fields.find(|field| number_labels.contains(&field.label));
+    if own.is_some() || named.is_empty() {
+        return Ok(own.map(found));
+    }
+    let wrong = |_| ProtocolError::new("number label", "is not a label");
+    let named: Label = named.parse().map_err(wrong)?;
+    let listed = manifest.fields.iter().find(|field| field.label == named);
+    let listed = listed.ok_or(ProtocolError::new("number label", "is not in the manifest"))?;
+    Ok(Some(found(listed)))
 }
 
 fn converted(
@@ -311,4 +339,61 @@ fn standing_change(handover: &HandoverId, standing: Standing, sealed_sha256: &[u
         sealed_sha256: sealed_sha256.to_vec(),
     };
     put(Table::Proof, handover.bytes(), &row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Manifest, ManifestField, number_field};
+    use crate::paper::ManifestStage;
+    use rules::id::{HandoverId, Label};
+    use std::collections::BTreeSet;
+
+    const BSN: &str = "identiteit.bsn";
+
+    fn labels(texts: &[&str]) -> Vec<Label> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// A signed dossier with fields under these labels.
+    fn manifest(texts: &[&str]) -> Manifest {
+        let fields = labels(texts).into_iter();
+        let fields = fields.map(|label| ManifestField {
+            label,
+            sealed_sha256: [4; 32],
+        });
+        Manifest {
+            handover: HandoverId::from_slice(&[1; 16]).unwrap(),
+            recipient: "00000099000000002000/main".parse().unwrap(),
+            purpose: "HANDOVER".parse().unwrap(),
+            sealing_key_sha256: [2; 32],
+            encapsulation_sha256: [3; 32],
+            fields: fields.collect(),
+            stage: ManifestStage::Release {
+                ciphertext_sha256: [5; 32],
+            },
+        }
+    }
+
+    #[track_caller]
+    fn check(signed: &[&str], named: &str, own: &[&str], expected: Result<Option<&str>, ()>) {
+        let own: BTreeSet<_> = labels(own).into_iter().collect();
+        let found = number_field(&manifest(signed), named, &own);
+        let found = found.map(|found| found.map(|(label, _)| label.to_string()));
+        let expected = expected.map(|label| label.map(ToOwned::to_owned));
+        assert_eq!(found.map_err(|_| ()), expected);
+    }
+
+    #[test]
+    fn what_a_realm_knows_itself_goes_before_what_the_gateway_names() {
+        let whole = ["contact.telefoon", BSN];
+        let without = ["contact.telefoon"];
+        for named in [BSN, "", "contact.telefoon", "No Label"] {
+            check(&whole, named, &[BSN], Ok(Some(BSN)));
+        }
+        check(&whole, BSN, &[], Ok(Some(BSN)));
+        check(&whole, "", &[], Ok(None));
+        check(&without, "", &[BSN], Ok(None));
+        check(&without, BSN, &[BSN], Err(()));
+        check(&without, BSN, &[], Err(()));
+    }
 }

@@ -300,11 +300,12 @@ impl Client {
     }
 
     /// Has had contact with the candidate on this date (YYYY-MM-DD). Only now responsibility moves. Waits for the proof
-    /// that the dossier is about this person, which is made now where it was not yet.
+    /// that the dossier is about this person, which is made now where it was not yet. A dossier that was not fetched here
+    /// is fetched first and kept: afterwards nobody can.
     ///
     /// # Errors
     ///
-    /// A refusal or a fault; `PERSON_NOT_PROVEN` or `PERSON_UNEQUAL`, before anything is sent.
+    /// A refusal or a fault; `PERSON_NOT_PROVEN`, `PERSON_UNEQUAL` or `NUMBER_UNREADABLE`, before anything is sent.
     pub async fn complete(
         &self,
         handover: &HandoverId,

@@ -117,7 +117,7 @@ impl Client {
                 ProtocolError::new("report", "does not equal its manifest, or does not open");
             return Err(wrong.into());
         }
-        let person = prepared.and_then(|row| PersonKey::new(&row.person).ok());
+        let person = prepared.and_then(|row| PersonKey::kept(&row.person));
         let row = self.opened_row(&recipient, &manifest, person.as_ref(), &set);
         let changes = vec![
             put(Table::Opened, &opened_key(handover, Stage::Report), &row),

@@ -342,6 +342,7 @@ impl World {
                 wait_max: Duration::from_millis(2),
             },
             number_labels: std::collections::BTreeSet::new(),
+            lookalike_labels: std::collections::BTreeSet::new(),
         })
         .unwrap()
     }

@@ -55,10 +55,12 @@ pub struct Identity {
     pub key_file: PathBuf,
     /// The sealed store with persons and opened records.
     pub store: PathBuf,
-    /// Labels under which a number may stand that looks like a BSN: the register's own, and each for which this desk
-    /// answers. What is sealed under them is noted in its store.
+    /// The register's labels of the BSN: nothing but a BSN stands under them.
     #[serde(default)]
     pub number_labels: Vec<String>,
+    /// Labels under which another number may stand that looks like a BSN: this desk answers for it.
+    #[serde(default)]
+    pub lookalike_labels: Vec<String>,
     /// Who signs the directory.
     pub controllers: Vec<ControllerKey>,
     /// The key holders' pinned commitments.
@@ -181,7 +183,8 @@ impl Identity {
             clock: Arc::new(SystemClock),
             random,
             retry: RetryPolicy::default(),
-            number_labels: self.number_labels()?,
+            number_labels: self.labels(&self.number_labels, "number_labels")?,
+            lookalike_labels: self.labels(&self.lookalike_labels, "lookalike_labels")?,
         })?)
     }
 
@@ -253,11 +256,11 @@ impl Identity {
         self.desk.parse().map_err(|_| self.unusable("desk"))
     }
 
-    fn number_labels(&self) -> Result<BTreeSet<Label>, CliError> {
-        let labels = self.number_labels.iter().map(|text| text.parse());
+    fn labels(&self, texts: &[String], setting: &'static str) -> Result<BTreeSet<Label>, CliError> {
+        let labels = texts.iter().map(|text| text.parse());
         labels
             .collect::<Result<_, _>>()
-            .map_err(|_| self.unusable("number_labels"))
+            .map_err(|_| self.unusable(setting))
     }
 
     fn trust(&self) -> Result<Trust, CliError> {

@@ -6,6 +6,7 @@
 
 use super::error::EXIT_UNWRITTEN;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -88,6 +89,30 @@ pub fn end(printed: Result<Reader, Unwritten>, code: ExitCode) -> ExitCode {
             note(&format!("sluis: {unwritten}"));
             ExitCode::from(EXIT_UNWRITTEN)
         }
+    }
+}
+
+/// The same text with each BSN in it as nine `x`, where one was typed as an argument: the screen does not repeat it.
+#[must_use]
+pub fn unrepeated(text: &str) -> String {
+    let typed: Vec<_> = std::env::args_os().collect();
+    let typed = typed.join(OsStr::new(" "));
+    let is_typed = client::mask_bsn(&typed.to_string_lossy()).is_some();
+    let masked = is_typed.then(|| client::mask_bsn(text)).flatten();
+    masked.unwrap_or_else(|| text.to_owned())
+}
+
+/// The same for what a program reads.
+#[must_use]
+pub fn unrepeated_json(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(unrepeated(&text)),
+        Value::Array(values) => values.into_iter().map(unrepeated_json).collect(),
+        Value::Object(values) => values
+            .into_iter()
+            .map(|(name, value)| (name, unrepeated_json(value)))
+            .collect(),
+        other => other,
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn person_key(text: &str) -> Result<PersonKey, CliError> {
             "person",
             format!(
                 "looks like a BSN from character {at} on; use a key of your own administration. If it is one that only \
-                 looks so, put a letter before it"
+                 looks so, put one more digit before it"
             ),
         )),
         error => CliError::usage(error.to_string(), "use your own key for this person"),

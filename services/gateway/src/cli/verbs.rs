@@ -384,9 +384,10 @@ async fn fetch(session: &Session, which: &str) -> Result<Answer, CliError> {
 /// What the comparison of the dossier's number with the person gave, for people.
 const fn proof_text(proof: Proof) -> &'static str {
     match proof {
-        Proof::NoNumber => "",
+        Proof::NoNumber => "none: there was nothing to compare",
         Proof::Proven => "proven: of the person handed over",
         Proof::NotYet(_) => "not yet proven; nothing is kept; `complete` tries again",
+        Proof::Unreadable => "can't be read, so nothing is proven or kept; `return` it",
         Proof::Unequal => "UNEQUAL: of another person; reported; `return` it",
     }
 }
@@ -396,6 +397,7 @@ const fn proof_code(proof: Proof) -> &'static str {
         Proof::NoNumber => "NO_NUMBER",
         Proof::Proven => "PROVEN",
         Proof::NotYet(_) => "NOT_YET",
+        Proof::Unreadable => "UNREADABLE",
         Proof::Unequal => "UNEQUAL",
     }
 }

@@ -366,6 +366,7 @@ fn client(
         random,
         retry: RetryPolicy::default(),
         number_labels: std::collections::BTreeSet::new(),
+        lookalike_labels: std::collections::BTreeSet::new(),
     })?)
 }
 

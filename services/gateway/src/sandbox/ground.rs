@@ -377,6 +377,7 @@ fn identity(
         store: folder.join("identities").join(desk.identity).join("store"),
         controllers: controllers.to_vec(),
         number_labels: Vec::new(),
+        lookalike_labels: Vec::new(),
         holders: holders.to_vec(),
     }
 }
