@@ -344,7 +344,7 @@ fn standing_change(handover: &HandoverId, standing: Standing, sealed_sha256: &[u
 #[cfg(test)]
 mod tests {
     use super::{Manifest, ManifestField, number_field};
-    use crate::paper::ManifestStage;
+    use papers::paper::ManifestStage;
     use rules::id::{HandoverId, Label};
     use std::collections::BTreeSet;
 

@@ -134,7 +134,7 @@ fn own_commitment(
     let keys = holder_keys(key_file)?;
     match own {
         Some(own) if *own != keys.commitment() => {
-            Err(counter::holder::StartError::CommitmentDiffers.into())
+            Err(::holder::StartError::CommitmentDiffers.into())
         }
         Some(_) | None => Ok(()),
     }
