@@ -142,6 +142,7 @@ impl Portal {
             | FeedKind::ReportSent
             | FeedKind::ReportOpened
             | FeedKind::ReportRefused
+            | FeedKind::ReportReadRefused
             | FeedKind::ReportNotice
             | FeedKind::ReportNoticeAnswered
             | FeedKind::WrongPerson => Ok(()),

@@ -311,6 +311,7 @@ const fn is_about_handover(kind: FeedKind) -> bool {
         | FeedKind::ReportSent
         | FeedKind::ReportOpened
         | FeedKind::ReportRefused
+        | FeedKind::ReportReadRefused
         | FeedKind::ReportNotice
         | FeedKind::ReportNoticeAnswered => true,
         FeedKind::AttemptRefused

@@ -70,6 +70,7 @@ pub(super) enum Happening {
     ReportSent,
     ReportOpened,
     ReportRefused(Why),
+    ReportReadRefused(Why),
     ReportNotice(Option<NoticeKind>),
     ReportNoticeAnswered(Option<AnswerCode>),
     /// The person's own choice at the portal.
@@ -266,6 +267,7 @@ pub(super) fn happening(kind: FeedKind, code: &str) -> Happening {
         FeedKind::ReportSent => Happening::ReportSent,
         FeedKind::ReportOpened => Happening::ReportOpened,
         FeedKind::ReportRefused => Happening::ReportRefused(why(code)),
+        FeedKind::ReportReadRefused => Happening::ReportReadRefused(why(code)),
         FeedKind::ReportNotice => Happening::ReportNotice(NoticeKind::from_code(code)),
         FeedKind::ReportNoticeAnswered => {
             Happening::ReportNoticeAnswered(AnswerCode::from_code(code))

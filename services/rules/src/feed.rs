@@ -34,7 +34,7 @@ pub enum FeedKind {
     ReportSent,
     /// The sender opened the report; the labels say which fields.
     ReportOpened,
-    /// A report, or reading one, was refused; the code is the reason.
+    /// The recipient wanted to send a report and was refused; the code is the reason.
     ReportRefused,
     /// A notice was sent to a sender that opened the report; the code is its kind.
     ReportNotice,
@@ -42,6 +42,8 @@ pub enum FeedKind {
     ReportNoticeAnswered,
     /// A dossier had this person's number and was about somebody else; its recipient noticed.
     WrongPerson,
+    /// The sender wanted to read the report and was refused; the code is the reason.
+    ReportReadRefused,
 }
 
 impl FeedKind {
@@ -65,6 +67,7 @@ impl FeedKind {
         Self::ReportNotice,
         Self::ReportNoticeAnswered,
         Self::WrongPerson,
+        Self::ReportReadRefused,
     ];
 
     /// The number on the wire.
@@ -89,6 +92,7 @@ impl FeedKind {
             Self::ReportNotice => 16,
             Self::ReportNoticeAnswered => 17,
             Self::WrongPerson => 18,
+            Self::ReportReadRefused => 19,
         }
     }
 

@@ -71,6 +71,7 @@ impl NumberOrder {
         }
         let (caller, order) = (&room.call.caller, &self.order);
         let course = &loaded.body.course;
+        let number = room.in_force.number_label(&loaded.body.dossier_labels);
         let parent = order.parent.map(|id| id.to_string());
         let reason = if order.issuer != caller.party.oin || order.desk != caller.desk {
             Reason::ActingForAnother
@@ -78,10 +79,15 @@ impl NumberOrder {
             Reason::OrderForbidden
         } else if parent.as_deref() != Some(course.release_order.as_str()) {
             Reason::OrderParentInvalid
+        } else if number.is_none() {
+            // Nothing came with the dossier that could be compared.
+            Reason::OrderForbidden
         } else if aim == Aim::Check && course.person_checks >= PERSON_CHECKS_MAX {
             Reason::QuotaExceeded
         } else if aim == Aim::Tell && !course.person_unequal {
-            Reason::StateForbidsEvent
+            let text = "has no mismatch of kind PERSON; now the recipient may: ReportMismatch";
+            let refused = Refusal::about(Reason::StateForbidsEvent, "state", text);
+            return Ok(Outcome::Refused(refused));
         } else {
             return Ok(Outcome::Permitted(()));
         };

@@ -46,8 +46,7 @@ impl SendReport {
     fn check(&self, room: &Room<'_>, loaded: &Loaded) -> Result<(), Refusal> {
         stands(loaded)?;
         let terms = terms(room, loaded)?;
-        let millis = i64::from(terms.days).saturating_mul(DAY_MILLIS);
-        if room.call.now > loaded.row.entered_at.plus_millis(millis) {
+        if room.call.now > last_moment(loaded, terms) {
             return Err(Refusal::new(Reason::ReportTooLate));
         }
         let current = room
@@ -171,10 +170,24 @@ impl Command for SendReport {
         let attempt = attempt(Event::SendReport, Actor::Recipient);
         let step = match judge(room, &loaded, attempt)? {
             Outcome::Permitted(step) => step,
-            Outcome::Refused(refusal) => return refuse(room, tx, &loaded, (refusal, record)).await,
+            Outcome::Refused(refusal) => {
+                return refuse(
+                    room,
+                    tx,
+                    &loaded,
+                    (FeedKind::ReportRefused, refusal, record),
+                )
+                .await;
+            }
         };
         if let Err(refusal) = self.check(room, &loaded) {
-            return refuse(room, tx, &loaded, (refusal, record)).await;
+            return refuse(
+                room,
+                tx,
+                &loaded,
+                (FeedKind::ReportRefused, refusal, record),
+            )
+            .await;
         }
         self.write(room, tx, &mut loaded, (&step, &mut record))
             .await
@@ -217,19 +230,28 @@ impl FetchReport {
     ) -> Result<Verdict<ReportOut>, Error> {
         let wanted: Vec<Label> = match terms(room, loaded) {
             Ok(terms) => terms.labels.iter().cloned().collect(),
-            Err(refusal) => return refuse(room, tx, loaded, (refusal, record.clone())).await,
+            Err(refusal) => {
+                return refuse(
+                    room,
+                    tx,
+                    loaded,
+                    (FeedKind::ReportReadRefused, refusal, record.clone()),
+                )
+                .await;
+            }
         };
         let what = (Action::FetchReport, Stage::Report);
         let permit = match decide(room, loaded, what, &wanted, record) {
             Ok(permit) => permit,
             Err(verdict) => {
-                return tell_refused(room, tx, loaded, (FeedKind::ReportRefused, verdict)).await;
+                return tell_refused(room, tx, loaded, (FeedKind::ReportReadRefused, verdict))
+                    .await;
             }
         };
         let now = room.call.now;
         let id = loaded.row.handover_id;
         let Some(row) = tx.report(&permit, id, now).await? else {
-            return Ok(Verdict::refused(Reason::StateForbidsEvent, record.clone()));
+            return Ok(Verdict::refused(none_there(room, loaded), record.clone()));
         };
         let sealed = SealedRow {
             wrapped_key: row.wrapped_key,
@@ -281,10 +303,22 @@ impl Command for FetchReport {
         }
         let attempt = attempt(Event::FetchReport, Actor::Sender);
         if let Outcome::Refused(refusal) = judge(room, &loaded, attempt)? {
-            return refuse(room, tx, &loaded, (refusal, record)).await;
+            return refuse(
+                room,
+                tx,
+                &loaded,
+                (FeedKind::ReportReadRefused, refusal, record),
+            )
+            .await;
         }
-        if let Err(refusal) = stands(&loaded).and_then(|()| is_there(&loaded, room.call.now)) {
-            return refuse(room, tx, &loaded, (refusal, record)).await;
+        if let Err(refusal) = stands(&loaded).and_then(|()| is_there(room, &loaded)) {
+            return refuse(
+                room,
+                tx,
+                &loaded,
+                (FeedKind::ReportReadRefused, refusal, record),
+            )
+            .await;
         }
         self.read_out(room, tx, &mut loaded, &mut record).await
     }
@@ -326,17 +360,35 @@ fn stands(loaded: &Loaded) -> Result<(), Refusal> {
 }
 
 /// Whether there is a report, as far as the handover tells: none was sent, or it was fetched long enough ago.
-fn is_there(loaded: &Loaded, now: Timestamp) -> Result<(), Refusal> {
+fn is_there(room: &Room<'_>, loaded: &Loaded) -> Result<(), Refusal> {
     let Some(report) = &loaded.body.course.report else {
-        return Err(Refusal::new(Reason::StateForbidsEvent));
+        return Err(none_there(room, loaded));
     };
     let until = report
         .fetched_millis
         .map(|millis| Timestamp::from_millis(millis).plus_millis(REPORT_AGAIN_MILLIS));
     match until {
-        Some(until) if until <= now => Err(Refusal::new(Reason::ReportFetched)),
+        Some(until) if until <= room.call.now => Err(Refusal::new(Reason::ReportFetched)),
         Some(_) | None => Ok(()),
     }
+}
+
+/// That no report waits, and who may send one now.
+fn none_there(room: &Room<'_>, loaded: &Loaded) -> Refusal {
+    let may_come =
+        terms(room, loaded).is_ok_and(|terms| room.call.now <= last_moment(loaded, terms));
+    let text = match (&loaded.body.course.report, may_come) {
+        (_, false) => "is COMPLETED, no report is kept, and none may be sent now",
+        (None, true) => "is COMPLETED and no report was sent; now the recipient may: SendReport",
+        (Some(_), true) => "is COMPLETED and its report is gone; now the recipient may: SendReport",
+    };
+    Refusal::about(Reason::StateForbidsEvent, "state", text)
+}
+
+/// The last moment at which a report may be sent.
+fn last_moment(loaded: &Loaded, terms: &ReportTerms) -> Timestamp {
+    let millis = i64::from(terms.days).saturating_mul(DAY_MILLIS);
+    loaded.row.entered_at.plus_millis(millis)
 }
 
 /// Refuses, and tells the person when it was refused for what was stopped or waits: the table looks at that before the
@@ -345,7 +397,7 @@ async fn refuse<T>(
     room: &Room<'_>,
     tx: &mut Tx<'_>,
     loaded: &Loaded,
-    (refusal, mut record): (Refusal, Record),
+    (kind, refusal, mut record): (FeedKind, Refusal, Record),
 ) -> Result<Verdict<T>, Error> {
     let of_person = matches!(
         refusal.reason,
@@ -356,7 +408,7 @@ async fn refuse<T>(
     }
     record.codes = vec![refusal.reason];
     let verdict = Box::new(Verdict::refused(refusal, record));
-    tell_refused(room, tx, loaded, (FeedKind::ReportRefused, verdict)).await
+    tell_refused(room, tx, loaded, (kind, verdict)).await
 }
 
 /// The sender has the report now: from here on a stop reaches it with a notice, and the report stays for whoever lost

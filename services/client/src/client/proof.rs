@@ -265,11 +265,12 @@ impl Client {
         }
     }
 
-    /// Before a handover leaves this desk: the person of a number that was another's is told, if that is still to be.
-    pub(super) async fn finish_telling(&self, handover: &HandoverId) -> Result<(), ClientError> {
+    /// Before a handover leaves this desk: the person of a number that was another's is told, if that is still to be and
+    /// can be. Giving back waits for no holder, no quota and no officer: what can't be told now isn't.
+    pub(super) async fn try_telling(&self, handover: &HandoverId) -> Result<(), ClientError> {
         let row = self.proof_row(handover)?;
         if row.is_some_and(|row| row.standing() == Standing::Unequal) {
-            self.fetch(handover).await?;
+            drop(self.fetch(handover).await);
         }
         Ok(())
     }

@@ -331,7 +331,7 @@ impl Client {
         handover: &HandoverId,
         code: ReturnCode,
     ) -> Result<Receipt, ClientError> {
-        self.finish_telling(handover).await?;
+        self.try_telling(handover).await?;
         let message = message::ReturnRequest {
             request_id: Vec::new(),
             handover_id: handover.bytes().to_vec(),

@@ -95,6 +95,10 @@ fn what(scene: &Scene) -> String {
             "wilde {to} aan {from} vertellen wat het werd. Dat is niet gebeurd, want {}.",
             because(why)
         ),
+        Happening::ReportReadRefused(why) => format!(
+            "wilde {from} lezen wat {to} daarover schreef. Dat is niet gebeurd, want {}.",
+            because(why)
+        ),
         // The other way round: the sender is who holds something now.
         Happening::ReportNotice(kind) => notice(kind, to, from),
         Happening::ReportNoticeAnswered(answer) => answered(answer, to, from),

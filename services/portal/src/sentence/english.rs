@@ -97,6 +97,10 @@ fn what(scene: &Scene) -> String {
             "{to} wanted to tell {from} what became of it. That did not happen, because {}.",
             because(why)
         ),
+        Happening::ReportReadRefused(why) => format!(
+            "{from} wanted to read what {to} wrote about that. That did not happen, because {}.",
+            because(why)
+        ),
         // The other way round: the sender is who holds something now.
         Happening::ReportNotice(kind) => notice(kind, to, from),
         Happening::ReportNoticeAnswered(answer) => answered(answer, to, from),

@@ -16,9 +16,10 @@ const LANGUAGES: [Language; 2] = [Language::Nl, Language::En];
 /// Codes that a line of this kind may have, and one that it may not.
 fn codes(kind: FeedKind) -> Vec<&'static str> {
     let mut codes: Vec<&str> = match kind {
-        FeedKind::AttemptRefused | FeedKind::StepRefused | FeedKind::ReportRefused => {
-            Reason::ALL.iter().map(|reason| reason.code()).collect()
-        }
+        FeedKind::AttemptRefused
+        | FeedKind::StepRefused
+        | FeedKind::ReportRefused
+        | FeedKind::ReportReadRefused => Reason::ALL.iter().map(|reason| reason.code()).collect(),
         FeedKind::State => State::ALL.iter().map(|state| state.code()).collect(),
         FeedKind::Consent | FeedKind::ConsentAssisted => {
             ConsentState::ALL.iter().map(|state| state.code()).collect()
@@ -106,6 +107,36 @@ fn every_kind_and_code_has_its_sentence() {
     sentences.sort();
     sentences.dedup();
     assert!(sentences.len() > 90, "{} different ones", sentences.len());
+}
+
+/// Sending a report is its recipient's, reading it the sender's: a refusal names who wanted what.
+#[test]
+fn a_refused_report_and_a_refused_reading_name_who_wanted_it() {
+    for (kind, language, expected) in [
+        (
+            FeedKind::ReportRefused,
+            Language::Nl,
+            "wilde Vakbond De Schakel aan Gemeente Dijkerwaard vertellen",
+        ),
+        (
+            FeedKind::ReportReadRefused,
+            Language::Nl,
+            "wilde Gemeente Dijkerwaard lezen wat Vakbond De Schakel",
+        ),
+        (
+            FeedKind::ReportRefused,
+            Language::En,
+            "Vakbond De Schakel wanted to tell Gemeente Dijkerwaard",
+        ),
+        (
+            FeedKind::ReportReadRefused,
+            Language::En,
+            "Gemeente Dijkerwaard wanted to read what Vakbond De Schakel",
+        ),
+    ] {
+        let sentence = tell(&scene(happening(kind, "REPORT_STOPPED")), language);
+        assert!(sentence.contains(expected), "{sentence}");
+    }
 }
 
 #[test]
