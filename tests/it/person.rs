@@ -3,14 +3,15 @@
 //!
 //! Must never let the recipient's library be told what to find: it finds it itself, over the real wire.
 
+use crate::database::Beside;
 use crate::desk::{Desk, Fields, prepare_request};
 use crate::house::{
     DOSSIER, House, NUMBER, SUMMARY, decisions, digits, enrol, lines, nobody, offer, person,
     preparation, reason, reason_of, today, values,
 };
 use crate::laid::Laid;
-use client::paper::{Manifest, ManifestStage};
 use client::{Client, ClientError, Proof};
+use papers::paper::{Manifest, ManifestStage};
 use rules::handover::{ReturnCode, State};
 use rules::id::{HandoverId, Label};
 use rules::pseudonym::{Domain, OrderKind};
@@ -170,6 +171,34 @@ async fn a_number_of_another_stops_the_handover_and_is_told_to_whom_it_belongs()
         .iter()
         .filter(|line| line.finding == "MISMATCH_PERSON");
     assert_eq!(finding.count(), 1);
+    let returned = town.return_handover(&handover, ReturnCode::ALL[0]).await;
+    assert_eq!(returned.unwrap().state, State::Returned);
+}
+
+/// Telling the person of the number can be refused for long; giving the dossier back never waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_persons_dossier_goes_back_though_nobody_can_be_told() {
+    let house = House::start().await;
+    let (uwv, town) = (house.client("uwv").await, house.client("regio").await);
+    let to = house.identity("regio");
+    let mut holder = Beside::of(&house.path().join("processes/holder-1")).await;
+    let used_up = format!(
+        "INSERT INTO quota (issuer, kind, day, reserved) VALUES ('{}', 'MISMATCH', 99999, 100000)",
+        to.oin
+    );
+    assert_eq!(holder.execute(used_up.leak()).await, 1);
+    let handover = offer(&uwv, &nobody(&uwv, "niemand"), &to).await;
+    let handover = released((&uwv, &town), handover, 2).await;
+    assert_eq!(town.fetch(&handover).await.unwrap().proof, Proof::Unequal);
+    let told = decisions(&house.officer(), &to.oin, "TellMismatch").await;
+    let codes: Vec<_> = told.iter().map(|(_, code)| code.as_str()).collect();
+    assert_eq!(codes, ["QUOTA_EXCEEDED"], "nobody was told");
+    // From here on the fetch that would tell is refused.
+    let portal = house.identity("portal").client().unwrap();
+    portal.object(&handover).await.unwrap();
+    town.show(&handover).await.unwrap();
+    let refused = town.fetch(&handover).await;
+    assert_eq!(reason(refused), Reason::ObjectionPending);
     let returned = town.return_handover(&handover, ReturnCode::ALL[0]).await;
     assert_eq!(returned.unwrap().state, State::Returned);
 }

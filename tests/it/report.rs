@@ -138,6 +138,10 @@ async fn who_may_not_or_too_soon_or_too_late_is_refused() {
         Reason::StateForbidsEvent
     );
     law.desk.complete(&early, &today()).await.unwrap();
+    let none = law.uwv.fetch_report(&early).await.unwrap_err();
+    let told = none.to_string();
+    let whose = "is COMPLETED and no report was sent; now the recipient may: SendReport";
+    assert!(told.contains(whose), "{told}");
 
     // Another's, and one that is not there: one answer. The other side's step is not this side's.
     let stranger = Desk::of(&law.house, "elders").await;
@@ -166,6 +170,12 @@ async fn who_may_not_or_too_soon_or_too_late_is_refused() {
     let later = "UPDATE handover SET entered_at = entered_at - 15552000001 WHERE state = 6";
     assert_eq!(beside.execute(later).await, 1);
     assert_eq!(reason(send(&law.desk, &early).await), Reason::ReportTooLate);
+    let none = law.uwv.fetch_report(&early).await.unwrap_err();
+    assert!(
+        none.to_string()
+            .contains("no report is kept, and none may be sent now"),
+        "{none}"
+    );
     assert_eq!(beside.number(REPORTS).await, 0);
 }
 
@@ -227,15 +237,18 @@ async fn what_is_not_in_its_manifest_or_not_a_reports_is_refused_by_name() {
         first.receipt.unwrap().revision,
         again.receipt.unwrap().revision
     );
+    // Other labels, and another value under the same label.
     let more = [OUTCOME[0], ("regio.pc4", "1701")];
-    let other = message::SendReportRequest {
-        request_id: anew.request_id,
-        ..desk.report_request(id, &own, &values(&more)).await
-    };
-    let reused = service.send_report(other).await.unwrap_err();
-    assert_eq!(reason_of(&reused), "REQUEST_ID_REUSED");
-    let details = reused.get_error_details();
-    assert!(details.error_info().is_some());
+    for changed in [&more[..], &[(OUTCOME[0].0, "VAST_CONTRACT")]] {
+        let other = message::SendReportRequest {
+            request_id: anew.request_id.clone(),
+            ..desk.report_request(id, &own, &values(changed)).await
+        };
+        let reused = service.send_report(other).await.unwrap_err();
+        assert_eq!(reason_of(&reused), "REQUEST_ID_REUSED");
+        let details = reused.get_error_details();
+        assert!(details.error_info().is_some());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
