@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::serve::{Command, Fingerprint, NoticeReceipt, Receipt, Room, Verdict};
 use papers::feed::Told;
 use papers::frame::{FrameReader, FrameWriter};
-use papers::paper::SignedPaper;
+use papers::paper::{NoticeAnswer, Signed};
 use rules::clock::Timestamp;
 use rules::feed::FeedKind;
 use rules::handover::{Actor, InboxKind, Side};
@@ -21,7 +21,7 @@ use rules::reason::{Outcome, Reason, Refusal};
 use store::Tx;
 use store::notice::NoticeRow;
 use vault::rest::Place;
-use vault::sign::{Paper, Signature, VerifyingKey};
+use vault::sign::VerifyingKey;
 
 /// A notice as either side sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,10 +252,10 @@ fn body_place(id: &NoticeId) -> Place<'_> {
 
 fn seal_answer(room: &Room<'_>, id: NoticeId, request: &AnswerNotice) -> Result<Vec<u8>, Error> {
     let mut writer = FrameWriter::default();
-    writer.put(&request.answer.number().to_be_bytes())?;
-    writer.put(request.ground.as_bytes())?;
-    writer.put(&request.signed.bytes)?;
-    writer.put(&request.signed.signature)?;
+    writer.put(&request.code().number().to_be_bytes())?;
+    writer.put(request.ground().as_bytes())?;
+    writer.put(request.answer.bytes())?;
+    writer.put(request.answer.signature().bytes())?;
     room.counter.keys().seal(&body_place(&id), &writer.finish())
 }
 
@@ -446,28 +446,28 @@ pub struct AnswerNotice {
     pub request_id: RequestId,
     /// The notice.
     pub notice: NoticeId,
-    /// The notice that the signed answer names.
-    pub signed_notice: NoticeId,
-    /// The answer.
-    pub answer: AnswerCode,
-    /// With RETAINED: the legal ground, as it was written; empty for none.
-    pub ground: String,
-    /// The answer as signed.
-    pub signed: SignedPaper,
+    /// The answer, as signed.
+    pub answer: Signed<NoticeAnswer>,
 }
 
 impl AnswerNotice {
     /// The answer is signed by the calling desk and names this notice.
     fn check_signature(&self, room: &Room<'_>) -> Result<(), Refusal> {
-        let key = VerifyingKey::from_bytes(room.call.caller.signing_key);
-        let right = self.signed_notice == self.notice
-            && Signature::from_slice(&self.signed.signature).is_some_and(|signature| {
-                key.verify(Paper::NoticeAnswer, &self.signed.bytes, &signature)
-            });
-        if !right {
+        if self.answer.paper().notice != self.notice {
             return Err(Refusal::new(Reason::NoticeSignatureInvalid));
         }
-        Ok(())
+        let key = VerifyingKey::from_bytes(room.call.caller.signing_key);
+        Ok(self.answer.verify(&key)?)
+    }
+
+    fn code(&self) -> AnswerCode {
+        self.answer.paper().answer
+    }
+
+    /// With RETAINED: the legal ground; empty for none.
+    fn ground(&self) -> &str {
+        let answer = self.answer.paper();
+        answer.ground.as_ref().map_or("", Basis::as_str)
     }
 }
 
@@ -483,9 +483,9 @@ impl Command for AnswerNotice {
         fingerprint
             .add(b"AnswerNotice")
             .add(self.notice.bytes())
-            .add(self.signed_notice.bytes())
-            .add(&self.answer.number().to_be_bytes())
-            .add(self.ground.as_bytes());
+            .add(self.answer.paper().notice.bytes())
+            .add(&self.code().number().to_be_bytes())
+            .add(self.ground().as_bytes());
         Some((self.request_id, fingerprint))
     }
 
@@ -502,11 +502,11 @@ impl Command for AnswerNotice {
             Ok(found) => found,
             Err(verdict) => return Ok(verdict),
         };
-        let mut record = Record {
+        let record = Record {
             notice: Some(self.notice),
+            event_code: Some(self.code().code()),
             ..loaded.record(room)
         };
-        record.event_code = Some(self.answer.code());
         if let Err(refusal) = self.check_signature(room) {
             return Ok(Verdict::refused(refusal, record));
         }
@@ -515,7 +515,7 @@ impl Command for AnswerNotice {
             Outcome::Refused(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
         let kind = kind_of(&row)?;
-        if let Outcome::Refused(refusal) = Answer::new(kind, self.answer, &self.ground) {
+        if let Outcome::Refused(refusal) = Answer::new(kind, self.code(), self.ground()) {
             return Ok(Verdict::refused(refusal, record));
         }
         row.received_at = row.received_at.or(Some(room.call.now));
@@ -524,11 +524,11 @@ impl Command for AnswerNotice {
         row.body = seal_answer(room, row.notice_id, self)?;
         tx.update_notice(&row).await?;
         let by = addressee(room, &loaded, &row);
-        let (told_kind, code) = (InboxKind::NoticeAnswered, self.answer.code());
+        let (told_kind, code) = (InboxKind::NoticeAnswered, self.code().code());
         let notice = (self.notice, kind);
         tell(room, tx, &loaded, by.other(), told_kind, notice, code).await?;
-        let answered = FeedKind::NoticeAnswered;
-        let told_as = told_as(by, answered, FeedKind::ReportNoticeAnswered);
+        let (answered, of_report) = (FeedKind::NoticeAnswered, FeedKind::ReportNoticeAnswered);
+        let told_as = told_as(by, answered, of_report);
         let told = Told {
             code: code.to_owned(),
             ..feed::about(&loaded, told_as)
@@ -585,17 +585,11 @@ impl Command for MarkOverdue {
         tx.update_notice(&row).await?;
         record.finding = Some("NOTICE_OVERDUE");
         let notice = (self.notice, kind_of(&row)?);
-        let other = addressee(room, &loaded, &row).other();
-        tell(
-            room,
-            tx,
-            &loaded,
-            other,
+        let (told_kind, other) = (
             InboxKind::NoticeOverdue,
-            notice,
-            "",
-        )
-        .await?;
+            addressee(room, &loaded, &row).other(),
+        );
+        tell(room, tx, &loaded, other, told_kind, notice, "").await?;
         Ok(Verdict::permitted((), record))
     }
 }

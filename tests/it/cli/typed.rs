@@ -115,7 +115,6 @@ async fn a_number_that_was_typed_where_it_has_no_place_is_not_repeated() {
         ("--as uwv whoami 9999.90.019".to_owned(), true),
         (format!("--{NUMBER} whoami"), true),
         (format!("bsn{NUMBER}"), true),
-        (format!("--as uwv inbox --limit {NUMBER}x"), true),
         (format!("--as uwv accept {NUMBER}"), false),
         (format!("--as {NUMBER} whoami"), false),
         (format!("block {NUMBER}"), false),

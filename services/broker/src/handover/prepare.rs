@@ -141,15 +141,14 @@ impl Prepare {
         // A number in the summary alone is none in the dossier: what Release would refuse is refused now.
         let in_summary = in_force.number_label(&self.summary_labels);
         let dossier: BTreeSet<Label> = self.dossier_labels.iter().cloned().collect();
-        if in_summary.is_none_or(|label| dossier.contains(label)) {
-            return Ok(());
+        let is_missing = in_summary.is_some_and(|label| !dossier.contains(label));
+        if is_missing
+            && let Outcome::Refused(refusal) = decide(&dossier)?.outcome
+            && refusal.reason == Reason::NumberMissing
+        {
+            return Err(self.name_number(caller, in_force, refusal));
         }
-        match decide(&dossier)?.outcome {
-            Outcome::Refused(refusal) if refusal.reason == Reason::NumberMissing => {
-                Err(self.name_number(caller, in_force, refusal))
-            }
-            Outcome::Refused(_) | Outcome::Permitted(_) => Ok(()),
-        }
+        Ok(())
     }
 
     /// Names the label of the number, where the refusal is about that it goes along or does not.

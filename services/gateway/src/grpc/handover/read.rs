@@ -451,18 +451,11 @@ impl Incoming for message::AnswerNoticeRequest {
         let request_id = reading.request_id(&self.request_id);
         let notice = reading.id("notice_id", &self.notice_id, NoticeId::from_slice);
         let answer = paper::Signed::<paper::NoticeAnswer>::receive(self.answer, &self.signature);
-        let (answer, signed) = reading.paper("answer", answer)?;
+        let answer = reading.signed("answer", answer)?;
         Some(AnswerNotice {
             request_id: request_id?,
             notice: notice?,
-            signed_notice: answer.notice,
-            answer: answer.answer,
-            ground: answer
-                .ground
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            signed,
+            answer,
         })
     }
 }
