@@ -187,6 +187,19 @@ fn no_role_may_see_another() {
     }
 }
 
+/// What a room says is written only when the log knows the room as ours: a crate that was split off goes silent else.
+#[test]
+fn every_room_may_write_to_the_log() {
+    let listed = source::root().join("services/gateway/src/logging.rs");
+    let listed = std::fs::read_to_string(listed).expect("the home of logging");
+    let silent: Vec<String> = ARROWS
+        .iter()
+        .filter(|(room, _)| *room != "wire" && !listed.contains(&format!("\"{room}\",")))
+        .map(|(room, _)| (*room).to_owned())
+        .collect();
+    nothing_found("what these rooms log is dropped", &silent);
+}
+
 #[test]
 fn every_outside_crate_keeps_to_its_home() {
     let findings: Vec<String> = dependencies()

@@ -190,7 +190,7 @@ impl SearchEntries {
 
     /// What a page token is bound to: the caller and the question.
     fn binding(&self, room: &Room<'_>) -> [u8; 32] {
-        let keys = room.counter.keys();
+        let keys = room.broker.keys();
         let number = |moment: Option<Timestamp>| moment.map(|it| it.millis().to_be_bytes());
         let mut question = Fingerprint::default();
         let mut add = |value: Option<&[u8]>| {
@@ -211,14 +211,14 @@ impl SearchEntries {
     /// Where a search goes on, sealed: the id there may be of a line that is not the caller's to see.
     fn token(&self, room: &Room<'_>, before: &EntryId) -> Result<String, Error> {
         let binding = self.binding(room);
-        let keys = room.counter.keys();
+        let keys = room.broker.keys();
         let sealed = keys.seal(&token_place(&binding), before.bytes())?;
         Ok(rules::hex::encode(&sealed))
     }
 
     fn mark(&self, room: &Room<'_>) -> Result<EntryId, Refusal> {
         let binding = self.binding(room);
-        let keys = room.counter.keys();
+        let keys = room.broker.keys();
         rules::hex::decode(&self.page_token)
             .and_then(|sealed| keys.open(&token_place(&binding), &sealed).ok())
             .and_then(|octets| EntryId::from_slice(&octets))
@@ -273,7 +273,7 @@ impl Command for GetEntry {
             Ok(reach) => reach,
             Err(refusal) => return Ok(Verdict::refused(refusal, record)),
         };
-        let keys = room.counter.keys();
+        let keys = room.broker.keys();
         let row = tx.entry(self.entry_id).await?;
         let row = row.filter(|row| reach.takes_in(&YearTags::of(keys, row.year), &row.tags));
         let Some(row) = row else {

@@ -1,4 +1,4 @@
-//! Who asks, and what an answer looks like: the types at the edge of the counter.
+//! Who asks, and what an answer looks like: the types at the edge of the broker.
 //!
 //! Must never hold anything that only a wire format knows.
 

@@ -13,8 +13,8 @@ pub mod successor;
 pub mod withdraw;
 
 use crate::Error;
+use crate::broker::{Broker, Keys};
 use crate::call::Call;
-use crate::counter::{Counter, Keys};
 use crate::retention;
 use crate::serve::Room;
 use papers::frame::{FrameReader, FrameWriter};
@@ -192,7 +192,7 @@ async fn load_of_locked(
     id: ConsentId,
 ) -> Result<Option<Stored>, Error> {
     match tx.lock_consent(id).await? {
-        Some(row) => Ok(Some(open(room.counter.keys(), row)?)),
+        Some(row) => Ok(Some(open(room.broker.keys(), row)?)),
         None => Ok(None),
     }
 }
@@ -219,7 +219,7 @@ pub async fn current(
 /// # Errors
 /// When the database or a seal fails.
 async fn save(room: &Room<'_>, tx: &mut Tx<'_>, stored: &mut Stored) -> Result<(), Error> {
-    let keys = room.counter.keys();
+    let keys = room.broker.keys();
     stored.row.body = seal_body(
         keys,
         stored.row.consent_id,
@@ -245,7 +245,7 @@ async fn append(room: &Room<'_>, tx: &mut Tx<'_>, stored: &Stored) -> Result<(),
         column: "body",
     };
     let body = room
-        .counter
+        .broker
         .keys()
         .seal(&place, stored.statement.as_bytes())?;
     tx.insert_consent_event(&ConsentEvent {
@@ -259,7 +259,7 @@ async fn append(room: &Room<'_>, tx: &mut Tx<'_>, stored: &Stored) -> Result<(),
     Ok(())
 }
 
-impl Counter {
+impl Broker {
     /// The index by which a stop code finds its record.
     #[must_use]
     pub fn stop_tag(&self, code: &StopCode) -> [u8; 32] {

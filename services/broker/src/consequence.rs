@@ -6,8 +6,8 @@
 //! released, and must never end a handover without its line.
 
 use crate::Error;
+use crate::broker::Broker;
 use crate::call::Call;
-use crate::counter::Counter;
 use crate::handover::{self, Loaded, enter};
 use crate::notice;
 use crate::record::Record;
@@ -454,7 +454,7 @@ async fn end_unreadable(
     id: HandoverId,
     (cause, fault): (Cause, &Error),
 ) -> Result<(), Error> {
-    if room.counter.is_first_fault_of(&id.to_string()) {
+    if room.broker.is_first_fault_of(&id.to_string()) {
         tracing::error!(row = %id, %fault, "a handover that a stop concerns cannot be read");
     }
     let Some(state) = cause.end() else {
@@ -496,7 +496,7 @@ impl Command for ReportLate<'_> {
     ) -> Result<Verdict<()>, Error> {
         let record = Record {
             // By it the joint officer finds the lines of the relation.
-            person: Some(room.counter.keys().tag("subject", self.about)),
+            person: Some(room.broker.keys().tag("subject", self.about)),
             finding: Some("STOP_LATE"),
             ..Record::default()
         };
@@ -527,7 +527,7 @@ impl Work for FindWaiting {
     }
 }
 
-impl Counter {
+impl Broker {
     /// One round: a batch for each person and group about whom something waits, so that one with many handovers keeps
     /// none waiting. Also behind a shut door. Gives how many batches were done; 0 when nothing waits. What cannot be done
     /// stays, is named in the process's log once, and keeps none waiting.

@@ -4,7 +4,7 @@
 //! Must never fill in a fact that nobody established: what is not known counts against the exchange.
 
 use crate::Error;
-use crate::counter::InForce;
+use crate::broker::InForce;
 use crate::handover::body::Body;
 use crate::record::Record;
 use crate::serve::Room;
@@ -352,7 +352,7 @@ pub async fn follows_completed(
     if !room.in_force.follows_another((sender, recipient), purpose) {
         return Ok(false);
     }
-    let keys = room.counter.keys();
+    let keys = room.broker.keys();
     let completed = i64::from(State::Completed.number());
     Ok(tx
         .has_completed_handover(

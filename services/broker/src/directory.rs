@@ -4,8 +4,8 @@
 //! that is not higher, nor a policy set that is not the next after the one in force.
 
 use crate::Error;
+use crate::broker::{Broker, InForce};
 use crate::call::{Answer, Call};
-use crate::counter::{Counter, InForce};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
 use papers::directory::{Came, Imported, verify_directory};
@@ -204,8 +204,8 @@ impl Command for PutInForce<'_> {
     }
 }
 
-impl Counter {
-    /// Keeps what the counter was made with as what is in force, in a database that has nothing yet.
+impl Broker {
+    /// Keeps what the broker was made with as what is in force, in a database that has nothing yet.
     ///
     /// # Errors
     /// A fault of ours.

@@ -87,8 +87,8 @@ fn place_of(told: &Told, now: Timestamp) -> Moment {
 /// # Errors
 /// When the database or a seal fails.
 pub async fn write(room: &Room<'_>, tx: &mut Tx<'_>, told: &Told) -> Result<(), Error> {
-    let counter = room.counter;
-    let id = EntryId::draw(&place_of(told, counter.now()), counter.random());
+    let broker = room.broker;
+    let id = EntryId::draw(&place_of(told, broker.now()), broker.random());
     let stored = Stored {
         exchange: rules::hex::encode(&told.exchange),
         introduction: told
@@ -105,7 +105,7 @@ pub async fn write(room: &Room<'_>, tx: &mut Tx<'_>, told: &Told) -> Result<(), 
         code: told.code.clone(),
     };
     let plain = serde_json::to_vec(&stored).map_err(|_| Error::Malformed("a feed line"))?;
-    let row = rowkey::seal(counter, TABLE, id.bytes(), &plain, room.call.now)?;
+    let row = rowkey::seal(broker, TABLE, id.bytes(), &plain, room.call.now)?;
     tx.insert_feed_line(&FeedRow {
         line_id: id,
         wrapped_key: row.wrapped_key,
@@ -121,7 +121,7 @@ fn open(room: &Room<'_>, row: FeedRow) -> Result<FeedLine, Error> {
         wrapped_key: row.wrapped_key,
         sealed: row.sealed,
     };
-    let plain = rowkey::open(room.counter, TABLE, row.line_id.bytes(), &sealed)?;
+    let plain = rowkey::open(room.broker, TABLE, row.line_id.bytes(), &sealed)?;
     let stored: Stored = serde_json::from_slice(&plain).map_err(|_| wrong())?;
     let octets = |text: &str| rules::hex::decode(text).ok_or_else(wrong);
     let introduction = match stored.introduction.as_str() {

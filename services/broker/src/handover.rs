@@ -18,8 +18,8 @@ pub mod view;
 
 use crate::Error;
 
+use crate::broker::Broker;
 use crate::consequence::{self, Ended};
-use crate::counter::Counter;
 use crate::decision::{self, Facts};
 use crate::feed;
 use crate::inbox::{self, InboxItem};
@@ -196,7 +196,7 @@ impl Loaded {
             purpose: Some(self.body.purpose.clone()),
             basis: Some((self.body.basis.to_string(), self.body.article.clone())),
             processing_activity: Some(self.body.processing_activity.clone()),
-            person: Some(room.counter.keys().tag("subject", &self.row.subject_index)),
+            person: Some(room.broker.keys().tag("subject", &self.row.subject_index)),
             consent: self
                 .consent
                 .as_ref()
@@ -275,13 +275,13 @@ impl Loaded {
     ///
     /// # Errors
     /// When it was destroyed, or its day key was.
-    pub fn data_key(&self, counter: &Counter) -> Result<DataKey, Error> {
+    pub fn data_key(&self, broker: &Broker) -> Result<DataKey, Error> {
         let wrapped = self
             .row
             .wrapped_key
             .as_ref()
             .ok_or(Error::Malformed("an ended handover"))?;
-        let days = counter.keys().days();
+        let days = broker.keys().days();
         days.unwrap(&self.key_place(), wrapped)
             .map_err(|_| Error::Vault("unwrapping a data key"))
     }
@@ -290,9 +290,9 @@ impl Loaded {
     ///
     /// # Errors
     /// When the day has no key.
-    pub fn rewrap(&mut self, counter: &Counter, day: u32) -> Result<(), Error> {
-        let key = self.data_key(counter)?;
-        self.row.wrapped_key = Some(wrap(counter, self.row.handover_id, day, &key)?);
+    pub fn rewrap(&mut self, broker: &Broker, day: u32) -> Result<(), Error> {
+        let key = self.data_key(broker)?;
+        self.row.wrapped_key = Some(wrap(broker, self.row.handover_id, day, &key)?);
         self.row.day = i64::from(day);
         Ok(())
     }
@@ -302,13 +302,13 @@ impl Loaded {
 ///
 /// # Errors
 /// When the day has no key.
-pub fn wrap(counter: &Counter, id: HandoverId, day: u32, key: &DataKey) -> Result<Vec<u8>, Error> {
+pub fn wrap(broker: &Broker, id: HandoverId, day: u32, key: &DataKey) -> Result<Vec<u8>, Error> {
     let place = Place {
         table: "handover",
         row: id.bytes(),
         column: "wrapped_key",
     };
-    let days = counter.keys().days();
+    let days = broker.keys().days();
     let day_key = days
         .current(day)
         .ok_or(Error::Vault("finding the day's key"))?;
@@ -388,7 +388,7 @@ pub(crate) async fn load_as_it_lies(
     let Some((subject, row)) = tx.lock_handover(id).await? else {
         return Ok(None);
     };
-    let body = Body::open(room.counter.keys(), &row)?;
+    let body = Body::open(room.broker.keys(), &row)?;
     Ok(Some(Loaded {
         row,
         body,
@@ -545,7 +545,7 @@ pub async fn save(room: &Room<'_>, tx: &mut Tx<'_>, loaded: &mut Loaded) -> Resu
     }
     loaded.row.body = loaded
         .body
-        .seal(room.counter.keys(), &loaded.row.handover_id)?;
+        .seal(room.broker.keys(), &loaded.row.handover_id)?;
     tx.update_handover(&loaded.row).await?;
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! Must never tell a party anything about a handover that is not its own, nor how busy others are.
 
 use crate::Error;
+use crate::broker::{Broker, Keys};
 use crate::call::{Answer, Call};
-use crate::counter::{Counter, Keys};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict, looks_up};
 use rules::clock::Timestamp;
@@ -76,7 +76,7 @@ pub async fn deliver(
     to: &Party,
     item: &InboxItem,
 ) -> Result<(), Error> {
-    let keys = room.counter.keys();
+    let keys = room.broker.keys();
     let party = keys.party_tag(to);
     let position = tx.next_inbox_position(party).await?;
     let stored = Stored {
@@ -211,7 +211,7 @@ impl Command for ListInbox {
 
 /// Remembers that the reader has what came before the cursor that it shows.
 async fn confirm(room: &Room<'_>, tx: &mut Tx<'_>, cursor: &str) -> Result<(), Error> {
-    let keys = room.counter.keys();
+    let keys = room.broker.keys();
     let party = keys.party_tag(&room.call.caller.party);
     match Cursor::read(cursor, keys, party) {
         Ok(from) if from != Cursor::START => Ok(tx.confirm_inbox(party, from.0).await?),
@@ -226,7 +226,7 @@ async fn read_page(
     cursor: &str,
     page_rows: u32,
 ) -> Result<Result<InboxPage, Refusal>, Error> {
-    let keys = room.counter.keys();
+    let keys = room.broker.keys();
     let party = keys.party_tag(&room.call.caller.party);
     let from = match Cursor::read(cursor, keys, party) {
         Ok(cursor) => cursor,
@@ -293,7 +293,7 @@ impl Command for WatchInbox {
     }
 }
 
-impl Counter {
+impl Broker {
     /// Whether a party has an item behind a cursor; reads only, writes no entry. A watch asks this
     /// before it delivers.
     ///

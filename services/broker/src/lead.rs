@@ -4,7 +4,7 @@
 //! a broker gains from the lead is that the others need not look.
 
 use crate::Error;
-use crate::counter::Counter;
+use crate::broker::Broker;
 use rules::clock::Timestamp;
 use std::time::{Duration, Instant};
 use store::lease::LeaseRow;
@@ -82,7 +82,7 @@ impl Work for Lead {
     }
 }
 
-impl Counter {
+impl Broker {
     /// A number for this process.
     #[must_use]
     pub fn candidate(&self) -> Candidate {

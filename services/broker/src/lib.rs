@@ -1,13 +1,13 @@
 //! The broker (makelaar): the use cases, one command per kind of request, and the only order of work.
 //!
-//! gRPC, pages and command line come to the same desk and get the same treatment. Must never see
+//! gRPC, pages and command line come to the same commands and get the same treatment. Must never see
 //! a wire type, a web framework or a socket, and must never answer before the log line is committed.
 
 pub mod audit;
+mod broker;
 pub mod call;
 pub mod consent;
 pub mod consequence;
-pub mod counter;
 pub mod decision;
 pub mod directory;
 pub mod error;
@@ -32,6 +32,8 @@ pub mod serve;
 mod tests;
 pub mod timers;
 
+pub use broker::{
+    Boxed, Broker, ConversionRequest, Converted, InForce, KeyHolders, Keys, Limits, Settings,
+};
 pub use call::{Answer, Call, Caller};
-pub use counter::{Counter, Keys, Limits, Settings};
 pub use error::Error;

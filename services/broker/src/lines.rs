@@ -4,8 +4,8 @@
 //! Must never count or refuse what stops, ends or answers something.
 
 use crate::Error;
+use crate::broker::Keys;
 use crate::call::Call;
-use crate::counter::Keys;
 use crate::feed;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
@@ -78,7 +78,7 @@ pub(crate) async fn count(
         Side::Sender => &mut lines.by_sender,
         Side::Recipient => &mut lines.by_recipient,
     };
-    if *written < i64::from(room.counter.limits().lines_per_day) {
+    if *written < i64::from(room.broker.limits().lines_per_day) {
         *written = written.saturating_add(1);
         tx.update_lines(index, lines).await?;
         return Ok(Ok(()));
@@ -86,7 +86,7 @@ pub(crate) async fn count(
     let folded = lines.folded.saturating_add(1);
     if lines.folded == 0 {
         feed::write(room, tx, &about.told(String::new())).await?;
-        let sealed = seal(room.counter.keys(), index, about)?;
+        let sealed = seal(room.broker.keys(), index, about)?;
         tx.fold_lines(index, folded, Some(&sealed)).await?;
     }
     lines.folded = folded;
@@ -137,7 +137,7 @@ async fn tell_folded(
 ) -> Result<Option<(Party, Party, Purpose)>, Error> {
     let sealed = tx.lock_folded_line(index).await?;
     tx.fold_lines(index, 0, None).await?;
-    let opened = sealed.map(|sealed| open(room.counter.keys(), index, &sealed));
+    let opened = sealed.map(|sealed| open(room.broker.keys(), index, &sealed));
     let (exchange, sender, recipient, purpose) = match opened {
         Some(Ok(opened)) => opened,
         Some(Err(fault)) => {
@@ -201,7 +201,7 @@ impl Command for TellFolded {
             record.recipient = Some(recipient);
             record.purpose = Some(purpose);
         }
-        record.person = Some(room.counter.keys().tag("subject", &self.index));
+        record.person = Some(room.broker.keys().tag("subject", &self.index));
         Ok(Verdict::permitted((), record))
     }
 }

@@ -4,10 +4,10 @@
 //! anybody but the vakbond for which it was made, and once.
 
 use crate::Error;
+use crate::broker::{Broker, ConversionRequest, Converted};
 use crate::call::{Answer, Call};
 use crate::consent::need_portal;
 use crate::consent::withdraw::{count_wrong, exhausted, source_tag};
-use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::rowkey::{self, SealedRow};
 use crate::serve::{Command, Room, Verdict};
@@ -67,7 +67,7 @@ fn check_order(call: &Call, order: &Order, kind: OrderKind) -> Result<(), Refusa
     }
 }
 
-impl Counter {
+impl Broker {
     /// Converts the number of the person who logs in. Nothing of it is kept but the line.
     ///
     /// # Errors
@@ -184,8 +184,8 @@ impl Command for Linking<'_> {
         let now = room.call.now;
         let expires_at = now.plus_millis(LINK_CODE_MILLIS);
         let code = &self.request.code_sha256;
-        let row = rowkey::seal(room.counter, TABLE, code, &frame(converted)?, now)?;
-        let party = room.counter.keys().party_tag(&self.request.recipient);
+        let row = rowkey::seal(room.broker, TABLE, code, &frame(converted)?, now)?;
+        let party = room.broker.keys().party_tag(&self.request.recipient);
         let row = LinkRow {
             wrapped_key: row.wrapped_key,
             sealed: row.sealed,
@@ -256,7 +256,7 @@ impl Command for RedeemLink {
             return Ok(Verdict::refused(refusal, record));
         }
         let code = vault::digest::sha256(self.code.canonical().as_bytes());
-        let party = room.counter.keys().party_tag(&room.call.caller.party);
+        let party = room.broker.keys().party_tag(&room.call.caller.party);
         // Unknown, expired, used and another's are one answer. A repeat is none of these: its first answer may
         // have been lost, and is given again.
         let taken = tx.take_link_code(&code, party, room.call.now, self.request_id);
@@ -268,7 +268,7 @@ impl Command for RedeemLink {
             wrapped_key: row.wrapped_key,
             sealed: row.sealed,
         };
-        let octets = rowkey::open(room.counter, TABLE, &code, &row)?;
+        let octets = rowkey::open(room.broker, TABLE, &code, &row)?;
         Ok(Verdict::permitted(unframe(&octets)?, record))
     }
 }

@@ -4,8 +4,8 @@
 //! Must never change anything but the log.
 
 use crate::Error;
+use crate::broker::Broker;
 use crate::call::{Answer, Call, Caller};
-use crate::counter::Counter;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
 use papers::promise::Promise;
@@ -54,7 +54,7 @@ impl Command for Note {
     }
 }
 
-impl Counter {
+impl Broker {
     /// Logs a call that only looks at what every peer may see (`GetDirectory`, `GetStatus`).
     ///
     /// # Errors

@@ -105,7 +105,7 @@ const fn party(loaded: &Loaded, side: Side) -> &Party {
 
 /// Which side must answer a notice.
 fn addressee(room: &Room<'_>, loaded: &Loaded, row: &NoticeRow) -> Side {
-    if row.recipient == room.counter.keys().party_tag(&loaded.body.sender) {
+    if row.recipient == room.broker.keys().party_tag(&loaded.body.sender) {
         Side::Sender
     } else {
         Side::Recipient
@@ -127,7 +127,7 @@ async fn those(
     loaded: &Loaded,
     (to, kind): (Side, NoticeKind),
 ) -> Result<Vec<NoticeRow>, Error> {
-    let tag = room.counter.keys().party_tag(party(loaded, to));
+    let tag = room.broker.keys().party_tag(party(loaded, to));
     let kind = i64::from(kind.number());
     let mut notices = tx.notices_of_handover(loaded.row.handover_id).await?;
     notices.retain(|notice| notice.kind == kind && notice.recipient == tag);
@@ -163,11 +163,11 @@ pub async fn start(
         return Ok(open.notice_id);
     }
     let now = room.call.now;
-    let id = NoticeId::draw(room.counter.clock(), room.counter.random());
+    let id = NoticeId::draw(room.broker.clock(), room.broker.random());
     let row = NoticeRow {
         notice_id: id,
         handover_id: loaded.row.handover_id,
-        recipient: room.counter.keys().party_tag(party(loaded, to)),
+        recipient: room.broker.keys().party_tag(party(loaded, to)),
         kind: i64::from(kind.number()),
         state: i64::from(NoticeState::Sent.number()),
         sent_at: now,
@@ -256,7 +256,7 @@ fn seal_answer(room: &Room<'_>, id: NoticeId, request: &AnswerNotice) -> Result<
     writer.put(request.ground().as_bytes())?;
     writer.put(request.answer.bytes())?;
     writer.put(request.answer.signature().bytes())?;
-    room.counter.keys().seal(&body_place(&id), &writer.finish())
+    room.broker.keys().seal(&body_place(&id), &writer.finish())
 }
 
 fn open_answer(
@@ -268,7 +268,7 @@ fn open_answer(
     }
     let wrong = || Error::Malformed("a notice's answer");
     let octets = room
-        .counter
+        .broker
         .keys()
         .open(&body_place(&row.notice_id), &row.body)?;
     let mut reader = FrameReader::new(&octets);
@@ -298,7 +298,7 @@ async fn load_as_addressee<T>(
     let loaded = load(room, tx, row.handover_id)
         .await?
         .ok_or(Error::Malformed("a notice without its handover"))?;
-    if row.recipient == room.counter.keys().party_tag(&room.call.caller.party) {
+    if row.recipient == room.broker.keys().party_tag(&room.call.caller.party) {
         Ok(Ok((row, loaded)))
     } else {
         Ok(Err(hidden()))

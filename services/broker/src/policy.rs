@@ -3,8 +3,8 @@
 //! Must never look at a person: it is the same answer for every caller.
 
 use crate::Error;
+use crate::broker::Broker;
 use crate::call::{Answer, Call};
-use crate::counter::Counter;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict, looks_up};
 use rules::policy::{Explanation, Question, explain};
@@ -52,7 +52,7 @@ impl Command for ExplainDecision {
     }
 }
 
-impl Counter {
+impl Broker {
     /// Explains one question.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ fn owner(room: &Room<'_>) -> Result<Tag, Refusal> {
     crate::consent::need_portal(room.call)?;
     let oin = &room.call.caller.party.oin;
     Ok(room
-        .counter
+        .broker
         .keys()
         .tag("portal-copies", oin.as_str().as_bytes()))
 }

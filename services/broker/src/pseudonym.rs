@@ -4,8 +4,8 @@
 //! for each person.
 
 use crate::Error;
+use crate::broker::{Broker, ConversionRequest, Converted};
 use crate::call::{Answer, Call};
-use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
 use papers::paper::{ContextRequest, ContextWalk, Signed, SignedPaper};
@@ -93,7 +93,7 @@ fn record_of(answers: &[Outcome<Converted>]) -> Record {
     record
 }
 
-impl Counter {
+impl Broker {
     /// Enrols a batch: one answer for each item, in order, each with its own reason.
     ///
     /// # Errors

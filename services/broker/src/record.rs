@@ -4,8 +4,8 @@
 //! tells, and must never let an organisation's tag find a line of which its desks were not told.
 
 use crate::Error;
+use crate::broker::Keys;
 use crate::call::Caller;
-use crate::counter::Keys;
 use crate::serve::Room;
 use rules::audit::{Audience, CLOSED_SHA256, Entry, Subject, year_of};
 use rules::clock::Timestamp;
@@ -69,15 +69,15 @@ impl Room<'_> {
         action: &'static str,
         record: &Record,
     ) -> Result<Written, Error> {
-        let counter = self.counter;
-        let id = EntryId::draw(counter.clock(), counter.random());
+        let broker = self.broker;
+        let id = EntryId::draw(broker.clock(), broker.random());
         let [nonce, closed_nonce] = [(); 2].map(|()| {
             let mut nonce = [0; 16];
-            counter.random().fill(&mut nonce);
+            broker.random().fill(&mut nonce);
             nonce
         });
         let caller = &self.call.caller;
-        let end = counter.now();
+        let end = broker.now();
         let entry = Entry {
             id,
             nonce,
@@ -88,7 +88,7 @@ impl Room<'_> {
             end,
             caller: (caller.party.clone(), caller.desk.to_string()),
             written_by: (
-                counter.operator().party.oin.to_string(),
+                broker.operator().party.oin.to_string(),
                 env!("CARGO_PKG_VERSION"),
             ),
             directory_version: self.in_force.directory_version(),
@@ -98,7 +98,7 @@ impl Room<'_> {
         let closed = entry.closed_part().map_err(too_long)?;
         let open = entry.open_part(&vault::digest::sha256(&closed));
         let open = open.map_err(too_long)?;
-        let keys = counter.keys();
+        let keys = broker.keys();
         // A search goes back by ids, so the id says whose year's key makes the tags.
         let year = year_of(id.drawn_at());
         let row = EntryRow {

@@ -5,8 +5,8 @@
 //! itself. Must never tell anybody but the operator who is missing.
 
 use crate::Error;
+use crate::broker::{Broker, Keys};
 use crate::call::{Answer, Call, can_stop};
-use crate::counter::{Counter, Keys};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict, looks_up};
 use papers::signed::Signed;
@@ -137,7 +137,7 @@ impl Command for ConfirmResent {
             return Ok(Verdict::permitted(false, record));
         }
         let now = room.call.now;
-        let own = room.counter.keys().caller_tag(&room.call.caller);
+        let own = room.broker.keys().caller_tag(&room.call.caller);
         tx.insert_resent(shut.restored_at, own, now).await?;
         if tx.is_shut().await?.is_none() {
             // Somebody opened it without this desk.
@@ -193,7 +193,7 @@ impl Command for AcceptUnreadable {
                 record,
             ));
         }
-        let tag = room.counter.keys().organisation_tag(&self.organisation);
+        let tag = room.broker.keys().organisation_tag(&self.organisation);
         if !tx.delete_unreadable(tag).await? {
             let text = "has sent nothing that waits for a decision";
             let refusal = Refusal::about(Reason::InvalidRequest, "organisation", text);
@@ -222,9 +222,7 @@ impl Command for AcceptUnreadable {
 async fn shut_to_caller(room: &Room<'_>, tx: &mut Tx<'_>) -> Result<Option<Shut>, Error> {
     let caller = &room.call.caller;
     if can_stop(caller.kind) {
-        Ok(tx
-            .is_shut_to(room.counter.keys().caller_tag(caller))
-            .await?)
+        Ok(tx.is_shut_to(room.broker.keys().caller_tag(caller)).await?)
     } else {
         Ok(tx.is_shut().await?)
     }
@@ -261,7 +259,7 @@ pub(crate) async fn refuse_unreadable<T>(
     record.finding = Some("STOP_UNREADABLE");
     if can_stop(caller.kind) && shut_to_caller(room, tx).await?.is_some() {
         let unreadable = Unreadable {
-            organisation: room.counter.keys().organisation_tag(&caller.party.oin),
+            organisation: room.broker.keys().organisation_tag(&caller.party.oin),
             keeps_shut: caller.kind == PeerKind::Portal,
         };
         tx.insert_unreadable(unreadable, room.call.now).await?;
@@ -347,7 +345,7 @@ async fn missing(
     own: Option<Tag>,
 ) -> Result<Vec<(Oin, DeskName)>, Error> {
     let resent = tx.resent(shut.restored_at).await?;
-    let keys: &Keys = room.counter.keys();
+    let keys: &Keys = room.broker.keys();
     let mut desks = who_can_stop(&room.in_force.directory);
     desks.retain(|(oin, desk)| {
         let tag = keys.desk_tag(oin, desk);
@@ -358,7 +356,7 @@ async fn missing(
 
 /// Of which organisations something cannot be read; those that the directory no longer has cannot call either.
 async fn unreadable(room: &Room<'_>, tx: &mut Tx<'_>) -> Result<Vec<Oin>, Error> {
-    let keys: &Keys = room.counter.keys();
+    let keys: &Keys = room.broker.keys();
     let named: HashMap<_, _> = room
         .in_force
         .directory
@@ -419,7 +417,7 @@ pub struct Confirmed {
     pub missing: Vec<[u8; 32]>,
 }
 
-impl Counter {
+impl Broker {
     /// A desk has sent everything again; with the directory that it kept, if it kept one.
     ///
     /// # Errors

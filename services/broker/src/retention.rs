@@ -5,8 +5,8 @@
 //! entry that says how much, and must never erase an objection.
 
 use crate::Error;
+use crate::broker::Broker;
 use crate::call::Call;
-use crate::counter::Counter;
 use crate::handover::body::Body;
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
@@ -99,12 +99,12 @@ pub(crate) fn first_look(room: &Room<'_>) -> Timestamp {
 /// Until when an ended handover is kept: as long as its recipient may keep what it received, so that a withdrawal
 /// still reaches it. One that cannot be read is kept for the longest term, and goes then as any other.
 fn handover_until(room: &Room<'_>, row: &HandoverRow) -> Timestamp {
-    let entry = Body::open(room.counter.keys(), row).map(|body| {
+    let entry = Body::open(room.broker.keys(), row).map(|body| {
         let entry = room.in_force.entry(&body).ok();
         entry.map(|entry| days(entry.retention_days))
     });
     let term = entry.unwrap_or_else(|fault| {
-        if room.counter.is_first_fault_of(&row.handover_id.to_string()) {
+        if room.broker.is_first_fault_of(&row.handover_id.to_string()) {
             tracing::error!(row = %row.handover_id, fault = %fault, "a handover cannot be read; it is kept for the longest term");
         }
         None
@@ -252,7 +252,7 @@ impl Command for EraseExpired {
 /// Looks for a batch of one kind.
 struct FindExpired<'a> {
     kind: Kind,
-    counter: &'a Counter,
+    broker: &'a Broker,
     now: Timestamp,
 }
 
@@ -279,7 +279,7 @@ impl Work for FindExpired<'_> {
                 Due::Consents(due)
             }
             Kind::Subjects => {
-                let in_force = self.counter.in_force();
+                let in_force = self.broker.in_force();
                 let term = longest(in_force.policy.register(), of_log);
                 let until = now.plus_millis(-term);
                 let after = until.plus_millis(-SUBJECT_WINDOW_DAYS.saturating_mul(DAY_MILLIS));
@@ -305,13 +305,13 @@ impl FindExpired<'_> {
     /// Of a purpose what is older than the longest term of its entries; then, whatever it is about, what is
     /// older than the longest of all.
     async fn entries(&self, tx: &mut Tx<'_>) -> Result<Vec<EntryId>, Error> {
-        let in_force = self.counter.in_force();
+        let in_force = self.broker.in_force();
         let register = in_force.policy.register();
         for (purpose, term) in terms_of_purposes(register) {
             let before = self.now.plus_millis(-term);
             let last = year_of(before);
             for year in (last.saturating_sub(YEARS - 1))..=last {
-                let keys = self.counter.keys();
+                let keys = self.broker.keys();
                 let tag = keys.entry_tag(year, "purpose", purpose.as_str().as_bytes());
                 let due = tx.erasable_entries(Some(tag), before, ROWS_MAX).await?;
                 if !due.is_empty() {
@@ -335,7 +335,7 @@ fn terms_of_purposes(register: &Register) -> Vec<(Purpose, i64)> {
         .collect()
 }
 
-impl Counter {
+impl Broker {
     /// Erases what has been kept long enough, one batch of each kind, each with its entry; none while the door is
     /// shut after a restoration. To be called again soon while there is more.
     ///
@@ -372,7 +372,7 @@ impl Counter {
     async fn sweep_kind(&self, call: &Call, kind: Kind) -> Result<(u64, u64), Error> {
         let find = FindExpired {
             kind,
-            counter: self,
+            broker: self,
             now: call.now,
         };
         let due = self.database().read(&find).await?;

@@ -3,7 +3,7 @@
 //! Must never seal two rows under one data key, nor keep one in clear.
 
 use crate::Error;
-use crate::counter::Counter;
+use crate::broker::Broker;
 use crate::handover::day_of;
 use rules::clock::Timestamp;
 use vault::rest::{DataKey, Place};
@@ -28,14 +28,14 @@ fn place<'a>(table: &'static str, row: &'a [u8], column: &'static str) -> Place<
 /// # Errors
 /// When there is no day key at all or the cipher fails.
 pub fn seal(
-    counter: &Counter,
+    broker: &Broker,
     table: &'static str,
     row: &[u8],
     plain: &[u8],
     now: Timestamp,
 ) -> Result<SealedRow, Error> {
     let key = DataKey::generate();
-    let days = counter.keys().days();
+    let days = broker.keys().days();
     let day = days
         .nearest(day_of(now))
         .ok_or(Error::Vault("finding a day key"))?;
@@ -54,12 +54,12 @@ pub fn seal(
 /// # Errors
 /// When it was sealed elsewhere, was changed since, or its day's key is gone.
 pub fn open(
-    counter: &Counter,
+    broker: &Broker,
     table: &'static str,
     row: &[u8],
     sealed: &SealedRow,
 ) -> Result<Vec<u8>, Error> {
-    let days = counter.keys().days();
+    let days = broker.keys().days();
     let key = days
         .unwrap(&place(table, row, "wrapped_key"), &sealed.wrapped_key)
         .map_err(|_| Error::Vault("unwrapping a data key"))?;

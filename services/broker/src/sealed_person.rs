@@ -4,7 +4,7 @@
 //! Must never open for another desk than the one that it was given to, and must never tell that desk anything.
 
 use crate::Error;
-use crate::counter::Keys;
+use crate::broker::Keys;
 use crate::handover::person::Subject;
 use crate::serve::Room;
 use rules::clock::Timestamp;
@@ -52,7 +52,7 @@ pub(crate) async fn seal(
     tx: &mut Tx<'_>,
     index: &[u8; INDEX_BYTES],
 ) -> Result<Vec<u8>, Error> {
-    let keys = room.counter.keys();
+    let keys = room.broker.keys();
     let (relation, sealed_handle) = tx.subject_handle(index).await?;
     let handle = keys.open(&handle_place(index), &sealed_handle)?;
     let millis = room.call.now.millis().to_be_bytes();
@@ -62,7 +62,7 @@ pub(crate) async fn seal(
 
 /// The person; none when it was not sealed here for this desk.
 pub(crate) fn open(room: &Room<'_>, sealed: &[u8; SEALED_PERSON_BYTES]) -> Option<Person> {
-    let keys: &Keys = room.counter.keys();
+    let keys: &Keys = room.broker.keys();
     let desk = keys.caller_tag(&room.call.caller);
     let plain = keys.open(&place(&desk), sealed).ok()?;
     let (index, rest) = plain.split_first_chunk::<INDEX_BYTES>()?;

@@ -7,8 +7,8 @@ mod kept_out;
 pub(crate) mod look;
 
 use crate::Error;
+use crate::broker::{Broker, InForce};
 use crate::call::{Answer, Call};
-use crate::counter::{Counter, InForce};
 use crate::record::Record;
 use rules::audit::Audience;
 use rules::id::{EntryId, HandoverId, NoticeId, PeerKind, RequestId, Tag};
@@ -248,8 +248,8 @@ pub trait Command: Send + Sync + Sized {
 /// What a command may use: the call, what is in force, the keys, and chance.
 #[derive(Debug)]
 pub struct Room<'a> {
-    /// The counter.
-    pub counter: &'a Counter,
+    /// The broker.
+    pub broker: &'a Broker,
     /// The call.
     pub call: &'a Call,
     /// The directory and the policy set under which all is decided.
@@ -337,7 +337,7 @@ impl<C: Command> Work for Serving<'_, C> {
             });
         };
         let body_sha256 = fingerprint.sha256();
-        let caller = self.room.counter.keys().caller_tag(&self.room.call.caller);
+        let caller = self.room.broker.keys().caller_tag(&self.room.call.caller);
         let found = tx.in_force_and_outcome((Some(self.asking()), caller), request_id);
         let (in_force, stored) = found.await?.unzip();
         self.check_in_force(in_force)?;
@@ -454,7 +454,7 @@ impl Room<'_> {
     #[must_use]
     pub fn with<'b>(&'b self, call: &'b Call) -> Room<'b> {
         Room {
-            counter: self.counter,
+            broker: self.broker,
             call,
             in_force: Arc::clone(&self.in_force),
             told: self.told,
@@ -468,7 +468,7 @@ impl Room<'_> {
         if stops && caller.kind == PeerKind::Portal {
             Queue::Stop
         } else {
-            self.counter.keys().queue(caller)
+            self.broker.keys().queue(caller)
         }
     }
 
@@ -488,7 +488,7 @@ impl Room<'_> {
             row: request_id.bytes(),
             column: "outcome",
         };
-        let outcome = self.counter.keys().seal(&place, &plain)?;
+        let outcome = self.broker.keys().seal(&place, &plain)?;
         Ok(StoredOutcome {
             body_sha256: fingerprint.sha256(),
             outcome,
@@ -505,12 +505,12 @@ impl Room<'_> {
             row: request_id.bytes(),
             column: "outcome",
         };
-        let plain = self.counter.keys().open(&place, sealed)?;
+        let plain = self.broker.keys().open(&place, sealed)?;
         serde_json::from_slice(&plain).map_err(|_| Error::Malformed("a stored outcome"))
     }
 }
 
-impl Counter {
+impl Broker {
     /// Serves one command: one transaction, one entry, then the promise. A look-up has one to read and one for its
     /// entry.
     ///
@@ -549,7 +549,7 @@ impl Counter {
     ) -> Result<Answer<C::Reply>, Error> {
         let told = Mutex::default();
         let room = Room {
-            counter: self,
+            broker: self,
             call,
             in_force: self.in_force(),
             told: &told,

@@ -1,4 +1,4 @@
-//! A broker's counter with a clock that is set by hand, on a real database and the real policies.
+//! A broker's broker with a clock that is set by hand, on a real database and the real policies.
 //!
 //! Its key holders are away. Must never test what needs one: that is for the whole system.
 
@@ -7,10 +7,10 @@ mod told;
 
 use crate::Error;
 use crate::audit::SearchEntries;
-use crate::call::{Call, Caller};
-use crate::counter::{
-    Boxed, ConversionRequest, Converted, Counter, InForce, KeyHolders, Keys, Settings,
+use crate::broker::{
+    Boxed, Broker, ConversionRequest, Converted, InForce, KeyHolders, Keys, Settings,
 };
+use crate::call::{Call, Caller};
 use papers::directory::verify_directory;
 use papers::paper::{self, ContextRequest, ContextWalk};
 use papers::signed::{Controller, ControllerSignature, PolicyFiles, Signed};
@@ -147,7 +147,7 @@ fn signed<T>(content: T, paper: Paper, bytes: &[u8]) -> Signed<T> {
 }
 
 struct Office {
-    counter: Counter,
+    broker: Broker,
     clock: Arc<HandClock>,
     _folder: tempfile::TempDir,
 }
@@ -183,7 +183,7 @@ impl Office {
         let context_label: Context = format!("ctx/{OPERATOR}/main/1").parse().unwrap();
         let mut scalar = [0; 32];
         scalar[0] = 5;
-        let counter = Counter::new(
+        let broker = Broker::new(
             Settings {
                 database,
                 keys: Keys {
@@ -204,10 +204,10 @@ impl Office {
             },
             InForce::new(parsed, &directory_file, bundle).unwrap(),
         );
-        let started = counter.first_start(&directory_file, &policy).await.unwrap();
+        let started = broker.first_start(&directory_file, &policy).await.unwrap();
         assert!(matches!(started, Outcome::Permitted(_)), "{started:?}");
         Self {
-            counter,
+            broker,
             clock,
             _folder: folder,
         }
@@ -220,15 +220,15 @@ impl Office {
     fn call_of(&self, caller: Caller) -> Call {
         Call {
             caller,
-            trace: Trace::draw(self.counter.random()),
-            now: self.counter.now(),
+            trace: Trace::draw(self.broker.random()),
+            now: self.broker.now(),
         }
     }
 
     /// One call of the officer's that leaves a line, a second after the one before.
     async fn look(&self) -> EntryId {
         self.clock.0.fetch_add(1_000, Ordering::SeqCst);
-        let noted = self.counter.note(&self.call(), "GetStatus").await.unwrap();
+        let noted = self.broker.note(&self.call(), "GetStatus").await.unwrap();
         noted.promise.entry
     }
 
@@ -241,7 +241,7 @@ impl Office {
             page_token: token.to_owned(),
             ..SearchEntries::default()
         };
-        let answer = self.counter.serve(&self.call(), &search).await.unwrap();
+        let answer = self.broker.serve(&self.call(), &search).await.unwrap();
         match answer.outcome {
             Outcome::Permitted(page) => {
                 let rows = page.entries.iter().map(|entry| entry.row.entry_id);

@@ -4,9 +4,9 @@
 //! has passed refuses even when nothing here ever ran.
 
 use crate::Error;
+use crate::broker::Broker;
 use crate::call::Call;
 use crate::consent::question::LapseQuestion;
-use crate::counter::Counter;
 use crate::handover::{Attempt, day_of, enter, judge, load};
 use crate::lines::{self, TellFolded};
 use crate::notice::MarkOverdue;
@@ -159,7 +159,7 @@ impl Command for Rewrap {
         if !loaded.is_open() {
             return Ok(Verdict::refused(Reason::StateForbidsEvent, record));
         }
-        loaded.rewrap(room.counter, day_of(room.call.now))?;
+        loaded.rewrap(room.broker, day_of(room.call.now))?;
         tx.update_handover(&loaded.row).await?;
         Ok(Verdict::permitted((), record))
     }
@@ -292,7 +292,7 @@ impl Work for Forget {
     }
 }
 
-impl Counter {
+impl Broker {
     /// A call of the broker's own, now.
     #[must_use]
     pub fn own_call(&self) -> Call {

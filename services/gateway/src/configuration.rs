@@ -448,7 +448,7 @@ fn read_limits(fields: &mut Fields<'_>) -> Limits {
     }
 }
 
-/// Quotas that are not in the file are the counter's own.
+/// Quotas that are not in the file are the broker's own.
 fn read_quotas(fields: &mut Fields<'_>) -> QuotaLimits {
     let usual = QuotaLimits::default();
     let mut quota = |field, limit| fields.optional_count(field).unwrap_or(limit);

@@ -1,6 +1,6 @@
-//! The gRPC services: messages in, commands to the counter, answers out.
+//! The gRPC services: messages in, commands to the broker, answers out.
 //!
-//! Must never decide anything: what cannot be read is refused here, everything else at the counter.
+//! Must never decide anything: what cannot be read is refused here, everything else at the broker.
 
 pub mod audit;
 pub mod call;

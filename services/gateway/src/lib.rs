@@ -1,7 +1,7 @@
 //! The gateway (poort): where strangers enter. Door, configuration, gRPC services, roles and command
 //! line of the one binary `sluis`.
 //!
-//! Must never decide: it reads what comes in, asks the counter, and says what the counter said.
+//! Must never decide: it reads what comes in, asks the broker, and says what the broker said.
 
 #![deny(
     clippy::print_stdout,

@@ -11,7 +11,7 @@ use tracing_subscriber::{Layer as _, filter};
 /// Crates of ours, which may log at the configured level; of others only warnings are written, because
 /// their words are not ours to vouch for.
 const OWN_CRATES: &[&str] = &[
-    "gateway", "counter", "store", "vault", "client", "rules", "sluis",
+    "gateway", "broker", "holder", "portal", "papers", "store", "vault", "client", "rules", "sluis",
 ];
 
 /// Begins to log to standard error.

@@ -48,9 +48,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error("the role does not start")]
     Store(#[from] store::Error),
-    /// The counter failed.
+    /// The broker failed.
     #[error("what is stored cannot be used")]
-    Counter(#[from] ::broker::Error),
+    Broker(#[from] ::broker::Error),
     /// Several things are wrong.
     #[error("{} things are wrong:{}", .0.len(), .0.iter().map(|one| format!("\n- {}", causes(one))).collect::<String>())]
     Several(Vec<StartError>),

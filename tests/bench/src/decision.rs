@@ -6,7 +6,7 @@
 use crate::desks::{dossier_labels, summary_labels};
 use crate::table::{Table, Target};
 use crate::times::Times;
-use broker::counter::InForce;
+use broker::InForce;
 use broker::decision::{Asked, Facts};
 use gateway::cli::identity::Identity;
 use gateway::clock::SystemClock;

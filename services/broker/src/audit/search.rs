@@ -47,15 +47,15 @@ impl Search<'_> {
         before: Option<EntryId>,
         rows_max: usize,
     ) -> Result<Found, Error> {
-        let counter = self.room.counter;
-        let begun = counter.now();
+        let broker = self.room.broker;
+        let begun = broker.now();
         let mut read = 0_usize;
         let mut found = Found::default();
         let mut rest = self.period(before);
         // The log's own lines bound the period: years without one are not looked at.
         while let Some(last) = tx.last_entry(&rest).await? {
             let year = year_of(last.drawn_at());
-            let keys = YearTags::of(counter.keys(), year);
+            let keys = YearTags::of(broker.keys(), year);
             let wanted = Wanted::of(self, &keys);
             loop {
                 let round = round(tx, &wanted.conditions(), &rest).await?;
@@ -73,7 +73,7 @@ impl Search<'_> {
                 let Some(until) = round.until else { break };
                 rest.before = *until.bytes();
                 read = read.saturating_add(round.read);
-                let took = counter.now().millis_since(begun);
+                let took = broker.now().millis_since(begun);
                 if read >= SEARCH_ROWS_MAX || took >= SEARCH_MILLIS_MAX {
                     found.stopped_before = Some(until);
                     return Ok(found);
@@ -106,7 +106,7 @@ impl Search<'_> {
             return Ok(None);
         }
         let with_closed = self.reach.reads_closed();
-        let entry = open_entry(self.room.counter.keys(), row, with_closed)?;
+        let entry = open_entry(self.room.broker.keys(), row, with_closed)?;
         // Tags are of both parts. Who may read the open one finds by what stands there, and by that only.
         let shows = with_closed || self.shows(&entry.open);
         Ok(shows.then_some(entry))

@@ -5,8 +5,8 @@
 
 use super::question::Asked;
 use crate::Error;
+use crate::broker::{Broker, ConversionRequest, Converted, InForce};
 use crate::call::{Answer, Call};
-use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::feed;
 use crate::handover::person::{Subject, TARGET_HANDLE, TARGET_PORTAL};
 use crate::lines::{self, About};
@@ -103,7 +103,7 @@ impl RequestConsent {
     }
 }
 
-impl Counter {
+impl Broker {
     /// Asks for consent: has the holders convert, writes the question and tells the portal.
     ///
     /// # Errors
@@ -178,9 +178,9 @@ impl Command for Asking<'_> {
             Err(refusal) => return Ok(Verdict::refused(refusal.clone(), record)),
         };
         let now = room.call.now;
-        record.person = Some(room.counter.keys().tag("subject", &subject.index));
+        record.person = Some(room.broker.keys().tag("subject", &subject.index));
         let locked = subject.make_and_lock(tx, now).await?;
-        let id = HandoverId::draw(room.counter.clock(), room.counter.random());
+        let id = HandoverId::draw(room.broker.clock(), room.broker.random());
         let introduction = converted.ciphertexts.get(TARGET_PORTAL);
         let introduction = introduction.ok_or(Error::HolderDishonest(Reason::VoucherInvalid))?;
         let about = About {
@@ -194,7 +194,7 @@ impl Command for Asking<'_> {
         if let Err(refusal) = lines::count(room, tx, person, (Side::Sender, &about)).await? {
             return Ok(Verdict::refused(refusal, record));
         }
-        let most = i64::from(room.counter.limits().questions);
+        let most = i64::from(room.broker.limits().questions);
         if tx.count_questions(&subject.index, most).await? >= most {
             return Ok(Verdict::refused(Reason::TooManyOpen, record));
         }

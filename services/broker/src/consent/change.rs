@@ -69,7 +69,7 @@ impl Command for NarrowConsent {
         let (id, index) = (stored.record.id, &stored.row.subject_index);
         let narrowed = Registration {
             registered: Registered::of(&stored),
-            sealed_subject: successor::seal(room.counter.keys(), room.call, id, index)?,
+            sealed_subject: successor::seal(room.broker.keys(), room.call, id, index)?,
         };
         Ok(Verdict::permitted(narrowed, record))
     }
@@ -92,9 +92,7 @@ impl Command for NarrowConsent {
 
 /// Tag of the person of a record.
 pub(super) fn person(room: &Room<'_>, stored: &Stored) -> rules::id::Tag {
-    room.counter
-        .keys()
-        .tag("subject", &stored.row.subject_index)
+    room.broker.keys().tag("subject", &stored.row.subject_index)
 }
 
 /// Reads one record, for the portal.

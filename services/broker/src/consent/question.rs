@@ -42,12 +42,12 @@ impl Asked {
     /// When the seal fails.
     pub(super) fn seal(&self, room: &Room<'_>, id: HandoverId) -> Result<Vec<u8>, Error> {
         let plain = format!("{} {} {}", self.sender, self.recipient, self.purpose);
-        room.counter.keys().seal(&place(&id), plain.as_bytes())
+        room.broker.keys().seal(&place(&id), plain.as_bytes())
     }
 
     fn open(room: &Room<'_>, id: HandoverId, body: &[u8]) -> Result<Self, Error> {
         let wrong = || Error::Malformed("a question");
-        let plain = room.counter.keys().open(&place(&id), body)?;
+        let plain = room.broker.keys().open(&place(&id), body)?;
         let plain = std::str::from_utf8(&plain).map_err(|_| wrong())?;
         let mut words = plain.split(' ');
         let mut next = || words.next().ok_or_else(wrong);

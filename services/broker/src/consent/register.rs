@@ -6,9 +6,9 @@
 use super::withdraw::end;
 use super::{Signed, Stored, append, open_statement, seal_body, successor};
 use crate::Error;
+use crate::broker::{Broker, ConversionRequest, Converted, InForce};
 use crate::call::{Answer, Call};
 use crate::consequence::{Cause, stop};
-use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::feed;
 use crate::handover::person::{Subject, TARGET_HANDLE, TARGET_PORTAL};
 use crate::lines::{self, About};
@@ -205,7 +205,7 @@ impl RegisterConsent {
     }
 }
 
-impl Counter {
+impl Broker {
     /// Registers a consent: refuses what depends on no person, has the holders convert, and then writes
     /// in one transaction.
     ///
@@ -283,13 +283,13 @@ struct Registering<'r> {
 impl Registering<'_> {
     fn sealed_subject(
         &self,
-        counter: &Counter,
+        broker: &Broker,
         call: &Call,
         registered: &Registered,
     ) -> Result<Vec<u8>, Error> {
         match &self.known {
             Known::Person { subject, .. } => {
-                successor::seal(counter.keys(), call, registered.consent, &subject.index)
+                successor::seal(broker.keys(), call, registered.consent, &subject.index)
             }
             _ => Ok(Vec::new()),
         }
@@ -344,7 +344,7 @@ impl Command for Registering<'_> {
         };
         let now = room.call.now;
         let mut record = told_to(room.call, signed);
-        record.person = Some(room.counter.keys().tag("subject", &subject.index));
+        record.person = Some(room.broker.keys().tag("subject", &subject.index));
         let locked = subject.make_and_lock(tx, now).await?;
         let stored = new_row(room, signed, subject, converted)?;
         let is_assisted = room.call.caller.kind != PeerKind::Portal;
@@ -403,13 +403,13 @@ fn new_row(
     subject: &Subject,
     converted: &Converted,
 ) -> Result<Stored, Error> {
-    let counter = room.counter;
+    let broker = room.broker;
     let record = signed.statement.record.clone();
     let stop_tag = signed
         .statement
         .stop_code
         .as_ref()
-        .map(|code| counter.stop_tag(code));
+        .map(|code| broker.stop_tag(code));
     let row = ConsentRow {
         consent_id: record.id,
         subject_index: subject.index,
@@ -419,7 +419,7 @@ fn new_row(
         erase_at: retention::consent_until(room, &record),
         stop_tag,
         created_at: room.call.now,
-        body: seal_body(counter.keys(), record.id, &signed.jws, &converted.vouchers)?,
+        body: seal_body(broker.keys(), record.id, &signed.jws, &converted.vouchers)?,
     };
     Ok(Stored {
         row,
@@ -474,7 +474,7 @@ async fn count_assisted(
     let record = &stored.record;
     let about = About {
         // Not the record's own, which the desk chose: see `Portal::told_index`.
-        exchange: *HandoverId::draw(room.counter.clock(), room.counter.random()).bytes(),
+        exchange: *HandoverId::draw(room.broker.clock(), room.broker.random()).bytes(),
         introduction: Some(introduction(converted)?),
         sender: &record.sender,
         recipient: &record.recipient,

@@ -6,9 +6,9 @@
 use super::load;
 use super::withdraw::{Withdrawn, end, tell_portal};
 use crate::Error;
+use crate::broker::Keys;
 use crate::call::Call;
 use crate::consequence::Cause;
-use crate::counter::Keys;
 use crate::record::Record;
 use crate::restoration::refuse_unreadable;
 use crate::serve::{Room, Verdict};
@@ -59,7 +59,7 @@ pub(super) fn seal(
 
 /// None when it was not sealed here for this desk.
 fn open(room: &Room<'_>, sealed: &[u8; SEALED_SUBJECT_BYTES]) -> Option<Lost> {
-    let keys = room.counter.keys();
+    let keys = room.broker.keys();
     let desk = keys.caller_tag(&room.call.caller);
     let plain = keys.open(&place(&desk), sealed).ok()?;
     let (index, rest) = plain.split_first_chunk::<INDEX_BYTES>()?;
@@ -100,7 +100,7 @@ pub(super) async fn end_replaced(
     let Some(subject) = tx.lock_subject(&index).await? else {
         return nothing_more(record);
     };
-    record.person = Some(room.counter.keys().tag("subject", &index));
+    record.person = Some(room.broker.keys().tag("subject", &index));
     if load(room, tx, lost).await?.is_some() {
         return nothing_more(record);
     }

@@ -147,7 +147,7 @@ impl Withdrawn {
     pub(super) fn sealed(self, room: &Room<'_>, stopped: &Stored) -> Result<Self, Error> {
         let (record, index) = (stopped.record.id, &stopped.row.subject_index);
         Ok(Self {
-            sealed_subject: successor::seal(room.counter.keys(), room.call, record, index)?,
+            sealed_subject: successor::seal(room.broker.keys(), room.call, record, index)?,
             ..self
         })
     }
@@ -264,7 +264,7 @@ async fn by_code(
     if let Some(refusal) = exhausted(room, tx, source).await? {
         return Ok(Err(Verdict::refused(refusal, record)));
     }
-    let found = match tx.consent_by_stop_tag(&room.counter.stop_tag(code)).await? {
+    let found = match tx.consent_by_stop_tag(&room.broker.stop_tag(code)).await? {
         Some(id) => follow(room, tx, id).await?,
         None => None,
     };
@@ -345,7 +345,7 @@ pub(super) async fn tell_portal(
 
 /// Under which tag a caller's wrong codes count: its desk, or the source that the portal names.
 pub(crate) fn source_tag(room: &Room<'_>, source: Option<&[u8; 32]>) -> Result<Tag, Refusal> {
-    let keys = room.counter.keys();
+    let keys = room.broker.keys();
     let call: &Call = room.call;
     match (call.caller.kind == PeerKind::Portal, source) {
         (true, Some(source)) => Ok(keys.tag("code-source", source)),
@@ -382,7 +382,7 @@ pub(crate) async fn count_wrong(
     source: Tag,
 ) -> Result<(), Error> {
     let now = room.call.now;
-    let attempt = RequestId::draw(room.counter.clock(), room.counter.random());
+    let attempt = RequestId::draw(room.broker.clock(), room.broker.random());
     tx.insert_wrong_code(attempt, source, now, wrong_codes_since(now))
         .await?;
     Ok(())

@@ -4,7 +4,7 @@
 //! Must never hold a field's value, a person's name or a pseudonym in clear.
 
 use crate::Error;
-use crate::counter::Keys;
+use crate::broker::Keys;
 use papers::frame::{FrameReader, FrameWriter};
 use papers::paper::{Signed, SignedManifest, SignedPaper};
 use rules::clock::Timestamp;

@@ -6,8 +6,8 @@
 
 use super::{Attempt, Loaded, judge, load, load_as, save};
 use crate::Error;
+use crate::broker::{Broker, ConversionRequest, Converted};
 use crate::call::{Answer, Call};
-use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::feed;
 use crate::serve::{Command, Room, Verdict};
 use papers::feed::Told;
@@ -95,7 +95,7 @@ impl NumberOrder {
     }
 }
 
-impl Counter {
+impl Broker {
     /// Has the number in a dossier converted to the caller's own pseudonym.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Counter {
     ) -> Result<Option<Outcome<Converted>>, Error> {
         let told = Mutex::default();
         let room = Room {
-            counter: self,
+            broker: self,
             call,
             in_force: self.in_force(),
             told: &told,
@@ -276,7 +276,7 @@ impl Command for TellMismatch<'_> {
         };
         let introduction = converted.ciphertexts.first().copied();
         // An exchange of its own: to this person the handover itself is nothing, for it is about another.
-        let exchange = HandoverId::draw(room.counter.clock(), room.counter.random());
+        let exchange = HandoverId::draw(room.broker.clock(), room.broker.random());
         let told = Told {
             exchange: *exchange.bytes(),
             introduction: Some(introduction.ok_or(Error::HolderDishonest(Reason::VoucherInvalid))?),

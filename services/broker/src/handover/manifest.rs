@@ -5,7 +5,7 @@
 
 use super::Loaded;
 use super::body::SealedFields;
-use crate::counter::InForce;
+use crate::broker::InForce;
 use crate::serve::Room;
 use papers::paper::{Manifest, ManifestStage, SignedManifest};
 use rules::id::{DeskName, Label};

@@ -193,7 +193,7 @@ impl Object {
             return refuse_unreadable(room, tx, "sealed_person", record).await;
         };
         let index = person.subject.index;
-        record.person = Some(room.counter.keys().tag("subject", &index));
+        record.person = Some(room.broker.keys().tag("subject", &index));
         let subject = person.subject.make_and_lock(tx, room.call.now).await?;
         pause_others(room, tx, &index, (&subject, self.cause(), self.handover)).await?;
         let at = Some(person.stopped_at);

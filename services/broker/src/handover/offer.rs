@@ -272,7 +272,7 @@ pub async fn put(
 ) -> Result<(), Error> {
     let id = loaded.row.handover_id;
     let sealed = loaded
-        .data_key(room.counter)?
+        .data_key(room.broker)?
         .seal(&payload_place(&id, stage), &payload.encode()?)
         .map_err(|_| Error::Vault("sealing a payload"))?;
     tx.put_payload(permit, id, i64::from(stage_number(stage)), &sealed)
@@ -297,7 +297,7 @@ pub async fn take(
         .await?
         .ok_or(Error::Malformed("a handover without its payload"))?;
     let octets = loaded
-        .data_key(room.counter)?
+        .data_key(room.broker)?
         .open(&payload_place(&id, stage), &sealed)
         .map_err(|_| Error::Vault("opening a payload"))?;
     Payload::decode(octets.expose())

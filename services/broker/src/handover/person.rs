@@ -3,7 +3,7 @@
 //! Must never let a handle or a pseudonym out of its seal.
 
 use crate::Error;
-use crate::counter::{ConversionRequest, Converted, Counter};
+use crate::broker::{Broker, ConversionRequest, Converted};
 use rules::clock::Timestamp;
 use rules::id::{Party, Tag};
 use rules::pseudonym::Relation;
@@ -41,7 +41,7 @@ impl Subject {
     }
 }
 
-impl Counter {
+impl Broker {
     /// Has one order converted.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Counter {
     /// present context could read nothing: that is said before any holder is asked.
     ///
     /// # Errors
-    /// As [`Counter::convert_one`].
+    /// As [`Broker::convert_one`].
     pub(crate) async fn convert_for(
         &self,
         recipient: &Party,

@@ -7,8 +7,8 @@ use super::body::{Body, Course};
 use super::person::{Subject, TARGET_HANDLE, TARGET_PORTAL};
 use super::{HandoverReceipt, day_of, wrap};
 use crate::Error;
+use crate::broker::{Broker, ConversionRequest, Converted, InForce};
 use crate::call::{Answer, Call, Caller};
-use crate::counter::{ConversionRequest, Converted, Counter, InForce};
 use crate::decision::{self, Asked, Facts};
 use crate::feed;
 use crate::lines::{self, About};
@@ -179,7 +179,7 @@ impl Prepare {
     }
 }
 
-impl Counter {
+impl Broker {
     /// Prepares a handover: refuses what depends on no person, has the holders convert, and then
     /// decides in one transaction.
     ///
@@ -227,7 +227,7 @@ impl Counter {
         }
         let told = Mutex::default();
         let room = Room {
-            counter: self,
+            broker: self,
             call,
             in_force: self.in_force(),
             told: &told,
@@ -306,12 +306,12 @@ impl Command for Decided<'_> {
         let subject = &self.subject;
         let locked = subject.make_and_lock(tx, now).await?;
         let mut record = self.request.record(room.call);
-        record.person = Some(room.counter.keys().tag("subject", &subject.index));
+        record.person = Some(room.broker.keys().tag("subject", &subject.index));
         let request = self.request;
         let introduction = self.introduction()?;
         let sender = room.call.caller.party.clone();
         let about = About {
-            exchange: *HandoverId::draw(room.counter.clock(), room.counter.random()).bytes(),
+            exchange: *HandoverId::draw(room.broker.clock(), room.broker.random()).bytes(),
             introduction: Some(introduction),
             sender: &sender,
             recipient: &request.recipient,
@@ -362,7 +362,7 @@ impl Decided<'_> {
         mut record: Record,
     ) -> Result<Verdict<Prepared>, Error> {
         let request = self.request;
-        let keys = room.counter.keys();
+        let keys = room.broker.keys();
         let caller = keys.caller_tag(&room.call.caller);
         let fingerprint = request.fingerprint();
         if let Some(stored) = tx.request_outcome(caller, request.request_id).await? {
@@ -372,7 +372,7 @@ impl Decided<'_> {
             self.tell_refused(room, tx, Reason::TooManyOpen).await?;
             return Ok(Verdict::refused(Reason::TooManyOpen, record));
         }
-        let id = HandoverId::draw(room.counter.clock(), room.counter.random());
+        let id = HandoverId::draw(room.broker.clock(), room.broker.random());
         let body = self.body(room, permit);
         let (group, group_number) = group_of(room, tx, request, id).await?;
         let day = day_of(room.call.now);
@@ -396,7 +396,7 @@ impl Decided<'_> {
             undelivered_at: None,
             erase_at: None,
             day: i64::from(day),
-            wrapped_key: Some(wrap(room.counter, id, day, &DataKey::generate())?),
+            wrapped_key: Some(wrap(room.broker, id, day, &DataKey::generate())?),
             body: body.seal(keys, &id)?,
         };
         tx.insert_handover(permit, &row).await?;
@@ -430,7 +430,7 @@ impl Decided<'_> {
         tx: &mut Tx<'_>,
         locked: &SubjectRow,
     ) -> Result<bool, Error> {
-        let most = i64::from(room.counter.limits().open_handovers);
+        let most = i64::from(room.broker.limits().open_handovers);
         let index = &self.subject.index;
         let open = tx.count_open_handovers(index, locked.stop_number, most);
         Ok(open.await? >= most)
@@ -443,7 +443,7 @@ impl Decided<'_> {
         tx: &mut Tx<'_>,
         reason: Reason,
     ) -> Result<(), Error> {
-        let id = HandoverId::draw(room.counter.clock(), room.counter.random());
+        let id = HandoverId::draw(room.broker.clock(), room.broker.random());
         let told = Told {
             code: reason.code().to_owned(),
             ..self.told(room, FeedKind::AttemptRefused, *id.bytes())?
@@ -596,5 +596,5 @@ async fn group_of(
 /// A group belongs to its sender: another's group with the same number is another group.
 fn group_tag(room: &Room<'_>, sender: &Party, group: GroupId) -> Tag {
     let value = [sender.to_string().as_bytes(), group.bytes().as_slice()].concat();
-    room.counter.keys().tag("group", &value)
+    room.broker.keys().tag("group", &value)
 }

@@ -9,9 +9,9 @@ use super::offer::{ReadOut, decide, intersect, minimise, put, read_out, tell_ref
 use super::person::Subject;
 use super::{Attempt, HandoverReceipt, Loaded, enter, judge, load, load_as};
 use crate::Error;
+use crate::broker::{Broker, ConversionRequest, Converted};
 use crate::call::{Answer, Call};
 use crate::consequence::supersede;
-use crate::counter::{ConversionRequest, Converted, Counter};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict};
 use papers::paper::{SignedManifest, SignedPaper};
@@ -127,7 +127,7 @@ pub fn relation_of(loaded: &Loaded) -> Relation {
     }
 }
 
-impl Counter {
+impl Broker {
     /// Releases a dossier: checks all that needs no holder, has the order HANDOVER converted, and then
     /// decides and writes in one transaction.
     ///
@@ -177,7 +177,7 @@ impl Counter {
     async fn serve_check(&self, call: &Call, request: &Release) -> Result<Option<Relation>, Error> {
         let told = Mutex::default();
         let room = Room {
-            counter: self,
+            broker: self,
             call,
             in_force: self.in_force(),
             told: &told,
@@ -203,7 +203,7 @@ impl store::Work for LookAhead<'_> {
     }
 
     async fn perform<'a>(&'a self, tx: &'a mut Tx<'_>) -> Result<Option<Relation>, Error> {
-        let caller = self.room.counter.keys().caller_tag(&self.room.call.caller);
+        let caller = self.room.broker.keys().caller_tag(&self.room.call.caller);
         if tx
             .request_outcome(caller, self.request.request_id)
             .await?

@@ -106,7 +106,7 @@ impl SendReport {
         };
         let now = room.call.now;
         let id = loaded.row.handover_id;
-        let row = rowkey::seal(room.counter, TABLE, id.bytes(), &payload.encode()?, now)?;
+        let row = rowkey::seal(room.broker, TABLE, id.bytes(), &payload.encode()?, now)?;
         let row = ReportRow {
             gone_at: now.plus_millis(REPORT_DAYS_MAX.saturating_mul(DAY_MILLIS)),
             wrapped_key: row.wrapped_key,
@@ -261,7 +261,7 @@ impl FetchReport {
             wrapped_key: row.wrapped_key,
             sealed: row.sealed,
         };
-        let octets = rowkey::open(room.counter, TABLE, id.bytes(), &sealed)?;
+        let octets = rowkey::open(room.broker, TABLE, id.bytes(), &sealed)?;
         let mut payload = Payload::decode(&octets)?;
         let fields = &mut payload.sealed.fields;
         fields.retain(|(label, _)| permit.labels().contains(label));

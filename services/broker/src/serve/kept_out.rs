@@ -13,7 +13,7 @@ use store::directory::{Asking, InForce as InForceNow};
 
 impl<C: Command> Serving<'_, C> {
     pub(super) fn asking(&self) -> Asking {
-        let (caller, keys) = (&self.room.call.caller, self.room.counter.keys());
+        let (caller, keys) = (&self.room.call.caller, self.room.broker.keys());
         Asking {
             organisation: keys.organisation_tag(&caller.party.oin),
             desk: can_stop(caller.kind).then(|| keys.caller_tag(caller)),

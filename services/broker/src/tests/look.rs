@@ -137,7 +137,7 @@ impl Office {
             ..self.call()
         };
         let imported = self
-            .counter
+            .broker
             .import_directory(&call, file, Vec::new())
             .await
             .unwrap();
@@ -145,8 +145,8 @@ impl Office {
     }
 
     async fn shut(&self) {
-        let shutting = Shutting(self.counter.now());
-        self.counter.database().write(&shutting).await.unwrap();
+        let shutting = Shutting(self.broker.now());
+        self.broker.database().write(&shutting).await.unwrap();
     }
 
     /// How many lines the officer's organisation has; to ask leaves one more.
@@ -167,7 +167,7 @@ async fn a_look_up_keeps_nobody_who_writes_waiting() {
         look.go.notify_one();
         lines
     };
-    let both = async { tokio::join!(office.counter.serve(&call, &look), others) };
+    let both = async { tokio::join!(office.broker.serve(&call, &look), others) };
     let done = tokio::time::timeout(PATIENCE, both).await;
     let (looked, lines) = done.expect("nobody waits for who only looks");
     let entry = looked.unwrap().promise.entry;
@@ -181,7 +181,7 @@ async fn check(does: Does, shown: Result<&str, &str>, lines: usize, looked_under
     let office = Office::open().await;
     let look = Look::new(&office, does);
     let before = office.lines().await;
-    let answer = office.counter.serve(&office.call(), &look).await;
+    let answer = office.broker.serve(&office.call(), &look).await;
     let got = match &answer {
         Ok(answer) => match &answer.outcome {
             Outcome::Permitted(seen) => Ok((*seen).to_owned()),
@@ -220,9 +220,9 @@ async fn each_organisation_has_one_queue_and_the_portals_stops_have_theirs() {
             ..office.call()
         };
         let room = Room {
-            counter: &office.counter,
+            broker: &office.broker,
             call: &call,
-            in_force: office.counter.in_force(),
+            in_force: office.broker.in_force(),
             told: &Mutex::default(),
         };
         room.queue(stops)

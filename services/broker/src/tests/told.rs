@@ -86,15 +86,15 @@ impl Office {
     async fn write(&self, call: &Call, record: Record) -> EntryId {
         self.clock.0.fetch_add(1_000, Ordering::SeqCst);
         let call = Call {
-            now: self.counter.now(),
+            now: self.broker.now(),
             ..call.clone()
         };
-        let told = self.counter.serve(&call, &Tell(record)).await.unwrap();
+        let told = self.broker.serve(&call, &Tell(record)).await.unwrap();
         told.promise.entry
     }
 
     async fn ask(&self, by: Caller, search: &SearchEntries) -> Result<EntryPage, Reason> {
-        let answer = self.counter.serve(&self.call_of(by), search).await.unwrap();
+        let answer = self.broker.serve(&self.call_of(by), search).await.unwrap();
         match answer.outcome {
             Outcome::Permitted(page) => Ok(page),
             Outcome::Refused(refusal) => Err(refusal.reason),
@@ -185,7 +185,7 @@ async fn an_officer_finds_what_its_organisation_was_told_and_the_joint_officer_a
                 entry_id: *entry_id,
             };
             let call = office.call_of(by.clone());
-            let answer = office.counter.serve(&call, &get).await.unwrap();
+            let answer = office.broker.serve(&call, &get).await.unwrap();
             match answer.outcome {
                 Outcome::Permitted(entry) => {
                     assert!(sees.contains(entry_id));

@@ -1,11 +1,11 @@
 //! `AuditService`: looking up the log.
 //!
-//! Must never show a line, or a part of one, that the counter did not give, nor any of it under another name
+//! Must never show a line, or a part of one, that the broker did not give, nor any of it under another name
 //! than it was written with.
 
 use super::call::{self, Incoming};
 use super::reading::{Reading, page_rows};
-use broker::Counter;
+use broker::Broker;
 use broker::audit::{GetEntry, SearchEntries};
 use broker::record::OpenedEntry;
 use rules::clock::Timestamp;
@@ -21,14 +21,14 @@ const OWN_WORK: &str = "broker";
 
 /// The audit service of a broker.
 pub struct Audits {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
 }
 
 impl Audits {
-    /// The service at this counter.
+    /// The service at this broker.
     #[must_use]
-    pub const fn new(counter: Arc<Counter>) -> Self {
-        Self { counter }
+    pub const fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
     }
 }
 
@@ -120,7 +120,7 @@ impl Audits {
 
     /// OIN and desk of a caller that is written as OIN, realm and desk.
     fn caller(&self, written: &str) -> String {
-        let operator = self.counter.operator();
+        let operator = self.broker.operator();
         if written == format!("{}/{}", operator.party, operator.desk) {
             return OWN_WORK.to_owned();
         }
@@ -132,7 +132,7 @@ impl Audits {
 
     /// The register's titles of an entry's exchange, as the policy set in force has them.
     fn titles(&self, opened: &OpenedEntry) -> (String, String) {
-        let in_force = self.counter.in_force();
+        let in_force = self.broker.in_force();
         let kind = |name: &str| {
             let party: Party = attribute(opened, name).parse().ok()?;
             in_force.directory.peer(&party.oin).map(|peer| peer.kind())
@@ -182,7 +182,7 @@ impl AuditService for Audits {
         &self,
         request: Request<message::SearchEntriesRequest>,
     ) -> Result<Response<message::SearchEntriesResponse>, Status> {
-        let (page, _) = call::serve(&self.counter, request).await?;
+        let (page, _) = call::serve(&self.broker, request).await?;
         Ok(Response::new(message::SearchEntriesResponse {
             entries: page
                 .entries
@@ -198,7 +198,7 @@ impl AuditService for Audits {
         &self,
         request: Request<message::GetEntryRequest>,
     ) -> Result<Response<message::GetEntryResponse>, Status> {
-        let (opened, _) = call::serve(&self.counter, request).await?;
+        let (opened, _) = call::serve(&self.broker, request).await?;
         let (register_title_nl, register_title_en) = self.titles(&opened);
         let set = "adl.core.policies";
         let closed = opened.closed.as_ref();

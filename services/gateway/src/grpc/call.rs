@@ -1,13 +1,13 @@
 //! What every call has: a caller, a trace, a moment; and the one way from a command to an answer.
 //!
-//! Must never answer before the counter has committed, and never put more in a span than the command's
+//! Must never answer before the broker has committed, and never put more in a span than the command's
 //! name.
 
 use super::reading::Reading;
 use super::status;
 use broker::record::Record;
 use broker::serve::Command;
-use broker::{Answer, Call, Caller, Counter, Error};
+use broker::{Answer, Broker, Call, Caller, Error};
 use papers::promise::Promise;
 use rules::audit::Trace;
 use rules::id::RequestId;
@@ -24,24 +24,24 @@ const TRACEPARENT: &str = "traceparent";
 ///
 /// # Errors
 /// When the request did not come through the door, which is a fault of ours.
-pub fn arrived<T>(counter: &Counter, request: &Request<T>) -> Result<Call, Status> {
+pub fn arrived<T>(broker: &Broker, request: &Request<T>) -> Result<Call, Status> {
     let caller = request.extensions().get::<Caller>().cloned();
     let caller =
         caller.ok_or_else(|| status::refused(&Refusal::new(Reason::DeskUnknown), None, None))?;
     Ok(Call {
         caller,
-        trace: trace(counter, request.metadata()),
-        now: counter.now(),
+        trace: trace(broker, request.metadata()),
+        now: broker.now(),
     })
 }
 
 /// The trace that the caller continues; a new one when it names none or what is not one.
-fn trace(counter: &Counter, metadata: &MetadataMap) -> Trace {
+fn trace(broker: &Broker, metadata: &MetadataMap) -> Trace {
     let traceparent = metadata
         .get(TRACEPARENT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    Trace::continued(traceparent, counter.random())
+    Trace::continued(traceparent, broker.random())
 }
 
 /// A message that becomes a command.
@@ -67,21 +67,21 @@ pub trait Incoming: Sized {
     }
 }
 
-/// Serves a message whose command is one transaction at the counter.
+/// Serves a message whose command is one transaction at the broker.
 ///
 /// # Errors
 /// The status of the refusal or the fault.
 pub async fn serve<M>(
-    counter: &Counter,
+    broker: &Broker,
     request: Request<M>,
 ) -> Result<(<M::Command as Command>::Reply, Promise), Status>
 where
     M: Incoming,
     M::Command: Command,
 {
-    let call = arrived(counter, &request)?;
-    answer(counter, &call, request.into_inner(), async |command| {
-        counter.serve(&call, &command).await
+    let call = arrived(broker, &request)?;
+    answer(broker, &call, request.into_inner(), async |command| {
+        broker.serve(&call, &command).await
     })
     .await
 }
@@ -91,7 +91,7 @@ where
 /// # Errors
 /// The status of the refusal or the fault.
 pub async fn answer<M, T, F>(
-    counter: &Counter,
+    broker: &Broker,
     call: &Call,
     message: M,
     serve: impl FnOnce(M::Command) -> F,
@@ -112,7 +112,7 @@ where
             serve(command).instrument(span.clone()).await
         }
         Err(refusal) => {
-            refuse(counter, call, M::NAME, refusal)
+            refuse(broker, call, M::NAME, refusal)
                 .instrument(span.clone())
                 .await
         }
@@ -127,7 +127,7 @@ where
             promise,
         }) => Err(status::refused(&refusal, request_id, Some(&promise))),
         Err(fault) => {
-            let promise = counter.note_fault(call, M::NAME, &fault, about).await;
+            let promise = broker.note_fault(call, M::NAME, &fault, about).await;
             let logged = promise;
             Err(span.in_scope(|| status::fault(&fault, request_id, logged.as_ref())))
         }
@@ -148,12 +148,12 @@ fn may_call<M: Incoming>(call: &Call) -> Result<(), Refusal> {
 /// Logs the refusal of a message that could not be read, or that is not the caller's to send. What the caller is
 /// told of the first is what was read of it, field by field.
 async fn refuse<T>(
-    counter: &Counter,
+    broker: &Broker,
     call: &Call,
     name: &'static str,
     refusal: Refusal,
 ) -> Result<Answer<T>, Error> {
-    let promise = counter.refuse(call, name, refusal.clone()).await?.promise;
+    let promise = broker.refuse(call, name, refusal.clone()).await?.promise;
     Ok(Answer {
         outcome: Outcome::Refused(refusal),
         promise,

@@ -1,6 +1,6 @@
 //! `ConsentService`: giving, narrowing, stopping, asking for and reading consent.
 //!
-//! Must never decide or remember anything: each call is read, served at the counter, and shown.
+//! Must never decide or remember anything: each call is read, served at the broker, and shown.
 
 use super::call::{Incoming, answer, arrived, serve};
 use super::reading::Reading;
@@ -10,7 +10,7 @@ use broker::consent::invalidate::InvalidateConsent;
 use broker::consent::register::RegisterConsent;
 use broker::consent::withdraw::{Named, WithdrawConsent};
 use broker::record::Record;
-use broker::{Call, Counter};
+use broker::{Broker, Call};
 use rules::consent::{CollectionMethod, ConsentRecord};
 use rules::id::{ConsentId, RequestId};
 use rules::limits::MANIFEST_LABELS_MAX;
@@ -27,14 +27,14 @@ const LAWFUL_BASIS: &str = "eu-gdpr:A6-1-a";
 
 /// The consent service of a broker.
 pub struct Consents {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
 }
 
 impl Consents {
-    /// The service at this counter.
+    /// The service at this broker.
     #[must_use]
-    pub const fn new(counter: Arc<Counter>) -> Self {
-        Self { counter }
+    pub const fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
     }
 }
 
@@ -247,9 +247,9 @@ impl ConsentService for Consents {
         &self,
         request: Request<message::RegisterConsentRequest>,
     ) -> Result<Response<message::RegisterConsentResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (reply, given) = answer(&self.counter, &call, request.into_inner(), |command| {
-            self.counter.register_consent(&call, command)
+        let call = arrived(&self.broker, &request)?;
+        let (reply, given) = answer(&self.broker, &call, request.into_inner(), |command| {
+            self.broker.register_consent(&call, command)
         })
         .await?;
         Ok(Response::new(message::RegisterConsentResponse {
@@ -264,7 +264,7 @@ impl ConsentService for Consents {
         &self,
         request: Request<message::NarrowConsentRequest>,
     ) -> Result<Response<message::NarrowConsentResponse>, Status> {
-        let (reply, given) = serve(&self.counter, request).await?;
+        let (reply, given) = serve(&self.broker, request).await?;
         Ok(Response::new(message::NarrowConsentResponse {
             version: i64::try_from(reply.registered.version).unwrap_or(i64::MAX),
             promise: Some((&given).into()),
@@ -276,7 +276,7 @@ impl ConsentService for Consents {
         &self,
         request: Request<message::WithdrawConsentRequest>,
     ) -> Result<Response<message::WithdrawConsentResponse>, Status> {
-        let (reply, given) = serve(&self.counter, request).await?;
+        let (reply, given) = serve(&self.broker, request).await?;
         Ok(Response::new(message::WithdrawConsentResponse {
             ended_handovers: count(reply.ended_handovers),
             to_follow: count(reply.to_follow),
@@ -289,7 +289,7 @@ impl ConsentService for Consents {
         &self,
         request: Request<message::InvalidateConsentRequest>,
     ) -> Result<Response<message::InvalidateConsentResponse>, Status> {
-        let (reply, given) = serve(&self.counter, request).await?;
+        let (reply, given) = serve(&self.broker, request).await?;
         Ok(Response::new(message::InvalidateConsentResponse {
             ended_handovers: count(reply.ended_handovers),
             to_follow: count(reply.to_follow),
@@ -302,7 +302,7 @@ impl ConsentService for Consents {
         &self,
         request: Request<message::GetConsentRequest>,
     ) -> Result<Response<message::GetConsentResponse>, Status> {
-        let (stored, _) = serve(&self.counter, request).await?;
+        let (stored, _) = serve(&self.broker, request).await?;
         Ok(Response::new(message::GetConsentResponse {
             record: Some(record_message(&stored.record)),
             statement_jws: stored.statement,
@@ -313,9 +313,9 @@ impl ConsentService for Consents {
         &self,
         request: Request<message::RequestConsentRequest>,
     ) -> Result<Response<message::RequestConsentResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (question, given) = answer(&self.counter, &call, request.into_inner(), |command| {
-            self.counter.request_consent(&call, command)
+        let call = arrived(&self.broker, &request)?;
+        let (question, given) = answer(&self.broker, &call, request.into_inner(), |command| {
+            self.broker.request_consent(&call, command)
         })
         .await?;
         Ok(Response::new(message::RequestConsentResponse {

@@ -75,7 +75,7 @@ impl Directories {
     }
 }
 
-/// Controllers' signatures as the counter takes them.
+/// Controllers' signatures as the broker takes them.
 #[must_use]
 pub fn signatures(sent: Vec<message::ControllerSignature>) -> Vec<ControllerSignature> {
     sent.into_iter()

@@ -1,10 +1,10 @@
 //! `FeedService`: what the portal takes over from the broker, so that every person can see everything.
 //!
-//! Must never be served to anybody but the portal; the counter refuses the rest.
+//! Must never be served to anybody but the portal; the broker refuses the rest.
 
 use super::call::{Incoming, serve};
 use super::reading::Reading;
-use broker::Counter;
+use broker::Broker;
 use broker::feed::{AckFeed, FEED_LINES_MAX, PullFeed};
 use papers::feed::FeedLine;
 use rules::id::EntryId;
@@ -15,14 +15,14 @@ use wire::portal::v1::feed_service_server::FeedService;
 
 /// The feed service of a broker.
 pub struct Feed {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
 }
 
 impl Feed {
-    /// The service at this counter.
+    /// The service at this broker.
     #[must_use]
-    pub const fn new(counter: Arc<Counter>) -> Self {
-        Self { counter }
+    pub const fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
     }
 }
 
@@ -84,7 +84,7 @@ impl FeedService for Feed {
         &self,
         request: Request<message::PullFeedRequest>,
     ) -> Result<Response<message::PullFeedResponse>, Status> {
-        let (lines, _) = serve(&self.counter, request).await?;
+        let (lines, _) = serve(&self.broker, request).await?;
         Ok(Response::new(message::PullFeedResponse {
             lines: lines.into_iter().map(shown).collect(),
         }))
@@ -94,7 +94,7 @@ impl FeedService for Feed {
         &self,
         request: Request<message::AckFeedRequest>,
     ) -> Result<Response<message::AckFeedResponse>, Status> {
-        let (forgotten, _) = serve(&self.counter, request).await?;
+        let (forgotten, _) = serve(&self.broker, request).await?;
         Ok(Response::new(message::AckFeedResponse {
             forgotten: i32::try_from(forgotten).unwrap_or(i32::MAX),
         }))

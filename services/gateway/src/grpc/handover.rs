@@ -1,6 +1,6 @@
 //! `HandoverService`: every step of a handover, as the broker offers it.
 //!
-//! Must never decide or remember anything: each call is read, served at the counter, and shown.
+//! Must never decide or remember anything: each call is read, served at the broker, and shown.
 
 mod read;
 mod show;
@@ -9,7 +9,7 @@ mod watch;
 use super::call::{self, Incoming, answer, arrived};
 use super::pseudonym::conversion;
 use crate::door::admission::Registry;
-use broker::Counter;
+use broker::Broker;
 use broker::handover::HandoverReceipt;
 use broker::serve::Command;
 use papers::promise::Promise;
@@ -24,21 +24,21 @@ use wire::handover::v1::handover_service_server::HandoverService;
 
 /// The handover service of a broker.
 pub struct Handovers {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
     registry: Arc<dyn Registry>,
     stopping: signal::Receiver<bool>,
 }
 
 impl Handovers {
-    /// The service at this counter. Streams end when `stopping` becomes true.
+    /// The service at this broker. Streams end when `stopping` becomes true.
     #[must_use]
     pub fn new(
-        counter: Arc<Counter>,
+        broker: Arc<Broker>,
         registry: Arc<dyn Registry>,
         stopping: signal::Receiver<bool>,
     ) -> Self {
         Self {
-            counter,
+            broker,
             registry,
             stopping,
         }
@@ -53,7 +53,7 @@ impl Handovers {
         M: Incoming,
         M::Command: Command<Reply = HandoverReceipt>,
     {
-        let (reply, promise) = call::serve(&self.counter, request).await?;
+        let (reply, promise) = call::serve(&self.broker, request).await?;
         Ok(shown(&reply, &promise))
     }
 }
@@ -90,14 +90,14 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::PrepareRequest>,
     ) -> Result<Response<message::PrepareResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
+        let call = arrived(&self.broker, &request)?;
         let sent = request.into_inner();
         let recipient = sent.recipient.clone();
-        let (reply, promise) = answer(&self.counter, &call, sent, |command| {
-            self.counter.prepare(&call, command)
+        let (reply, promise) = answer(&self.broker, &call, sent, |command| {
+            self.broker.prepare(&call, command)
         })
         .await?;
-        let in_force = self.counter.in_force();
+        let in_force = self.broker.in_force();
         let sealing_key = recipient
             .parse()
             .ok()
@@ -133,7 +133,7 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::FetchOfferRequest>,
     ) -> Result<Response<message::FetchOfferResponse>, Status> {
-        let (reply, promise) = call::serve(&self.counter, request).await?;
+        let (reply, promise) = call::serve(&self.broker, request).await?;
         Ok(Response::new(message::FetchOfferResponse {
             receipt: show::receipt(&reply.receipt, &promise),
             manifest: Some((&reply.payload.manifest).into()),
@@ -146,9 +146,9 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::ReleaseRequest>,
     ) -> Result<Response<message::ReleaseResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (reply, promise) = answer(&self.counter, &call, request.into_inner(), |command| {
-            self.counter.release(&call, command)
+        let call = arrived(&self.broker, &request)?;
+        let (reply, promise) = answer(&self.broker, &call, request.into_inner(), |command| {
+            self.broker.release(&call, command)
         })
         .await?;
         let (receipt, dropped_labels) = shown(&reply, &promise);
@@ -162,7 +162,7 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::FetchRequest>,
     ) -> Result<Response<message::FetchResponse>, Status> {
-        let (reply, promise) = call::serve(&self.counter, request).await?;
+        let (reply, promise) = call::serve(&self.broker, request).await?;
         let receipt = show::receipt(&reply.receipt, &promise);
         Ok(Response::new(show::dossier(receipt, reply)))
     }
@@ -171,9 +171,9 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::CheckPersonRequest>,
     ) -> Result<Response<message::CheckPersonResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (reply, promise) = answer(&self.counter, &call, request.into_inner(), |command| {
-            self.counter.check_person(&call, command)
+        let call = arrived(&self.broker, &request)?;
+        let (reply, promise) = answer(&self.broker, &call, request.into_inner(), |command| {
+            self.broker.check_person(&call, command)
         })
         .await?;
         Ok(Response::new(message::CheckPersonResponse {
@@ -186,9 +186,9 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::TellMismatchRequest>,
     ) -> Result<Response<message::TellMismatchResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let ((), promise) = answer(&self.counter, &call, request.into_inner(), |command| {
-            self.counter.tell_mismatch(&call, command)
+        let call = arrived(&self.broker, &request)?;
+        let ((), promise) = answer(&self.broker, &call, request.into_inner(), |command| {
+            self.broker.tell_mismatch(&call, command)
         })
         .await?;
         Ok(Response::new(message::TellMismatchResponse {
@@ -222,7 +222,7 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::FetchReportRequest>,
     ) -> Result<Response<message::FetchReportResponse>, Status> {
-        let (reply, promise) = call::serve(&self.counter, request).await?;
+        let (reply, promise) = call::serve(&self.broker, request).await?;
         Ok(Response::new(message::FetchReportResponse {
             receipt: show::receipt(&reply.receipt, &promise),
             manifest: Some((&reply.payload.manifest).into()),
@@ -252,7 +252,7 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::GetHandoverRequest>,
     ) -> Result<Response<message::GetHandoverResponse>, Status> {
-        let (reply, _) = call::serve(&self.counter, request).await?;
+        let (reply, _) = call::serve(&self.broker, request).await?;
         Ok(Response::new(message::GetHandoverResponse {
             handover: Some(show::handover(&reply)),
             notices: reply.notices.iter().map(show::notice).collect(),
@@ -264,7 +264,7 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::ListInboxRequest>,
     ) -> Result<Response<message::ListInboxResponse>, Status> {
-        let (reply, _) = call::serve(&self.counter, request).await?;
+        let (reply, _) = call::serve(&self.broker, request).await?;
         Ok(Response::new(message::ListInboxResponse {
             items: reply
                 .items
@@ -281,7 +281,7 @@ impl HandoverService for Handovers {
         request: Request<message::WatchInboxRequest>,
     ) -> Result<Response<Self::WatchInboxStream>, Status> {
         let watch = watch::Watch::begin(
-            Arc::clone(&self.counter),
+            Arc::clone(&self.broker),
             Arc::clone(&self.registry),
             self.stopping.clone(),
             request,
@@ -293,7 +293,7 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::SendNoticeRequest>,
     ) -> Result<Response<message::SendNoticeResponse>, Status> {
-        let (notice, promise) = call::serve(&self.counter, request).await?;
+        let (notice, promise) = call::serve(&self.broker, request).await?;
         Ok(Response::new(message::SendNoticeResponse {
             notice_id: notice.bytes().to_vec(),
             promise: Some((&promise).into()),
@@ -304,7 +304,7 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::AckNoticeRequest>,
     ) -> Result<Response<message::AckNoticeResponse>, Status> {
-        let (view, promise) = call::serve(&self.counter, request).await?;
+        let (view, promise) = call::serve(&self.broker, request).await?;
         Ok(Response::new(message::AckNoticeResponse {
             notice: Some(show::notice(&view)),
             promise: Some((&promise).into()),
@@ -315,7 +315,7 @@ impl HandoverService for Handovers {
         &self,
         request: Request<message::AnswerNoticeRequest>,
     ) -> Result<Response<message::AnswerNoticeResponse>, Status> {
-        let (view, promise) = call::serve(&self.counter, request).await?;
+        let (view, promise) = call::serve(&self.broker, request).await?;
         Ok(Response::new(message::AnswerNoticeResponse {
             notice: Some(show::notice(&view)),
             promise: Some((&promise).into()),

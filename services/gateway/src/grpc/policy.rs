@@ -7,7 +7,7 @@ use super::call::{Incoming, answer, arrived};
 use super::directory::signatures;
 use super::reading::Reading;
 use crate::policies::consent_state;
-use broker::Counter;
+use broker::Broker;
 use broker::policy::ExplainDecision;
 use papers::signed::{PolicyFiles, Signed};
 use rules::id::{PeerKind, RequestId};
@@ -19,14 +19,14 @@ use wire::policy::v1::policy_service_server::PolicyService;
 
 /// The policy service of a broker.
 pub struct Policies {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
 }
 
 impl Policies {
-    /// The service at this counter.
+    /// The service at this broker.
     #[must_use]
-    pub const fn new(counter: Arc<Counter>) -> Self {
-        Self { counter }
+    pub const fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
     }
 }
 
@@ -90,7 +90,7 @@ impl PolicyService for Policies {
         &self,
         request: Request<message::ExplainDecisionRequest>,
     ) -> Result<Response<message::ExplainDecisionResponse>, Status> {
-        let (explanation, _) = super::call::serve(&self.counter, request).await?;
+        let (explanation, _) = super::call::serve(&self.broker, request).await?;
         let field = |name: &str| explanation.value.pointer(name);
         Ok(Response::new(message::ExplainDecisionResponse {
             decision: field("/decision")
@@ -109,9 +109,9 @@ impl PolicyService for Policies {
         &self,
         request: Request<message::ActivatePolicySetRequest>,
     ) -> Result<Response<message::ActivatePolicySetResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (row, promise) = answer(&self.counter, &call, request.into_inner(), async |files| {
-            self.counter.activate_policy_set(&call, &files).await
+        let call = arrived(&self.broker, &request)?;
+        let (row, promise) = answer(&self.broker, &call, request.into_inner(), async |files| {
+            self.broker.activate_policy_set(&call, &files).await
         })
         .await?;
         Ok(Response::new(message::ActivatePolicySetResponse {

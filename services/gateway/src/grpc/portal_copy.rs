@@ -1,10 +1,10 @@
 //! `CopyService`: what the portal keeps at the broker for the day on which it is put back from a backup.
 //!
-//! Must never be served to anybody but the portal; the counter refuses the rest.
+//! Must never be served to anybody but the portal; the broker refuses the rest.
 
 use super::call::{Incoming, serve};
 use super::reading::Reading;
-use broker::Counter;
+use broker::Broker;
 use broker::portal_copy::{CopyRow, ListCopies, NAMES_MAX, PutCopies, TakeCopies};
 use rules::limits::PORTAL_COPIES_AT_ONCE;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use wire::portal::v1::copy_service_server::CopyService;
 
 /// The copy service of a broker.
 pub struct Copies {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
 }
 
 impl Copies {
-    /// The service at this counter.
+    /// The service at this broker.
     #[must_use]
-    pub const fn new(counter: Arc<Counter>) -> Self {
-        Self { counter }
+    pub const fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
     }
 }
 
@@ -98,7 +98,7 @@ impl CopyService for Copies {
         &self,
         request: Request<message::PutCopiesRequest>,
     ) -> Result<Response<message::PutCopiesResponse>, Status> {
-        serve(&self.counter, request).await?;
+        serve(&self.broker, request).await?;
         Ok(Response::new(message::PutCopiesResponse {}))
     }
 
@@ -106,7 +106,7 @@ impl CopyService for Copies {
         &self,
         request: Request<message::ListCopiesRequest>,
     ) -> Result<Response<message::ListCopiesResponse>, Status> {
-        let (copies, _) = serve(&self.counter, request).await?;
+        let (copies, _) = serve(&self.broker, request).await?;
         let copies = copies.into_iter().map(|copy| message::Copy {
             copy_id: copy.copy_id.to_vec(),
             sealed: copy.sealed,
@@ -120,7 +120,7 @@ impl CopyService for Copies {
         &self,
         request: Request<message::TakeCopiesRequest>,
     ) -> Result<Response<message::TakeCopiesResponse>, Status> {
-        let (taken, _) = serve(&self.counter, request).await?;
+        let (taken, _) = serve(&self.broker, request).await?;
         Ok(Response::new(message::TakeCopiesResponse {
             taken: i32::try_from(taken).unwrap_or(i32::MAX),
         }))

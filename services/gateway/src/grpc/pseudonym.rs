@@ -4,11 +4,11 @@
 
 use super::call::{Incoming, answer, arrived, serve};
 use super::reading::Reading;
-use broker::counter::Converted;
+use broker::Converted;
 use broker::link::{Link, Login, RedeemLink};
 use broker::pseudonym::{Enrol, EnrolItem, OpenContext};
 use broker::record::Record;
-use broker::{Call, Counter};
+use broker::{Broker, Call};
 use papers::paper::SignedPaper;
 use papers::paper::{ContextRequest, Order, Signed};
 use rules::id::RequestId;
@@ -21,14 +21,14 @@ use wire::pseudonym::v1::pseudonym_service_server::PseudonymService;
 
 /// The pseudonym service of a broker.
 pub struct Pseudonyms {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
 }
 
 impl Pseudonyms {
-    /// The service at this counter.
+    /// The service at this broker.
     #[must_use]
-    pub const fn new(counter: Arc<Counter>) -> Self {
-        Self { counter }
+    pub const fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
     }
 }
 
@@ -200,9 +200,9 @@ impl PseudonymService for Pseudonyms {
         &self,
         request: Request<message::EnrolRequest>,
     ) -> Result<Response<message::EnrolResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (results, promise) = answer(&self.counter, &call, request.into_inner(), |command| {
-            self.counter.enrol(&call, command)
+        let call = arrived(&self.broker, &request)?;
+        let (results, promise) = answer(&self.broker, &call, request.into_inner(), |command| {
+            self.broker.enrol(&call, command)
         })
         .await?;
         Ok(Response::new(message::EnrolResponse {
@@ -215,9 +215,9 @@ impl PseudonymService for Pseudonyms {
         &self,
         request: Request<message::OpenContextRequest>,
     ) -> Result<Response<message::OpenContextResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (walk, promise) = answer(&self.counter, &call, request.into_inner(), |command| {
-            self.counter.open_context(&call, command)
+        let call = arrived(&self.broker, &request)?;
+        let (walk, promise) = answer(&self.broker, &call, request.into_inner(), |command| {
+            self.broker.open_context(&call, command)
         })
         .await?;
         Ok(Response::new(message::OpenContextResponse {
@@ -231,9 +231,9 @@ impl PseudonymService for Pseudonyms {
         &self,
         request: Request<message::LoginRequest>,
     ) -> Result<Response<message::LoginResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (converted, given) = answer(&self.counter, &call, request.into_inner(), |command| {
-            self.counter.login(&call, command)
+        let call = arrived(&self.broker, &request)?;
+        let (converted, given) = answer(&self.broker, &call, request.into_inner(), |command| {
+            self.broker.login(&call, command)
         })
         .await?;
         Ok(Response::new(message::LoginResponse {
@@ -251,9 +251,9 @@ impl PseudonymService for Pseudonyms {
         &self,
         request: Request<message::LinkRequest>,
     ) -> Result<Response<message::LinkResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (until, given) = answer(&self.counter, &call, request.into_inner(), |command| {
-            self.counter.link(&call, command)
+        let call = arrived(&self.broker, &request)?;
+        let (until, given) = answer(&self.broker, &call, request.into_inner(), |command| {
+            self.broker.link(&call, command)
         })
         .await?;
         Ok(Response::new(message::LinkResponse {
@@ -266,7 +266,7 @@ impl PseudonymService for Pseudonyms {
         &self,
         request: Request<message::RedeemLinkRequest>,
     ) -> Result<Response<message::RedeemLinkResponse>, Status> {
-        let (converted, given) = serve(&self.counter, request).await?;
+        let (converted, given) = serve(&self.broker, request).await?;
         Ok(Response::new(message::RedeemLinkResponse {
             conversion: Some(conversion(converted)),
             entry_id: given.entry.bytes().to_vec(),

@@ -1,11 +1,11 @@
 //! `RestorationService`: how the door of a restored broker opens again.
 //!
-//! Must never tell anybody but the operator who is missing; the counter sees to it.
+//! Must never tell anybody but the operator who is missing; the broker sees to it.
 
 use super::call::{Incoming, answer, arrived, serve};
 use super::directory::signatures;
 use super::reading::Reading;
-use broker::Counter;
+use broker::Broker;
 use broker::restoration::{
     AcceptUnreadable, ConfirmResent, GetRestoration, KeptDirectory, OpenDoor,
 };
@@ -19,14 +19,14 @@ use wire::restoration::v1::restoration_service_server::RestorationService;
 
 /// The restoration service of a broker.
 pub struct Restorations {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
 }
 
 impl Restorations {
-    /// The service at this counter.
+    /// The service at this broker.
     #[must_use]
-    pub const fn new(counter: Arc<Counter>) -> Self {
-        Self { counter }
+    pub const fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
     }
 }
 
@@ -105,7 +105,7 @@ impl RestorationService for Restorations {
         &self,
         request: Request<message::GetRestorationRequest>,
     ) -> Result<Response<message::GetRestorationResponse>, Status> {
-        let (standing, _) = serve(&self.counter, request).await?;
+        let (standing, _) = serve(&self.broker, request).await?;
         let moments = standing.shut;
         let millis = |moment: Option<Timestamp>| moment.map_or(0, Timestamp::millis);
         let missing = standing.missing.into_iter();
@@ -124,13 +124,10 @@ impl RestorationService for Restorations {
         &self,
         request: Request<message::ConfirmResentRequest>,
     ) -> Result<Response<message::ConfirmResentResponse>, Status> {
-        let call = arrived(&self.counter, &request)?;
-        let (came, _) = answer(
-            &self.counter,
-            &call,
-            request.into_inner(),
-            async |command| self.counter.confirm_resent(&call, command).await,
-        )
+        let call = arrived(&self.broker, &request)?;
+        let (came, _) = answer(&self.broker, &call, request.into_inner(), async |command| {
+            self.broker.confirm_resent(&call, command).await
+        })
         .await?;
         Ok(Response::new(message::ConfirmResentResponse {
             open: came.open,
@@ -142,7 +139,7 @@ impl RestorationService for Restorations {
         &self,
         request: Request<message::OpenDoorRequest>,
     ) -> Result<Response<message::OpenDoorResponse>, Status> {
-        let (missing, promise) = serve(&self.counter, request).await?;
+        let (missing, promise) = serve(&self.broker, request).await?;
         Ok(Response::new(message::OpenDoorResponse {
             missing: i32::try_from(missing).unwrap_or(i32::MAX),
             entry_id: promise.entry.bytes().to_vec(),
@@ -153,7 +150,7 @@ impl RestorationService for Restorations {
         &self,
         request: Request<message::AcceptUnreadableRequest>,
     ) -> Result<Response<message::AcceptUnreadableResponse>, Status> {
-        let (open, promise) = serve(&self.counter, request).await?;
+        let (open, promise) = serve(&self.broker, request).await?;
         Ok(Response::new(message::AcceptUnreadableResponse {
             open,
             entry_id: promise.entry.bytes().to_vec(),

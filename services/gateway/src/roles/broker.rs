@@ -29,9 +29,9 @@ use crate::grpc::restoration::Restorations;
 use crate::grpc::status::causes;
 use crate::limited;
 use crate::serving::{self, Mounted};
-use ::broker::counter::InForce;
+use ::broker::InForce;
 use ::broker::directory::stored;
-use ::broker::{Caller, Counter, Keys, Settings};
+use ::broker::{Broker, Caller, Keys, Settings};
 use chain::Chain;
 use client::connection::Connection;
 use client::credentials::LiveCredentials;
@@ -87,26 +87,23 @@ pub async fn run(
         started = start(configuration, (own, &credentials), settings) => started?,
     };
     let Started {
-        counter,
+        broker,
         chain,
         days,
     } = started;
-    let standing = Arc::new(BrokerStanding::new(
-        Arc::clone(&counter),
-        Arc::clone(&chain),
-    ));
+    let standing = Arc::new(BrokerStanding::new(Arc::clone(&broker), Arc::clone(&chain)));
     let registry: Arc<dyn Registry> = Arc::<BrokerStanding>::clone(&standing);
-    let mounted = mounted(&counter, &registry, standing, &stopping);
-    let candidate = counter.candidate();
+    let mounted = mounted(&broker, &registry, standing, &stopping);
+    let candidate = broker.candidate();
     let mut own = candidate;
-    let (worker, told) = (Arc::clone(&counter), stopping.clone());
+    let (worker, told) = (Arc::clone(&broker), stopping.clone());
     let work = tokio::spawn(async move {
         own_work::run(&worker, &mut own, &chain, &days, told).await;
     });
-    let looked = Arc::clone(&counter);
+    let looked = Arc::clone(&broker);
     let look = move |tell: &mut dyn FnMut(&Directory)| tell(&looked.in_force().directory);
     let telling = tokio::spawn(ending::watch(look, stopping.clone()));
-    let stored = Arc::<Counter>::clone(&counter);
+    let stored = Arc::<Broker>::clone(&broker);
     let served = serving::serve(
         configuration,
         credentials,
@@ -120,19 +117,19 @@ pub async fn run(
     telling.abort();
     work.abort();
     drop(work.await);
-    if let Err(fault) = counter.give_up_lead(&candidate).await {
+    if let Err(fault) = broker.give_up_lead(&candidate).await {
         tracing::warn!(
             causes = causes(&fault),
             "the lead was not given up; it runs out by itself"
         );
     }
-    counter.database().close().await;
+    broker.database().close().await;
     Ok(served?)
 }
 
 /// The services at its door.
 fn mounted(
-    counter: &Arc<Counter>,
+    broker: &Arc<Broker>,
     registry: &Arc<dyn Registry>,
     standing: Arc<BrokerStanding>,
     stopping: &watch::Receiver<bool>,
@@ -140,11 +137,11 @@ fn mounted(
     Mounted::new()
         .with(limited!(
             HandoverServiceServer<_>,
-            Handovers::new(Arc::clone(counter), Arc::clone(registry), stopping.clone())
+            Handovers::new(Arc::clone(broker), Arc::clone(registry), stopping.clone())
         ))
         .with(limited!(
             PseudonymServiceServer<_>,
-            Pseudonyms::new(Arc::clone(counter))
+            Pseudonyms::new(Arc::clone(broker))
         ))
         .with(limited!(
             DirectoryServiceServer<_>,
@@ -152,33 +149,33 @@ fn mounted(
         ))
         .with(limited!(
             PolicyServiceServer<_>,
-            Policies::new(Arc::clone(counter))
+            Policies::new(Arc::clone(broker))
         ))
         .with(limited!(
             AuditServiceServer<_>,
-            Audits::new(Arc::clone(counter))
+            Audits::new(Arc::clone(broker))
         ))
         .with(limited!(
             ConsentServiceServer<_>,
-            Consents::new(Arc::clone(counter))
+            Consents::new(Arc::clone(broker))
         ))
         .with(limited!(
             FeedServiceServer<_>,
-            Feed::new(Arc::clone(counter))
+            Feed::new(Arc::clone(broker))
         ))
         .with(limited!(
             CopyServiceServer<_>,
-            Copies::new(Arc::clone(counter))
+            Copies::new(Arc::clone(broker))
         ))
         .with(limited!(
             RestorationServiceServer<_>,
-            Restorations::new(Arc::clone(counter))
+            Restorations::new(Arc::clone(broker))
         ))
 }
 
 /// What has been put together before the door opens.
 struct Started {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
     chain: Arc<Chain>,
     days: DayKeyFolder,
 }
@@ -317,7 +314,7 @@ async fn start(
         context,
         context_label,
     };
-    let counter = Arc::new(Counter::new(
+    let broker = Arc::new(Broker::new(
         Settings {
             database,
             keys,
@@ -331,9 +328,9 @@ async fn start(
         },
         in_force,
     ));
-    found(&counter, settings, first, trust_level).await?;
+    found(&broker, settings, first, trust_level).await?;
     Ok(Started {
-        counter,
+        broker,
         chain,
         days,
     })
@@ -341,13 +338,13 @@ async fn start(
 
 /// What the broker writes before the door opens: the first files in force, and an override of trust.
 async fn found(
-    counter: &Counter,
+    broker: &Broker,
     settings: &BrokerSettings,
     first: Option<FirstFiles>,
     trust_level: u32,
 ) -> Result<(), StartError> {
     if let Some(first) = first {
-        match counter.first_start(&first.directory, &first.policy).await? {
+        match broker.first_start(&first.directory, &first.policy).await? {
             Outcome::Permitted(_) => {
                 tracing::info!("put the first directory and policy set in force");
             }
@@ -364,12 +361,12 @@ async fn found(
         }
     }
     if settings.trust_override.is_some() && trust_level < 2 {
-        counter.note(&counter.own_call(), "TrustOverride").await?;
+        broker.note(&broker.own_call(), "TrustOverride").await?;
     }
     Ok(())
 }
 
-/// The controllers, as the counter knows them.
+/// The controllers, as the broker knows them.
 #[must_use]
 pub fn controllers(configuration: &Configuration) -> Vec<papers::signed::Controller> {
     configuration

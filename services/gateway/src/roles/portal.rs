@@ -487,7 +487,7 @@ impl PortalStanding {
     }
 }
 
-/// A controller as the counter knows it.
+/// A controller as the broker knows it.
 fn signer(controller: &Controller) -> papers::signed::Controller {
     papers::signed::Controller {
         name: controller.name.clone(),

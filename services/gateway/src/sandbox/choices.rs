@@ -407,8 +407,8 @@ fn end() -> Result<Timestamp, SandboxError> {
         .ok_or_else(|| unexpected("the last day of a consent cannot be found"))
 }
 
-fn count(counter: &mut u32) {
-    *counter = counter.saturating_add(1);
+fn count(broker: &mut u32) {
+    *broker = broker.saturating_add(1);
 }
 
 fn unexpected(what: &str) -> SandboxError {

@@ -3,7 +3,7 @@
 //! Must never ask the database for a caller: it is looked at at its own pace, however many ask.
 
 use super::stop;
-use broker::Counter;
+use broker::Broker;
 use holder::Holder;
 use portal::Portal;
 use std::future::Future;
@@ -36,7 +36,7 @@ pub trait Stored: Send + Sync {
     fn check_database(&self) -> Look<'_>;
 }
 
-impl Stored for Counter {
+impl Stored for Broker {
     fn check_database(&self) -> Look<'_> {
         Box::pin(self.database().check())
     }

@@ -1,6 +1,6 @@
-//! What the counter answered, as messages of the handover service.
+//! What the broker answered, as messages of the handover service.
 //!
-//! Must never add anything that the counter did not say.
+//! Must never add anything that the broker did not say.
 
 use broker::handover::HandoverReceipt;
 use broker::handover::body::SealedFields;

@@ -10,7 +10,7 @@ use crate::grpc::call::arrived;
 use crate::grpc::status;
 use crate::serving;
 use broker::inbox::WatchInbox;
-use broker::{Call, Counter};
+use broker::{Broker, Call};
 use rules::audit::Trace;
 use rules::limits::WATCH_STREAM_MILLIS_MAX;
 use rules::reason::{Outcome, Reason, Refusal};
@@ -35,7 +35,7 @@ type Item = Result<message::WatchInboxResponse, Status>;
 
 /// One stream.
 pub(super) struct Watch {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
     registry: Arc<dyn Registry>,
     stopping: signal::Receiver<bool>,
     certificate: PeerCertificate,
@@ -49,17 +49,17 @@ impl Watch {
     /// # Errors
     /// When it did not come through the door.
     pub(super) fn begin(
-        counter: Arc<Counter>,
+        broker: Arc<Broker>,
         registry: Arc<dyn Registry>,
         stopping: signal::Receiver<bool>,
         request: Request<message::WatchInboxRequest>,
     ) -> Result<Self, Status> {
-        let call = arrived(&counter, &request)?;
+        let call = arrived(&broker, &request)?;
         let certificate = request.extensions().get::<PeerCertificate>().cloned();
         let certificate = certificate
             .ok_or_else(|| status::refused(&Refusal::new(Reason::DeskUnknown), None, None))?;
         Ok(Self {
-            counter,
+            broker,
             registry,
             stopping,
             certificate,
@@ -82,7 +82,7 @@ impl Watch {
     }
 
     async fn run(&mut self, items: &mpsc::Sender<Item>) -> Result<(), Status> {
-        let woken = self.counter.watch(&self.call.caller.party);
+        let woken = self.broker.watch(&self.call.caller.party);
         let ends = Instant::now() + AGE_MAX;
         let mut beat = Instant::now() + HEARTBEAT_INTERVAL;
         // The first look checks the cursor, also when there is nothing to deliver.
@@ -131,7 +131,7 @@ impl Watch {
     /// Looks the desk up again: a revocation, or a right with which a desk has no inbox, ends the stream before its
     /// next item, with a line of its own.
     async fn renew(&mut self) -> Result<(), Status> {
-        self.call.now = self.counter.now();
+        self.call.now = self.broker.now();
         let reason = match self.registry.admit(&self.certificate) {
             Ok(caller) if caller.oversees() => Reason::RightMissing,
             Ok(caller) => {
@@ -142,7 +142,7 @@ impl Watch {
         };
         let refusal = Refusal::new(reason);
         let noted = self
-            .counter
+            .broker
             .refuse(&self.call, "WatchInbox", refusal.clone())
             .await
             .map_err(|fault| status::fault(&fault, None, None))?;
@@ -151,7 +151,7 @@ impl Watch {
     }
 
     async fn has_more(&self) -> Result<bool, Status> {
-        self.counter
+        self.broker
             .inbox_has_more(&self.call, &self.cursor)
             .await
             .map_err(|fault| status::fault(&fault, None, None))
@@ -163,7 +163,7 @@ impl Watch {
             cursor: self.cursor.clone(),
         };
         let answer = self
-            .counter
+            .broker
             .serve(&self.call, &command)
             .await
             .map_err(|fault| status::fault(&fault, None, None))?;
@@ -176,7 +176,7 @@ impl Watch {
         };
         self.cursor = page.cursor;
         // Each item is an exchange of its own, so each has its own span in the trace.
-        self.call.trace = Trace::continued(&self.call.trace.traceparent(), self.counter.random());
+        self.call.trace = Trace::continued(&self.call.trace.traceparent(), self.broker.random());
         Ok(page
             .items
             .first()

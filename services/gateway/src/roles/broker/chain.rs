@@ -5,7 +5,7 @@
 
 use super::context_keys::ContextKeys;
 use broker::Error;
-use broker::counter::{Boxed, ConversionRequest, Converted, KeyHolders};
+use broker::{Boxed, ConversionRequest, Converted, KeyHolders};
 use client::connection::Connection;
 use papers::paper::SignedPaper;
 use papers::paper::{

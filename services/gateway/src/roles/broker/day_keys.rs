@@ -3,7 +3,7 @@
 //! Must never keep a key beyond its time: with it goes, for good, whatever only it could open.
 
 use crate::files::{self, FileError};
-use broker::Counter;
+use broker::Broker;
 use broker::handover::day_of;
 use rules::clock::Timestamp;
 use rules::hex;
@@ -87,9 +87,9 @@ impl DayKeyFolder {
     ///
     /// # Errors
     /// When a file cannot be read, made or destroyed.
-    pub fn renew(&self, counter: &Counter, surely: Timestamp) -> Result<(), FileError> {
+    pub fn renew(&self, broker: &Broker, surely: Timestamp) -> Result<(), FileError> {
         self.destroy_old(surely)?;
-        counter.keys().replace_days(self.load(counter.now())?);
+        broker.keys().replace_days(self.load(broker.now())?);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::clock::SystemClock;
 use crate::files::FileError;
 use crate::grpc::status::causes;
 use crate::serving;
-use broker::Counter;
+use broker::Broker;
 use broker::lead::Candidate;
 use rules::clock::{ClockWatch, Reading, Standing, Timestamp};
 use std::sync::{Mutex, PoisonError};
@@ -36,7 +36,7 @@ type Lead = watch::Receiver<Option<i64>>;
 /// Does all of it until the process is told to stop. Of several brokers on one database the one that has the
 /// lead does what is done to rows; each has its own keys.
 pub(super) async fn run(
-    counter: &Counter,
+    broker: &Broker,
     candidate: &mut Candidate,
     chain: &Chain,
     days: &DayKeyFolder,
@@ -45,11 +45,11 @@ pub(super) async fn run(
     let (tell, lead) = watch::channel(None);
     let clock = OwnClock::new();
     tokio::join!(
-        keep_lead(counter, candidate, (&tell, &clock), &stopping),
-        run_timers(counter, chain, (&lead, &clock), &stopping),
-        follow_stops(counter, &lead, &stopping),
-        sweep(counter, lead.clone(), &clock, stopping.clone()),
-        renew_day_keys(counter, chain, days, &clock, &stopping),
+        keep_lead(broker, candidate, (&tell, &clock), &stopping),
+        run_timers(broker, chain, (&lead, &clock), &stopping),
+        follow_stops(broker, &lead, &stopping),
+        sweep(broker, lead.clone(), &clock, stopping.clone()),
+        renew_day_keys(broker, chain, days, &clock, &stopping),
     );
 }
 
@@ -114,7 +114,7 @@ impl Beat {
 }
 
 async fn keep_lead(
-    counter: &Counter,
+    broker: &Broker,
     candidate: &mut Candidate,
     (tell, clock): (&watch::Sender<Option<i64>>, &OwnClock),
     stopping: &watch::Receiver<bool>,
@@ -124,18 +124,18 @@ async fn keep_lead(
         // Looked at often, so that a jump is seen before something rests on the clock.
         clock.goes_well();
         let before = *tell.borrow();
-        let term = look_for_lead(counter, candidate, before).await;
+        let term = look_for_lead(broker, candidate, before).await;
         tell.send_if_modified(|known| std::mem::replace(known, term) != term);
     }
 }
 
 /// Takes the lead or keeps it; gives the term while this process has it. Without the database nobody has it.
 async fn look_for_lead(
-    counter: &Counter,
+    broker: &Broker,
     candidate: &mut Candidate,
     before: Option<i64>,
 ) -> Option<i64> {
-    let term = match counter.take_lead(candidate).await {
+    let term = match broker.take_lead(candidate).await {
         Ok(term) => term,
         Err(fault) => {
             tracing::warn!(causes = causes(&fault), "who has the lead cannot be found");
@@ -155,18 +155,18 @@ async fn look_for_lead(
 }
 
 async fn run_timers(
-    counter: &Counter,
+    broker: &Broker,
     chain: &Chain,
     (lead, clock): (&Lead, &OwnClock),
     stopping: &watch::Receiver<bool>,
 ) {
     let mut beat = Beat::every(TIMERS_INTERVAL, stopping);
     while beat.comes().await {
-        chain.follow(&counter.in_force().directory);
+        chain.follow(&broker.in_force().directory);
         if lead.borrow().is_none() || !clock.goes_well() {
             continue;
         }
-        match counter.run_timers().await {
+        match broker.run_timers().await {
             Ok(round) => tracing::debug!(?round, "looked at what is due"),
             Err(fault) => {
                 tracing::error!(causes = causes(&fault), "the broker's own work failed");
@@ -176,11 +176,11 @@ async fn run_timers(
 }
 
 /// Does what follows from stops until nothing waits, and looks again.
-async fn follow_stops(counter: &Counter, lead: &Lead, stopping: &watch::Receiver<bool>) {
+async fn follow_stops(broker: &Broker, lead: &Lead, stopping: &watch::Receiver<bool>) {
     let mut beat = Beat::every(FOLLOW_INTERVAL, stopping);
     while beat.comes().await {
         while lead.borrow().is_some() && !*stopping.borrow() {
-            match counter.follow_stops().await {
+            match broker.follow_stops().await {
                 Ok(0) => break,
                 Ok(batches) => tracing::debug!(batches, "did what follows from stops"),
                 Err(fault) => {
@@ -194,7 +194,7 @@ async fn follow_stops(counter: &Counter, lead: &Lead, stopping: &watch::Receiver
 
 /// Sweeps when the lead is new, because who had it before may have been gone for long, and then each interval.
 async fn sweep(
-    counter: &Counter,
+    broker: &Broker,
     mut lead: Lead,
     clock: &OwnClock,
     mut stopping: watch::Receiver<bool>,
@@ -203,7 +203,7 @@ async fn sweep(
         let pause = if lead.borrow_and_update().is_none() || !clock.goes_well() {
             SWEEP_INTERVAL
         } else {
-            match counter.sweep().await {
+            match broker.sweep().await {
                 Ok(swept) if swept.is_more => SWEEP_PAUSE,
                 Ok(swept) => {
                     tracing::debug!(?swept, "erased what was kept long enough");
@@ -225,7 +225,7 @@ async fn sweep(
 }
 
 async fn renew_day_keys(
-    counter: &Counter,
+    broker: &Broker,
     chain: &Chain,
     days: &DayKeyFolder,
     clock: &OwnClock,
@@ -233,7 +233,7 @@ async fn renew_day_keys(
 ) {
     let mut beat = Beat::every(DAY_KEYS_INTERVAL, stopping);
     while beat.comes().await {
-        if let Err(fault) = renew_once(counter, chain, days, clock).await {
+        if let Err(fault) = renew_once(broker, chain, days, clock).await {
             tracing::error!(causes = causes(&fault), "the day keys could not be renewed");
         }
     }
@@ -242,18 +242,18 @@ async fn renew_day_keys(
 /// A key that is destroyed does not come back, so it goes only where more than one clock says that its time has come:
 /// this broker's own, which has gone as time does for a while, and that of every key holder.
 async fn renew_once(
-    counter: &Counter,
+    broker: &Broker,
     chain: &Chain,
     days: &DayKeyFolder,
     clock: &OwnClock,
 ) -> Result<(), FileError> {
-    let now = counter.now();
+    let now = broker.now();
     let surely = match (days.has_old(now)?, clock.has_gone_well(DAY_KEYS_INTERVAL)) {
         (true, true) => chain.earliest_clock().await.map(|at| at.min(now)),
         (true, false) | (false, _) => None,
     };
     // Of a moment long ago nothing was too old.
-    days.renew(counter, surely.unwrap_or(Timestamp::from_millis(0)))?;
+    days.renew(broker, surely.unwrap_or(Timestamp::from_millis(0)))?;
     if days.has_old(now)? {
         tracing::warn!(
             "a day key is too old by this clock, and stays: it is not sure that its time has come"

@@ -9,7 +9,7 @@ use crate::grpc::call::{Incoming, answer, arrived};
 use crate::grpc::directory::{Boxed, Standing, imported, parts, signatures};
 use crate::grpc::reading::Reading;
 use crate::grpc::status;
-use broker::{Answer, Call, Caller, Counter};
+use broker::{Answer, Broker, Call, Caller};
 use papers::promise::Promise;
 use papers::signed::{Signed, decode_signatures};
 use rules::audit::{Stranger, Trace};
@@ -32,17 +32,17 @@ const STRANGERS_MAX: usize = 1_024;
 
 /// The broker as a server of the directory, and as the one who knows the callers.
 pub struct BrokerStanding {
-    counter: Arc<Counter>,
+    broker: Arc<Broker>,
     chain: Arc<Chain>,
     strangers: Strangers,
 }
 
 impl BrokerStanding {
-    /// The standing of this counter.
+    /// The standing of this broker.
     #[must_use]
-    pub fn new(counter: Arc<Counter>, chain: Arc<Chain>) -> Self {
+    pub fn new(broker: Arc<Broker>, chain: Arc<Chain>) -> Self {
         Self {
-            counter,
+            broker,
             chain,
             strangers: Strangers::default(),
         }
@@ -51,29 +51,29 @@ impl BrokerStanding {
 
 impl Registry for BrokerStanding {
     fn admit(&self, certificate: &PeerCertificate) -> Result<Caller, Reason> {
-        caller_of(&self.counter.in_force().directory, certificate)
+        caller_of(&self.broker.in_force().directory, certificate)
     }
 
     fn unreadable(&self, caller: Caller, refusal: Refusal) -> Logging<'_> {
         Box::pin(async move {
             let call = Call {
                 caller,
-                trace: Trace::draw(self.counter.random()),
-                now: self.counter.now(),
+                trace: Trace::draw(self.broker.random()),
+                now: self.broker.now(),
             };
-            line_of(self.counter.refuse(&call, UNREADABLE, refusal).await)
+            line_of(self.broker.refuse(&call, UNREADABLE, refusal).await)
         })
     }
 
     fn held_back(&self, caller: Caller, budget: &'static str, times: u64) -> Logging<'_> {
-        Box::pin(async move { line_of(self.counter.hold_back(caller, budget, times).await) })
+        Box::pin(async move { line_of(self.broker.hold_back(caller, budget, times).await) })
     }
 
     fn turned_away(&self, certificate: PeerCertificate, refusal: Refusal) -> Logging<'_> {
         Box::pin(async move {
             if !self
                 .strangers
-                .is_due(certificate.spki_sha256, self.counter.now())
+                .is_due(certificate.spki_sha256, self.broker.now())
             {
                 return None;
             }
@@ -81,7 +81,7 @@ impl Registry for BrokerStanding {
                 oin: certificate.oin,
                 spki_sha256: certificate.spki_sha256,
             };
-            line_of(self.counter.turn_away(stranger, refusal).await)
+            line_of(self.broker.turn_away(stranger, refusal).await)
         })
     }
 }
@@ -135,11 +135,11 @@ impl Incoming for message::ImportDirectoryRequest {
 
 impl Standing for BrokerStanding {
     fn directory_version(&self) -> i64 {
-        self.counter.in_force().directory_version()
+        self.broker.in_force().directory_version()
     }
 
     fn organisation_name(&self, oin: &Oin) -> String {
-        let in_force = self.counter.in_force();
+        let in_force = self.broker.in_force();
         in_force
             .directory
             .peer(oin)
@@ -148,7 +148,7 @@ impl Standing for BrokerStanding {
     }
 
     fn signed_directory(&self) -> (Vec<u8>, Vec<message::ControllerSignature>) {
-        let in_force = self.counter.in_force();
+        let in_force = self.broker.in_force();
         let file = &in_force.directory_file;
         // The signatures were decoded when the directory was put in force.
         let signatures = decode_signatures(&file.signatures).unwrap_or_default();
@@ -163,21 +163,21 @@ impl Standing for BrokerStanding {
     }
 
     fn directory_parts(&self, wanted: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let in_force = self.counter.in_force();
+        let in_force = self.broker.in_force();
         let content = &in_force.directory_file.content;
         parts(&in_force.directory, content, wanted)
     }
 
     fn status(&self) -> message::GetStatusResponse {
-        let in_force = self.counter.in_force();
+        let in_force = self.broker.in_force();
         message::GetStatusResponse {
             role: "broker".to_owned(),
-            operator_oin: self.counter.operator().party.oin.to_string(),
-            trust_level: i32::try_from(self.counter.trust_level()).unwrap_or(i32::MAX),
+            operator_oin: self.broker.operator().party.oin.to_string(),
+            trust_level: i32::try_from(self.broker.trust_level()).unwrap_or(i32::MAX),
             directory_version: in_force.directory_version(),
             policy_set_sha256: in_force.policy.hash().to_vec(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
-            promise_public_key: self.counter.operator().signing_key.to_vec(),
+            promise_public_key: self.broker.operator().signing_key.to_vec(),
             directory_valid_until_millis: in_force.directory.valid_until().millis(),
             policy_version: i64::try_from(in_force.policy.version()).unwrap_or(i64::MAX),
         }
@@ -189,8 +189,8 @@ impl Standing for BrokerStanding {
         name: &'static str,
     ) -> Boxed<'a, Result<(), Status>> {
         Box::pin(async move {
-            let call = arrived(&self.counter, request)?;
-            match self.counter.note(&call, name).await {
+            let call = arrived(&self.broker, request)?;
+            match self.broker.note(&call, name).await {
                 Ok(_) => Ok(()),
                 Err(fault) => Err(status::fault(&fault, None, None)),
             }
@@ -202,15 +202,15 @@ impl Standing for BrokerStanding {
         request: Request<message::ImportDirectoryRequest>,
     ) -> Boxed<'_, Result<message::ImportDirectoryResponse, Status>> {
         Box::pin(async move {
-            let call = arrived(&self.counter, &request)?;
+            let call = arrived(&self.broker, &request)?;
             let (came, promise) = answer(
-                &self.counter,
+                &self.broker,
                 &call,
                 request.into_inner(),
-                async |(file, parts)| self.counter.import_directory(&call, file, parts).await,
+                async |(file, parts)| self.broker.import_directory(&call, file, parts).await,
             )
             .await?;
-            self.chain.follow(&self.counter.in_force().directory);
+            self.chain.follow(&self.broker.in_force().directory);
             Ok(imported(came, promise.entry.bytes().to_vec()))
         })
     }

@@ -1,4 +1,4 @@
-//! The broker as the portal reaches it: the client's calls, in the words of the counter.
+//! The broker as the portal reaches it: the client's calls, in the words of the broker.
 //!
 //! Must never turn a fault into a refusal or a refusal into a fault: a person is told no only when
 //! somebody said no.

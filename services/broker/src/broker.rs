@@ -1,4 +1,4 @@
-//! The counter itself: what every command shares, put together once at start-up.
+//! The broker itself: what every command shares, put together once at start-up.
 //!
 //! Must never hold a truth of its own: what is in force is read again in every transaction, and these
 //! copies only save parsing it.
@@ -238,7 +238,7 @@ impl Default for Limits {
     }
 }
 
-/// What a counter is made of.
+/// What a broker is made of.
 pub struct Settings {
     /// The broker's database.
     pub database: Database,
@@ -261,7 +261,7 @@ pub struct Settings {
 }
 
 /// Where every request is served.
-pub struct Counter {
+pub struct Broker {
     settings: Settings,
     in_force: RwLock<Arc<InForce>>,
     watched: Mutex<HashMap<Tag, Weak<Notify>>>,
@@ -274,14 +274,14 @@ pub struct Counter {
 /// Rows with a fault that are remembered; beyond that, further ones are named each time.
 const FAULTY_ROWS_MAX: usize = 1_000;
 
-impl std::fmt::Debug for Counter {
+impl std::fmt::Debug for Broker {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Counter(..)")
+        out.write_str("Broker(..)")
     }
 }
 
-impl Counter {
-    /// A counter with what is in force now.
+impl Broker {
+    /// A broker with what is in force now.
     #[must_use]
     pub fn new(settings: Settings, in_force: InForce) -> Self {
         Self {
