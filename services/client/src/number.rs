@@ -388,7 +388,7 @@ fn is_seen(character: char) -> bool {
 }
 
 /// Whether the letters that come first belong to a code.
-fn is_code<'a>(signs: &mut dyn Iterator<Item = &'a Sign>) -> bool {
+fn is_code(signs: &mut dyn Iterator<Item = &Sign>) -> bool {
     let (mut letters, mut is_hexadecimal) = (0_usize, true);
     for sign in signs {
         if sign.digit.is_some() {

@@ -171,8 +171,11 @@ impl Drawn {
     }
 }
 
+/// Draws one number as somebody writes it.
+type Writing = fn(&Drawn) -> String;
+
 /// Other numbers, each in the ways in which people write it. None may ever be taken for a number, whatever its digits.
-const KINDS: &[(&str, fn(&Drawn) -> String)] = &[
+const KINDS: &[(&str, Writing)] = &[
     ("telephones at home", |drawn| {
         let (rest, way) = (drawn.below(100_000_000), drawn.below(4));
         let rest = format!("{rest:08}");
