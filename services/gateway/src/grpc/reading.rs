@@ -3,8 +3,7 @@
 //!
 //! Must never repeat a value in what it says is wrong, and never fill in a field that was not sent.
 
-use papers::paper::SignedPaper;
-use papers::paper::{Form, PaperError, Signed};
+use papers::paper::{Form, PaperError, Signed, SignedPaper};
 use rules::id::{Label, RequestId};
 use rules::limits::MANIFEST_LABELS_MAX;
 use rules::reason::{Reason, Refusal, Violation};

@@ -7,10 +7,9 @@ use super::context_keys::ContextKeys;
 use broker::Error;
 use broker::{Boxed, ConversionRequest, Converted, KeyHolders};
 use client::connection::Connection;
-use papers::paper::SignedPaper;
 use papers::paper::{
-    ContextRequest, ContextWalk, Expectation, HolderKey, Order, SealedShare, Signed, Voucher,
-    verify_final_keys, verify_vouchers,
+    ContextRequest, ContextWalk, Expectation, HolderKey, Order, SealedShare, Signed, SignedPaper,
+    Voucher, verify_final_keys, verify_vouchers,
 };
 use rules::clock::Timestamp;
 use rules::directory::Directory;
