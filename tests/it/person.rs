@@ -283,7 +283,13 @@ async fn a_number_is_checked_only_for_a_dossier_that_was_released_to_the_caller(
     let early = offer(&uwv, &who, &to).await;
     let other = offer(&uwv, &who, &to).await;
     let other = released((&uwv, &town), other, 4).await;
+    // The neutral team's dossier has no number that could be compared.
+    let team = house.client("neutraal").await;
+    let neutral = offer(&uwv, &who, &house.identity("neutraal")).await;
+    team.accept(&neutral).await.unwrap();
+    crate::house::release(&uwv, &neutral).await.unwrap();
     for (name, handover, expected) in [
+        ("neutraal", neutral, "ORDER_FORBIDDEN"),
         ("regio", early, "STATE_FORBIDS_EVENT"),
         ("regio", other, "ORDER_PARENT_INVALID"),
         ("elders", other, "NOT_AVAILABLE"),
@@ -292,6 +298,7 @@ async fn a_number_is_checked_only_for_a_dossier_that_was_released_to_the_caller(
         let client = match name {
             "regio" => town.clone(),
             "uwv" => uwv.clone(),
+            "neutraal" => team.clone(),
             _ => house.client(name).await,
         };
         let refused = checked(&house, name, client, handover).await;

@@ -6,10 +6,10 @@
 use crate::Error;
 use crate::call::Caller;
 use crate::record::Written;
+use papers::controllers::Controller;
 use papers::directory::Waiting;
 use papers::paper::{ContextRequest, ContextWalk, Signed, SignedPaper};
 use papers::promise::Promise;
-use papers::signed::Controller;
 use rules::calendar::Calendar;
 use rules::clock::{Clock, Random, Timestamp};
 use rules::directory::Directory;

@@ -8,11 +8,11 @@ use crate::broker::{Broker, InForce};
 use crate::call::{Answer, Call};
 use crate::record::Record;
 use crate::serve::{Command, Room, Verdict};
+use papers::controllers::{
+    Controller, PolicyFiles, SignedByAll, decode_signatures, encode_signatures, verify_policy_set,
+};
 use papers::directory::{Came, Imported, verify_directory};
 use papers::frame::{FrameReader, FrameWriter};
-use papers::signed::{
-    Controller, PolicyFiles, Signed, decode_signatures, encode_signatures, verify_policy_set,
-};
 use rules::calendar::Calendar;
 use rules::directory::{Directory, Right};
 use rules::policy::PolicyBundle;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use store::directory::{InForce as InForceRow, SignedFile};
 use store::{Database, Tx, Work};
 
-fn encode_policy(files: &Signed<PolicyFiles>) -> Result<SignedFile, Error> {
+fn encode_policy(files: &SignedByAll<PolicyFiles>) -> Result<SignedFile, Error> {
     let mut writer = FrameWriter::default();
     for (path, content) in &files.content.0 {
         writer.put(path.as_bytes())?;
@@ -33,20 +33,20 @@ fn encode_policy(files: &Signed<PolicyFiles>) -> Result<SignedFile, Error> {
     })
 }
 
-fn decode_policy(file: &SignedFile) -> Result<Signed<PolicyFiles>, Error> {
+fn decode_policy(file: &SignedFile) -> Result<SignedByAll<PolicyFiles>, Error> {
     let mut reader = FrameReader::new(&file.content);
     let mut files = Vec::new();
     while !reader.is_empty() {
         files.push((reader.take_text()?.to_owned(), reader.take()?.to_vec()));
     }
     let signatures = decode_signatures(&file.signatures)?;
-    Ok(Signed {
+    Ok(SignedByAll {
         content: PolicyFiles(files),
         signatures,
     })
 }
 
-fn encode_directory(file: &Signed<Vec<u8>>) -> Result<SignedFile, Error> {
+fn encode_directory(file: &SignedByAll<Vec<u8>>) -> Result<SignedFile, Error> {
     Ok(SignedFile {
         content: file.content.clone(),
         signatures: encode_signatures(&file.signatures)?,
@@ -60,7 +60,7 @@ impl InForce {
     /// When the register's holidays make no calendar.
     pub fn new(
         directory: Directory,
-        directory_file: &Signed<Vec<u8>>,
+        directory_file: &SignedByAll<Vec<u8>>,
         policy: PolicyBundle,
     ) -> Result<Self, Error> {
         let holidays: Vec<String> = policy
@@ -113,7 +113,7 @@ impl Work for ReadInForce {
 /// Verifies a directory away from the threads that serve connections.
 async fn verify_aside(
     controllers: &[Controller],
-    file: &Signed<Vec<u8>>,
+    file: &SignedByAll<Vec<u8>>,
     verified: Option<Arc<Directory>>,
 ) -> Result<Result<Directory, Refusal>, Error> {
     let (controllers, file) = (controllers.to_vec(), file.clone());
@@ -135,7 +135,7 @@ pub async fn stored(
         return Ok(None);
     };
     let wrong = |refusal| Error::Unverified(Box::new(refusal));
-    let signed = Signed {
+    let signed = SignedByAll {
         content: directory_file.content.clone(),
         signatures: decode_signatures(&directory_file.signatures)?,
     };
@@ -149,8 +149,8 @@ pub async fn stored(
 #[derive(Debug)]
 struct PutInForce<'a> {
     name: &'static str,
-    directory: Option<(Arc<Directory>, &'a Signed<Vec<u8>>)>,
-    policy: Option<(&'a PolicyBundle, &'a Signed<PolicyFiles>)>,
+    directory: Option<(Arc<Directory>, &'a SignedByAll<Vec<u8>>)>,
+    policy: Option<(&'a PolicyBundle, &'a SignedByAll<PolicyFiles>)>,
 }
 
 impl Command for PutInForce<'_> {
@@ -211,8 +211,8 @@ impl Broker {
     /// A fault of ours.
     pub async fn first_start(
         &self,
-        directory: &Signed<Vec<u8>>,
-        policy: &Signed<PolicyFiles>,
+        directory: &SignedByAll<Vec<u8>>,
+        policy: &SignedByAll<PolicyFiles>,
     ) -> Result<Outcome<InForceRow>, Error> {
         let verified = match verify_aside(self.controllers(), directory, None).await? {
             Ok(verified) => verified,
@@ -235,7 +235,7 @@ impl Broker {
     pub async fn import_directory(
         &self,
         call: &Call,
-        file: Signed<Vec<u8>>,
+        file: SignedByAll<Vec<u8>>,
         parts: Vec<Vec<u8>>,
     ) -> Result<Answer<Imported>, Error> {
         const NAME: &str = "ImportDirectory";
@@ -270,7 +270,7 @@ impl Broker {
         }))
     }
 
-    fn take_in(&self, file: Signed<Vec<u8>>, parts: Vec<Vec<u8>>) -> Result<Came, Refusal> {
+    fn take_in(&self, file: SignedByAll<Vec<u8>>, parts: Vec<Vec<u8>>) -> Result<Came, Refusal> {
         let in_force = self.in_force();
         let present = (
             &in_force.directory,
@@ -288,7 +288,7 @@ impl Broker {
     pub async fn take_back_directory(
         &self,
         call: &Call,
-        file: Signed<Vec<u8>>,
+        file: SignedByAll<Vec<u8>>,
         parts: Vec<Vec<u8>>,
     ) -> Result<Outcome<Vec<[u8; 32]>>, Error> {
         let file = match self.take_in(file, parts) {
@@ -323,7 +323,7 @@ impl Broker {
     pub async fn activate_policy_set(
         &self,
         call: &Call,
-        files: &Signed<PolicyFiles>,
+        files: &SignedByAll<PolicyFiles>,
     ) -> Result<Answer<InForceRow>, Error> {
         const NAME: &str = "ActivatePolicySet";
         let bundle = match self.check_operator(call) {

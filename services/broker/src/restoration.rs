@@ -9,7 +9,7 @@ use crate::broker::{Broker, Keys};
 use crate::call::{Answer, Call, can_stop};
 use crate::record::Record;
 use crate::serve::{Command, Fingerprint, Receipt, Room, Verdict, looks_up};
-use papers::signed::Signed;
+use papers::controllers::SignedByAll;
 use rules::clock::Timestamp;
 use rules::directory::{Directory, Right};
 use rules::id::{DeskName, Oin, PeerKind, RequestId, Tag};
@@ -406,7 +406,7 @@ impl Work for IsShut {
 }
 
 /// The directory that a desk kept, with some of its parts.
-pub type KeptDirectory = (Signed<Vec<u8>>, Vec<Vec<u8>>);
+pub type KeptDirectory = (SignedByAll<Vec<u8>>, Vec<Vec<u8>>);
 
 /// What came of a desk's word that it sent everything again.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use crate::broker::{
     Boxed, Broker, ConversionRequest, Converted, InForce, KeyHolders, Keys, Settings,
 };
 use crate::call::{Call, Caller};
+use papers::controllers::{Controller, ControllerSignature, PolicyFiles, SignedByAll};
 use papers::directory::verify_directory;
 use papers::paper::{self, ContextRequest, ContextWalk};
-use papers::signed::{Controller, ControllerSignature, PolicyFiles, Signed};
 use rules::audit::Trace;
 use rules::clock::{Clock, Timestamp};
 use rules::directory::{DeskFile, DirectoryFile, PeerFile, RealmFile, Right};
@@ -135,9 +135,9 @@ fn files(root: &Path, folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
-fn signed<T>(content: T, paper: Paper, bytes: &[u8]) -> Signed<T> {
+fn signed<T>(content: T, paper: Paper, bytes: &[u8]) -> SignedByAll<T> {
     let signature = key(99).sign(paper, bytes);
-    Signed {
+    SignedByAll {
         content,
         signatures: vec![ControllerSignature {
             controller: "first".to_owned(),

@@ -23,8 +23,8 @@ pub use error::{HolderError, StartError};
 pub use quota::QuotaLimits;
 
 use convert::{Hearing, Judged, Plan, Ready, Tools};
+use papers::controllers::{Controller, SignedByAll};
 use papers::directory::{Came, Imported, Waiting, verify_directory};
-use papers::signed::{Controller, Signed};
 use quota::Quotas;
 use refusals::Refusals;
 use registry::Registry;
@@ -66,7 +66,7 @@ pub struct Parts {
     /// How many orders an organisation may have carried out in a day, and refused in a minute.
     pub quotas: QuotaLimits,
     /// The directory file on the disk; the stored one stands when it has a higher version.
-    pub directory: Signed<Vec<u8>>,
+    pub directory: SignedByAll<Vec<u8>>,
 }
 
 /// A key holder. Cheap to clone.
@@ -96,7 +96,7 @@ struct Inner {
 #[derive(Clone)]
 struct Current {
     directory: Arc<Directory>,
-    signed: Arc<Signed<Vec<u8>>>,
+    signed: Arc<SignedByAll<Vec<u8>>>,
 }
 
 impl fmt::Debug for Holder {
@@ -315,7 +315,7 @@ impl Holder {
         &self,
         caller: &Oin,
         desk: &DeskName,
-        signed: Signed<Vec<u8>>,
+        signed: SignedByAll<Vec<u8>>,
         parts: Vec<Vec<u8>>,
     ) -> Result<Outcome<Imported>, HolderError> {
         let _turn = self.0.importing.lock().await;
@@ -383,7 +383,7 @@ impl Holder {
 
     /// The directory in force as it was signed.
     #[must_use]
-    pub fn signed_directory(&self) -> Arc<Signed<Vec<u8>>> {
+    pub fn signed_directory(&self) -> Arc<SignedByAll<Vec<u8>>> {
         self.current().signed
     }
 
@@ -448,7 +448,7 @@ enum Prepared {
 /// The newer of the stored directory and the one on the disk, verified, in which this holder has its place with these keys;
 /// and whether it is still to be stored.
 async fn chosen(parts: &Parts) -> Result<(Current, bool), StartError> {
-    let verify = |signed: &Signed<Vec<u8>>, verified: Option<&Directory>| {
+    let verify = |signed: &SignedByAll<Vec<u8>>, verified: Option<&Directory>| {
         let directory = verify_directory(&parts.controllers, signed, verified);
         directory.map_err(|refusal| StartError::Directory {
             reason: refusal.reason,
@@ -489,9 +489,9 @@ async fn chosen(parts: &Parts) -> Result<(Current, bool), StartError> {
 /// Verifies a directory away from the threads that serve connections; gives it with its file.
 async fn verify_aside(
     controllers: Vec<Controller>,
-    signed: Signed<Vec<u8>>,
+    signed: SignedByAll<Vec<u8>>,
     verified: Option<Arc<Directory>>,
-) -> Result<Result<(Directory, Signed<Vec<u8>>), Refusal>, HolderError> {
+) -> Result<Result<(Directory, SignedByAll<Vec<u8>>), Refusal>, HolderError> {
     let work = move || {
         let directory = verify_directory(&controllers, &signed, verified.as_deref());
         directory.map(|directory| (directory, signed))

@@ -3,7 +3,7 @@
 //! Must never take the directory's word from anybody without all controllers' signatures.
 
 use crate::HolderError;
-use papers::signed::{Signed, decode_signatures, encode_signatures};
+use papers::controllers::{SignedByAll, decode_signatures, encode_signatures};
 use rules::clock::Timestamp;
 use rules::directory::Directory;
 use rules::id::Oin;
@@ -31,12 +31,14 @@ pub(crate) fn trust_level(directory: &Directory) -> u32 {
 }
 
 /// The stored directory with the highest version.
-pub(crate) async fn newest(database: &Database) -> Result<Option<Signed<Vec<u8>>>, HolderError> {
+pub(crate) async fn newest(
+    database: &Database,
+) -> Result<Option<SignedByAll<Vec<u8>>>, HolderError> {
     match database.read(&Newest).await? {
         Some(file) => {
             let signatures = decode_signatures(&file.signatures)
                 .map_err(|_| HolderError::Malformed("directory_file"))?;
-            Ok(Some(Signed {
+            Ok(Some(SignedByAll {
                 content: file.content,
                 signatures,
             }))
@@ -49,7 +51,7 @@ pub(crate) async fn newest(database: &Database) -> Result<Option<Signed<Vec<u8>>
 pub(crate) async fn keep(
     database: &Database,
     version: u64,
-    signed: &Signed<Vec<u8>>,
+    signed: &SignedByAll<Vec<u8>>,
     now: Timestamp,
 ) -> Result<(), HolderError> {
     let version = i64::try_from(version).map_err(|_| HolderError::Malformed("directory_file"))?;

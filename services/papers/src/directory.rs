@@ -2,7 +2,7 @@
 //!
 //! Must never keep an octet for which no head that all controllers signed vouches.
 
-use crate::signed::{Controller, Signed, need_signed};
+use crate::controllers::{Controller, SignedByAll, need_signed};
 use rules::directory::{Directory, Head, head, join};
 use rules::reason::{Reason, Refusal, Violation};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ fn invalid(violations: Vec<Violation>) -> Refusal {
 /// The head of a file, when all controllers signed it.
 fn signed_head<'a>(
     controllers: &[Controller],
-    file: &'a Signed<Vec<u8>>,
+    file: &'a SignedByAll<Vec<u8>>,
 ) -> Result<&'a [u8], Refusal> {
     let head = head(&file.content);
     let reason = Reason::DirectorySignatureInvalid;
@@ -46,7 +46,7 @@ fn text(octets: &[u8]) -> Result<&str, Refusal> {
 /// The refusal, with every mistake.
 pub fn verify_directory(
     controllers: &[Controller],
-    file: &Signed<Vec<u8>>,
+    file: &SignedByAll<Vec<u8>>,
     verified: Option<&Directory>,
 ) -> Result<Directory, Refusal> {
     signed_head(controllers, file)?;
@@ -90,7 +90,7 @@ pub struct Imported {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Came {
     /// All of it is here, in one file.
-    Whole(Signed<Vec<u8>>),
+    Whole(SignedByAll<Vec<u8>>),
     /// These parts are not.
     Missing(Vec<[u8; 32]>),
 }
@@ -115,7 +115,7 @@ impl Waiting {
     pub fn take_in(
         &self,
         controllers: &[Controller],
-        file: Signed<Vec<u8>>,
+        file: SignedByAll<Vec<u8>>,
         sent: Vec<Vec<u8>>,
         (directory, in_force): (&Directory, &[u8]),
     ) -> Result<Came, Refusal> {
@@ -164,7 +164,7 @@ impl Waiting {
         }
         let content = join(first, parts);
         *collected = Collected::default();
-        Ok(Came::Whole(Signed {
+        Ok(Came::Whole(SignedByAll {
             content,
             signatures: file.signatures,
         }))

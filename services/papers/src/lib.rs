@@ -4,12 +4,12 @@
 //! the signatures that it rests on.
 
 pub mod author;
+pub mod controllers;
 pub mod directory;
 pub mod feed;
 pub mod frame;
 pub mod paper;
 pub mod promise;
-pub mod signed;
 
 /// Something of ours that does not have the form this program writes; what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

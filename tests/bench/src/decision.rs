@@ -10,7 +10,7 @@ use broker::InForce;
 use broker::decision::{Asked, Facts};
 use gateway::cli::identity::Identity;
 use gateway::clock::SystemClock;
-use papers::signed::Signed;
+use papers::controllers::SignedByAll;
 use rules::clock::Clock as _;
 use rules::directory::Directory;
 use rules::id::{Label, Party};
@@ -40,7 +40,7 @@ pub(crate) fn measure(home: &Path, table: &mut Table) {
     let text = std::str::from_utf8(&content).expect("its text");
     let directory = Directory::parse(text, &vault::digest::sha256).expect("a directory");
     let policy = gateway::policies::load(&home.join("policies")).expect("the sandbox's policies");
-    let file = Signed {
+    let file = SignedByAll {
         content,
         signatures: Vec::new(),
     };

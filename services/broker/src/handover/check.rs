@@ -77,11 +77,11 @@ impl NumberOrder {
             Reason::ActingForAnother
         } else if order.kind != aim.kind() {
             Reason::OrderForbidden
-        } else if parent.as_deref() != Some(course.release_order.as_str()) {
-            Reason::OrderParentInvalid
         } else if number.is_none() {
             // Nothing came with the dossier that could be compared.
             Reason::OrderForbidden
+        } else if parent.as_deref() != Some(course.release_order.as_str()) {
+            Reason::OrderParentInvalid
         } else if aim == Aim::Check && course.person_checks >= PERSON_CHECKS_MAX {
             Reason::QuotaExceeded
         } else if aim == Aim::Tell && !course.person_unequal {

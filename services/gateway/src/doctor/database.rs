@@ -8,8 +8,8 @@ use crate::configuration::{Configuration, Role};
 use crate::files;
 use crate::grpc::status::causes;
 use crate::roles::broker::controllers;
+use papers::controllers::{ControllerSignature, SignedByAll, decode_signatures};
 use papers::directory::verify_directory;
-use papers::signed::{ControllerSignature, Signed, decode_signatures};
 use rules::clock::{Clock as _, Timestamp};
 use rules::directory::Directory;
 use rules::limits::CLOCK_SKEW_MILLIS_MAX;
@@ -281,7 +281,7 @@ fn verified(
     content: Vec<u8>,
     signatures: Vec<ControllerSignature>,
 ) -> Result<Directory, String> {
-    let signed = Signed {
+    let signed = SignedByAll {
         content,
         signatures,
     };

@@ -9,7 +9,7 @@ use super::reading::Reading;
 use crate::policies::consent_state;
 use broker::Broker;
 use broker::policy::ExplainDecision;
-use papers::signed::{PolicyFiles, Signed};
+use papers::controllers::{PolicyFiles, SignedByAll};
 use rules::id::{PeerKind, RequestId};
 use rules::policy::{Action, AssumedConsent, Question, Surplus};
 use std::sync::Arc;
@@ -67,17 +67,17 @@ fn known<T>(reading: &mut Reading, field: &str, value: Option<T>) -> Option<T> {
 }
 
 impl Incoming for message::ActivatePolicySetRequest {
-    type Command = Signed<PolicyFiles>;
+    type Command = SignedByAll<PolicyFiles>;
     const NAME: &'static str = "ActivatePolicySet";
 
     fn request_id(&self) -> Option<RequestId> {
         RequestId::from_slice(&self.request_id)
     }
 
-    fn read(self, reading: &mut Reading) -> Option<Signed<PolicyFiles>> {
+    fn read(self, reading: &mut Reading) -> Option<SignedByAll<PolicyFiles>> {
         reading.request_id(&self.request_id)?;
         let files = self.files.into_iter().map(|file| (file.path, file.content));
-        Some(Signed {
+        Some(SignedByAll {
             content: PolicyFiles(files.collect()),
             signatures: signatures(self.signatures),
         })

@@ -9,7 +9,7 @@ use broker::Broker;
 use broker::restoration::{
     AcceptUnreadable, ConfirmResent, GetRestoration, KeptDirectory, OpenDoor,
 };
-use papers::signed::Signed;
+use papers::controllers::SignedByAll;
 use rules::clock::Timestamp;
 use rules::id::{Oin, RequestId};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Incoming for message::ConfirmResentRequest {
         let command = ConfirmResent {
             restored_at: Timestamp::from_millis(self.restored_at_millis),
         };
-        let directory = Signed {
+        let directory = SignedByAll {
             content: self.directory_toml,
             signatures: signatures(self.signatures),
         };

@@ -38,7 +38,7 @@ use client::credentials::LiveCredentials;
 use context_keys::ContextKeys;
 use day_keys::DayKeyFolder;
 use own_context::Opening;
-use papers::signed::{PolicyFiles, Signed};
+use papers::controllers::{PolicyFiles, SignedByAll};
 use rules::clock::Clock;
 use rules::directory::Directory;
 use rules::hex;
@@ -66,8 +66,8 @@ use wire::restoration::v1::restoration_service_server::RestorationServiceServer;
 
 /// The files for the first start, which put themselves in force by a logged command.
 struct FirstFiles {
-    directory: Signed<Vec<u8>>,
-    policy: Signed<PolicyFiles>,
+    directory: SignedByAll<Vec<u8>>,
+    policy: SignedByAll<PolicyFiles>,
 }
 
 /// Runs a broker until the process is told to stop.
@@ -368,11 +368,11 @@ async fn found(
 
 /// The controllers, as the broker knows them.
 #[must_use]
-pub fn controllers(configuration: &Configuration) -> Vec<papers::signed::Controller> {
+pub fn controllers(configuration: &Configuration) -> Vec<papers::controllers::Controller> {
     configuration
         .controllers
         .iter()
-        .map(|controller| papers::signed::Controller {
+        .map(|controller| papers::controllers::Controller {
             name: controller.name.clone(),
             key: VerifyingKey::from_bytes(controller.public_key),
         })

@@ -19,7 +19,7 @@ use crate::limited;
 use crate::serving::{self, Mounted};
 use ::broker::Caller;
 use holder::{Holder, Parts};
-use papers::signed::Signed;
+use papers::controllers::SignedByAll;
 use rules::directory::{Directory, Right, head};
 use rules::id::{Oin, PeerKind, RequestId};
 use rules::reason::{Outcome, Reason};
@@ -288,7 +288,7 @@ impl Standing for HolderStanding {
             let caller = caller(&request)?.clone();
             let request = request.into_inner();
             let request_id = RequestId::from_slice(&request.request_id);
-            let signed = Signed {
+            let signed = SignedByAll {
                 content: request.directory_toml,
                 signatures: signatures(request.signatures),
             };

@@ -14,8 +14,8 @@ use crate::files::{self, FileError, check_private};
 use crate::policies;
 use client::credentials::Credentials;
 use holder::Pinned;
+use papers::controllers::{ControllerSignature, PolicyFiles, SignedByAll, verify_policy_set};
 use papers::directory::verify_directory;
-use papers::signed::{ControllerSignature, PolicyFiles, Signed, verify_policy_set};
 use rules::clock::Clock as _;
 use rules::directory::Directory;
 use rules::policy::PolicyBundle;
@@ -43,9 +43,9 @@ pub struct SignedFiles {
     /// The directory.
     pub directory: Directory,
     /// As it was signed.
-    pub directory_file: Signed<Vec<u8>>,
+    pub directory_file: SignedByAll<Vec<u8>>,
     /// The policy set, of a role that has one.
-    pub policy: Option<(PolicyBundle, Signed<PolicyFiles>)>,
+    pub policy: Option<(PolicyBundle, SignedByAll<PolicyFiles>)>,
 }
 
 /// Reads and checks all of them.
@@ -169,8 +169,10 @@ pub fn signed(configuration: &Configuration) -> Result<SignedFiles, StartError> 
     }
 }
 
-fn directory(configuration: &Configuration) -> Result<(Directory, Signed<Vec<u8>>), StartError> {
-    let file = Signed {
+fn directory(
+    configuration: &Configuration,
+) -> Result<(Directory, SignedByAll<Vec<u8>>), StartError> {
+    let file = SignedByAll {
         content: files::read(&configuration.directory.path)?,
         signatures: signatures(&configuration.directory.signatures)?,
     };
@@ -183,8 +185,8 @@ fn directory(configuration: &Configuration) -> Result<(Directory, Signed<Vec<u8>
 fn policy(
     configuration: &Configuration,
     set: &SignedPath,
-) -> Result<(PolicyBundle, Signed<PolicyFiles>), StartError> {
-    let files = Signed {
+) -> Result<(PolicyBundle, SignedByAll<PolicyFiles>), StartError> {
+    let files = SignedByAll {
         content: PolicyFiles(policies::signed(&set.path)?),
         signatures: signatures(&set.signatures)?,
     };

@@ -28,8 +28,8 @@ use client::directory::{Controller, DirectoryCopy, DirectoryError};
 use client::identity::{Identity, Trust};
 use client::store::Store;
 use client::{Client, ClientParts, RetryPolicy};
+use papers::controllers::SignedByAll;
 use papers::directory::{Came, Imported, Waiting};
-use papers::signed::Signed;
 use rules::clock::Clock;
 use rules::directory::{Directory, head};
 use rules::hex;
@@ -292,7 +292,7 @@ fn controllers(configuration: &Configuration) -> Vec<Controller> {
 
 /// The directory on the disk, with what proves it.
 fn first_directory(
-    file: Signed<Vec<u8>>,
+    file: SignedByAll<Vec<u8>>,
     controllers: &[Controller],
 ) -> Result<Arc<DirectoryCopy>, StartError> {
     let signatures = file
@@ -458,7 +458,7 @@ impl PortalStanding {
     ) -> Result<message::ImportDirectoryResponse, Refusal> {
         let present = self.copy();
         let controllers: Vec<_> = self.controllers.iter().map(signer).collect();
-        let sent = Signed {
+        let sent = SignedByAll {
             content: request.directory_toml,
             signatures: signatures(request.signatures.clone()),
         };
@@ -488,8 +488,8 @@ impl PortalStanding {
 }
 
 /// A controller as the broker knows it.
-fn signer(controller: &Controller) -> papers::signed::Controller {
-    papers::signed::Controller {
+fn signer(controller: &Controller) -> papers::controllers::Controller {
+    papers::controllers::Controller {
         name: controller.name.clone(),
         key: controller.key,
     }

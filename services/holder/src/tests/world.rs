@@ -2,8 +2,8 @@
 //! their own.
 
 use crate::{ConvertItem, Holder, Hop, Parts, Pinned, QuotaLimits, StepMade};
+use papers::controllers::{Controller, ControllerSignature, SignedByAll};
 use papers::paper::{ContextRequest, ContextStep, Form, Signed, SignedPaper, Voucher};
-use papers::signed::{self, Controller, ControllerSignature};
 use rules::clock::{Clock, Steady, Timestamp};
 use rules::directory::{DeskFile, Directory, DirectoryFile, EdgeFile, PeerFile, RealmFile};
 use rules::hex;
@@ -199,10 +199,10 @@ impl World {
         &self.desks[&(oin.to_owned(), desk.to_owned())]
     }
 
-    pub(super) fn sign_directory(&self, file: &DirectoryFile) -> signed::Signed<Vec<u8>> {
+    pub(super) fn sign_directory(&self, file: &DirectoryFile) -> SignedByAll<Vec<u8>> {
         let content = toml::to_string(file).unwrap().into_bytes();
         let signature = self.controller.sign(Paper::Directory, &content);
-        signed::Signed {
+        SignedByAll {
             content,
             signatures: vec![ControllerSignature {
                 controller: "first".to_owned(),

@@ -10,8 +10,8 @@ use crate::grpc::directory::{Boxed, Standing, imported, parts, signatures};
 use crate::grpc::reading::Reading;
 use crate::grpc::status;
 use broker::{Answer, Broker, Call, Caller};
+use papers::controllers::{SignedByAll, decode_signatures};
 use papers::promise::Promise;
-use papers::signed::{Signed, decode_signatures};
 use rules::audit::{Stranger, Trace};
 use rules::clock::Timestamp;
 use rules::directory::head;
@@ -116,7 +116,7 @@ impl Strangers {
 }
 
 impl Incoming for message::ImportDirectoryRequest {
-    type Command = (Signed<Vec<u8>>, Vec<Vec<u8>>);
+    type Command = (SignedByAll<Vec<u8>>, Vec<Vec<u8>>);
     const NAME: &'static str = "ImportDirectory";
 
     fn request_id(&self) -> Option<RequestId> {
@@ -125,7 +125,7 @@ impl Incoming for message::ImportDirectoryRequest {
 
     fn read(self, reading: &mut Reading) -> Option<Self::Command> {
         reading.request_id(&self.request_id)?;
-        let file = Signed {
+        let file = SignedByAll {
             content: self.directory_toml,
             signatures: signatures(self.signatures),
         };

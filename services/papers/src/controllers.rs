@@ -75,7 +75,7 @@ pub struct ControllerSignature {
 
 /// A file and its controllers' signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signed<T> {
+pub struct SignedByAll<T> {
     /// What was signed.
     pub content: T,
     /// By whom.
@@ -92,7 +92,7 @@ pub struct PolicyFiles(pub Vec<(String, Vec<u8>)>);
 /// The refusal, with every mistake.
 pub fn verify_policy_set(
     controllers: &[Controller],
-    files: &Signed<PolicyFiles>,
+    files: &SignedByAll<PolicyFiles>,
 ) -> Result<PolicyBundle, Refusal> {
     let bundle = PolicyBundle::load(&files.content.0, &sha256).map_err(|mistakes| Refusal {
         reason: Reason::PolicyInvalid,
